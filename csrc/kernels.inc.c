@@ -1,0 +1,46 @@
+/* kernels.inc.c: every kernel of one (tier, dtype), in reading order, and the table that exports them. */
+#include "simd.h"
+#include "vmath.c"
+
+#include "gemm/naive.c"
+#include "gemm/reordered.c"
+#include "gemm/blocked.c"
+#include "gemm/pack.c"
+#include "gemm/ukernel.c"
+#include "gemm/small.c"
+#include "gemm/driver.c"
+
+#include "conv/naive.c"
+#include "conv/im2col.c"
+#include "conv/implicit.c"
+#include "conv/grad_weight.c"
+
+#include "pool/naive.c"
+#include "pool/rows.c"
+
+#include "nnops/relu.c"
+#include "nnops/softmax.c"
+#include "nnops/cross_entropy.c"
+#include "nnops/channel_sum.c"
+#include "optim/sgd.c"
+#include "optim/adam.c"
+#include "peak.c"
+
+const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
+    .isa = STR(TIER),
+    .itemsize = sizeof(REAL),
+    .vector_bytes = VBYTES,
+    .mr = MR, .nr = NV * VL,
+    .gemm = {[FDL_GEMM_NAIVE] = F(gemm_naive)},
+    .fma_peak = F(fma_peak),
+};
+
+#undef REAL
+#undef INT
+#undef F
+#undef DTYPE
+#undef VL
+#undef V
+#undef VU
+#undef VI
+#undef VIU

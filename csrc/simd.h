@@ -1,0 +1,51 @@
+/* simd.h: vectors of REAL, for one (tier, dtype). Included by tier.inc.c once per dtype, with VBYTES (bytes in
+ * a vector), REAL, INT (the integer of REAL's size) and F(name) (name with the dtype's suffix) defined.
+ *
+ * GNU C vector types: the compiler maps +, *, <, ?: on them to the tier's instructions, so one source serves
+ * SSE2, AVX2, AVX-512 and NEON. The only file that may hold intrinsics, inside #if; so far none is needed.
+ *
+ *   V, VI           vector of VL REALs; of VL INTs: a comparison's result, lanes 0 or -1
+ *   LD(p) ST(p, v)  unaligned load and store          SPLAT(x)   x in every lane
+ *   SEL(m, a, b)    lane of a where m, else of b      VMAX VMIN  second operand if either is NaN
+ *   HSUM HMAX       over the lanes, in a fixed order
+ */
+#define VL ((int)(VBYTES / sizeof(REAL)))
+#define V F(vec)
+#define VU F(vecu)
+#define VI F(veci)
+#define VIU F(veciu)
+typedef REAL V __attribute__((vector_size(VBYTES)));
+typedef REAL VU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
+typedef INT VI __attribute__((vector_size(VBYTES)));
+typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
+
+#define LD(p) (*(const VU *)(p))
+#define ST(p, v) (*(VU *)(p) = (v))
+#define SPLAT(x) ((V){0} + (REAL)(x))
+#define SEL(m, a, b) ((V)(((VI)(m) & (VI)(a)) | (~(VI)(m) & (VI)(b))))
+#define VMAX(a, b) F(vmax)(a, b)
+#define VMIN(a, b) F(vmin)(a, b)
+#define HSUM(v) F(hsum)(v)
+#define HMAX(v) F(hmax)(v)
+
+INLINE V F(vmax)(V a, V b) { return SEL(a > b, a, b); }
+INLINE V F(vmin)(V a, V b) { return SEL(a < b, a, b); }
+
+/* Halving: lane i + lane i + VL/2, and so on; gcc and clang turn it into extracts and shuffles. */
+INLINE REAL F(hsum)(V v)
+{
+    REAL t[VL];
+    ST(t, v);
+    UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
+        UNROLL(16) for (int i = 0; i < w; i++) t[i] += t[i + w];
+    return t[0];
+}
+
+INLINE REAL F(hmax)(V v)
+{
+    REAL t[VL];
+    ST(t, v);
+    UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
+        UNROLL(16) for (int i = 0; i < w; i++) t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
+    return t[0];
+}

@@ -1,0 +1,47 @@
+/* tier.inc.c: one instruction set. Included by tier_<isa>.c, which defines TIER, VBYTES and the GEMM blocking;
+ * compiles every kernel for f32, then for f64, and exports one table for each:
+ * fdl_<isa>_f32 and fdl_<isa>_f64. A tier file is the whole translation unit: kernels are `static`.
+ */
+#include "fastdl.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#define OMP_PRAGMA(x) _Pragma(#x)
+#define OMP(x) OMP_PRAGMA(omp x)
+#else
+#define OMP(x)
+#define omp_get_thread_num() 0
+#define omp_get_num_threads() 1
+#endif
+
+#define CAT2(a, b) a##b
+#define CAT(a, b) CAT2(a, b)
+#define STR2(x) #x
+#define STR(x) STR2(x)
+#define UNROLL_PRAGMA(x) _Pragma(#x)
+#ifdef __clang__
+#define UNROLL(n) UNROLL_PRAGMA(unroll n)
+#else
+#define UNROLL(n) UNROLL_PRAGMA(GCC unroll n)
+#endif
+#define INLINE static inline __attribute__((always_inline, unused))
+#define NOINLINE static __attribute__((noinline, unused))
+
+INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }   /* a >= 0, b > 0 */
+
+/* one dtype: the kernel bodies in reading order, then their table */
+#define REAL float
+#define INT int32_t
+#define F(name) name##_f32
+#define DTYPE f32
+#include "kernels.inc.c"
+
+#define REAL double
+#define INT int64_t
+#define F(name) name##_f64
+#define DTYPE f64
+#include "kernels.inc.c"

@@ -1,0 +1,18 @@
+/* tier_avx2.c: 16 registers of 32 bytes, FMA. Tile 6 x 2 vectors: 12 sums + 2 of B + 1 of A. */
+#if defined(__x86_64__)
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#define TIER avx2
+#define VBYTES 32
+#define MR 6
+#define NV 2
+#include "tier.inc.c"
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#else
+typedef int fdl_avx2_is_x86_only;
+#endif

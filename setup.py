@@ -1,0 +1,138 @@
+"""Build of the two extension modules; everything else stands in pyproject.toml.
+
+Environment:
+    FASTDL_NO_OPENMP=1       build without threads
+    FASTDL_REQUIRE_OPENMP=1  fail rather than build without threads
+    FASTDL_DEBUG=1           -O1 -g with AddressSanitizer and UndefinedBehaviorSanitizer
+    CC, CFLAGS               as usual; gcc 12 and clang 14 are tested
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+DEBUG = os.environ.get("FASTDL_DEBUG", "0") not in ("", "0")
+NO_OPENMP = os.environ.get("FASTDL_NO_OPENMP", "0") not in ("", "0")
+REQUIRE_OPENMP = os.environ.get("FASTDL_REQUIRE_OPENMP", "0") not in ("", "0")
+
+# -fno-math-errno and -fno-trapping-math let loops with sqrt and comparisons vectorise and change no result.
+# Never -ffast-math: it would drop NaN and infinity and reorder sums.
+KERNEL_FLAGS = ["-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-lto"]
+WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi"]
+OPTIMISE = (
+    ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"] if DEBUG else ["-O3"]
+)
+
+OPENMP_TEST = """
+#include <omp.h>
+int main(void) {
+    int n = 0;
+    #pragma omp parallel num_threads(2) reduction(+:n)
+    n += 1;
+    return omp_get_max_threads() < 1 || n < 1;
+}
+"""
+
+
+def openmp_flags(compiler):
+    """Compile and link flags of OpenMP, found by compiling, linking and running a program; None if there is none."""
+    candidates = [(["-fopenmp"], ["-fopenmp"])]
+    if sys.platform == "darwin":
+        candidates.append((["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
+    for compile_flags, link_flags in candidates:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "openmp_test.c")
+            source.write_text(OPENMP_TEST)
+            try:
+                objects = compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=compile_flags
+                )
+                compiler.link_executable(objects, "openmp_test", folder, extra_postargs=link_flags)
+                subprocess.run([str(Path(folder, "openmp_test"))], check=True, timeout=60)
+            except Exception as error:
+                print(f"OpenMP with {' '.join(compile_flags)}: no ({type(error).__name__})")
+                continue
+        return compile_flags, link_flags
+    return None
+
+
+class BuildExt(build_ext):
+    """Probes OpenMP, and compiles the sources of an extension side by side."""
+
+    def build_extensions(self):
+        if not NO_OPENMP:
+            flags = openmp_flags(self.compiler)
+            if flags is None and REQUIRE_OPENMP:
+                raise SystemExit("FASTDL_REQUIRE_OPENMP is set, but no OpenMP program compiled, linked and ran")
+            if flags is None:
+                print("building without OpenMP: fastdl will run on one thread")
+            else:
+                for extension in self.extensions:
+                    if extension.name == "fastdl._kernels":
+                        extension.extra_compile_args += flags[0]
+                        extension.extra_link_args += flags[1]
+        compile_one = self.compiler.compile
+
+        def compile_all(sources, **kwargs):
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                objects = pool.map(lambda source: compile_one([source], **kwargs), sources)
+                return [name for names in objects for name in names]
+
+        self.compiler.compile = compile_all
+        super().build_extensions()
+
+
+class BuildPy(build_py):
+    """Puts csrc/ into the package, so that the kernels can be read where only a wheel is installed."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        root = Path(__file__).parent
+        for path in sorted(root.joinpath("csrc").rglob("*")):
+            if path.suffix in (".c", ".h", ".md"):
+                target = Path(self.build_lib, "fastdl", path.relative_to(root))
+                self.mkpath(str(target.parent))
+                self.copy_file(str(path), str(target))
+
+
+def extension(name, sources, flags):
+    return Extension(
+        name,
+        sources,
+        include_dirs=["csrc", numpy.get_include()],
+        depends=[str(p) for p in Path("csrc").rglob("*.[ch]")] if name.endswith("_kernels") else [],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=OPTIMISE + flags,
+        extra_link_args=["-fsanitize=address,undefined"] if DEBUG else [],
+        language="c",
+    )
+
+
+KERNEL_SOURCES = ["dispatch.c", "runtime.c", "tier_generic.c", "tier_avx2.c", "tier_avx512.c"]
+
+setup(
+    ext_modules=cythonize(
+        [
+            extension("fastdl._engine", ["fastdl/_engine.pyx"], ["-Wno-unused-function"]),
+            extension(
+                "fastdl._kernels",
+                ["fastdl/_kernels.pyx", *(f"csrc/{name}" for name in KERNEL_SOURCES)],
+                KERNEL_FLAGS + WARNINGS,
+            ),
+        ],
+        language_level=3,
+        compiler_directives={"freethreading_compatible": False},
+    ),
+    cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
+)
