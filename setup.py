@@ -24,9 +24,16 @@ DEBUG = os.environ.get("FASTDL_DEBUG", "0") not in ("", "0")
 NO_OPENMP = os.environ.get("FASTDL_NO_OPENMP", "0") not in ("", "0")
 REQUIRE_OPENMP = os.environ.get("FASTDL_REQUIRE_OPENMP", "0") not in ("", "0")
 
-# -fno-math-errno and -fno-trapping-math let loops with sqrt and comparisons vectorise and change no result.
+# -fno-math-errno and -fno-trapping-math let loops with sqrt and comparisons vectorise and change
+# no result.
 # Never -ffast-math: it would drop NaN and infinity and reorder sums.
-KERNEL_FLAGS = ["-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-lto"]
+KERNEL_FLAGS = [
+    "-std=gnu11",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-lto",
+]
 WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi"]
 OPTIMISE = (
     ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"] if DEBUG else ["-O3"]
@@ -44,7 +51,7 @@ int main(void) {
 
 
 def openmp_flags(compiler):
-    """Compile and link flags of OpenMP, found by compiling, linking and running a program; None if there is none."""
+    """OpenMP's compile and link flags, by compiling, linking and running a program; else None."""
     candidates = [(["-fopenmp"], ["-fopenmp"])]
     if sys.platform == "darwin":
         candidates.append((["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
@@ -72,7 +79,9 @@ class BuildExt(build_ext):
         if not NO_OPENMP:
             flags = openmp_flags(self.compiler)
             if flags is None and REQUIRE_OPENMP:
-                raise SystemExit("FASTDL_REQUIRE_OPENMP is set, but no OpenMP program compiled, linked and ran")
+                raise SystemExit(
+                    "FASTDL_REQUIRE_OPENMP: no OpenMP program compiled, linked and ran"
+                )
             if flags is None:
                 print("building without OpenMP: fastdl will run on one thread")
             else:

@@ -20,9 +20,11 @@ const fdl_kernels *fdl_table(int tier, int dtype)
 #if defined(__x86_64__)
     /* the builtins ask CPUID and, for the wide registers, whether the system saves them (XGETBV) */
     __builtin_cpu_init();
-    if (tier == FDL_AVX2 && !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))) return NULL;
-    if (tier == FDL_AVX512 && !(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")))
+    if (tier == FDL_AVX2 && !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")))
+        return NULL;
+    if (tier == FDL_AVX512 &&
+        !(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")))
         return NULL;
 #endif
     return tables[tier][dtype];

@@ -2,11 +2,13 @@
  *
  * One table of function pointers exists per (tier, dtype): the tier is the instruction set it was
  * compiled for, the dtype is REAL = float or double. Data pointers are `void *` here and REAL inside,
- * so that the caller is written once for both dtypes. What every entry may assume, because the caller
- * checked it: pointers are valid, aligned to REAL and do not overlap unless said so; sizes are >= 0 and their
- * products fit int64_t. What every entry promises: zero-sized problems return at once; outputs are
- * written, never read first, unless said so; the bits of the result do not depend on `threads`;
- * the return value is FDL_OK, or FDL_NOMEM when scratch memory could not be had (outputs are then undefined).
+ * so that the caller is written once for both dtypes.
+ *
+ * What every entry may assume, because the caller checked it: pointers are valid, aligned to REAL and
+ * do not overlap unless said so; sizes are >= 0 and their products fit int64_t.
+ * What every entry promises: zero-sized problems return at once; outputs are written, never read
+ * first, unless said so; the bits of the result do not depend on `threads`; it returns FDL_OK, or
+ * FDL_NOMEM when scratch memory could not be had (outputs are then undefined).
  * `threads` is an upper bound: runtime.c decides from the work whether more than one pays.
  */
 #ifndef FASTDL_H
@@ -18,61 +20,70 @@ enum { FDL_OK = 0, FDL_NOMEM = -1 };
 enum { FDL_GENERIC, FDL_AVX2, FDL_AVX512, FDL_TIERS };
 enum { FDL_F32, FDL_F64, FDL_DTYPES };
 
-/* ---- GEMM: for each batch b   C[b] = A[b] B[b] (+ bias) (+ C[b] if accumulate) --------------------- */
+/* ---- GEMM: for each batch b   C[b] = A[b] B[b] (+ bias) (+ C[b] if accumulate) --------------- */
 typedef struct fdl_gemm {
-    int64_t batch, m, n, k;                   /* A: m x k, B: k x n, C: m x n                        */
-    const void *a; int64_t a_batch, a_row, a_col; /* strides in elements, any sign; 0 broadcasts     */
+    int64_t batch, m, n, k;                       /* A: m x k, B: k x n, C: m x n                */
+    const void *a; int64_t a_batch, a_row, a_col; /* strides in elements, any sign; 0 broadcasts */
     const void *b; int64_t b_batch, b_row, b_col;
-    void *c;       int64_t c_batch, c_row, c_col; /* distinct elements                               */
-    const void *bias;                         /* n values added to every row of C, or NULL           */
-    int accumulate;                           /* 0: C is not read. 1: C += ...                       */
+    void *c;       int64_t c_batch, c_row, c_col; /* distinct elements                           */
+    const void *bias;                             /* n values added to every row of C, or NULL   */
+    int accumulate;                               /* 0: C is not read. 1: C += ...               */
 } fdl_gemm;
 
-enum { FDL_GEMM_NAIVE, FDL_GEMM_REORDERED, FDL_GEMM_BLOCKED,      /* standalone rungs               */
-       FDL_GEMM_PACKED, FDL_GEMM_SIMD, FDL_GEMM_THREADED,         /* the driver: plain tile, vector tile, threads */
+enum { FDL_GEMM_NAIVE, FDL_GEMM_REORDERED, FDL_GEMM_BLOCKED, /* standalone rungs */
+       FDL_GEMM_PACKED, FDL_GEMM_SIMD, FDL_GEMM_THREADED,    /* the driver: plain tile, vector tile,
+                                                                more threads */
        FDL_GEMM_VARIANTS };
 typedef int fdl_gemm_fn(const fdl_gemm *p, int threads);
 
-/* ---- 2-d convolution (cross-correlation), all arrays C-contiguous --------------------------------- */
+/* ---- 2-d convolution (cross-correlation), all arrays C-contiguous ---------------------------- */
 typedef struct fdl_conv {
-    int64_t n, c, h, w;                       /* x  (n, c, h, w)                                     */
-    int64_t k, r, s;                          /* w  (k, c / groups, r, s)                            */
-    int64_t oh, ow;                           /* y  (n, k, oh, ow)                                   */
+    int64_t n, c, h, w;             /* x  (n, c, h, w)                                */
+    int64_t k, r, s;                /* w  (k, c / groups, r, s)                       */
+    int64_t oh, ow;                 /* y  (n, k, oh, ow)                              */
     int64_t stride_h, stride_w;
-    int64_t pad_h, pad_w;                     /* top, left; bottom and right follow from oh, ow      */
+    int64_t pad_h, pad_w;           /* top, left; bottom and right follow from oh, ow */
     int64_t dil_h, dil_w, groups;
 } fdl_conv;
 
 enum { FDL_CONV_NAIVE, FDL_CONV_IM2COL, FDL_CONV_IMPLICIT, FDL_CONV_VARIANTS };
-/* forward:      y[n,k,i,j]  = bias[k] + sum_crs w[k,c,r,s] x[n, c, i*sh + r*dh - ph, j*sw + s*dw - pw]
- * grad_input:   dx = d sum(y * dy) / dx,     grad_weight:   dw = d sum(y * dy) / dw              */
-typedef int fdl_conv_forward_fn(const fdl_conv *g, const void *x, const void *w, const void *bias, void *y, int threads);
-typedef int fdl_conv_grad_input_fn(const fdl_conv *g, const void *dy, const void *w, void *dx, int threads);
-typedef int fdl_conv_grad_weight_fn(const fdl_conv *g, const void *x, const void *dy, void *dw, int threads);
+/* forward:     y[n,k,i,j] = bias[k] + sum_crs w[k,c,r,s] x[n, c, i*sh + r*dh - ph, j*sw + s*dw - pw]
+ *              (bias may be NULL)
+ * grad_input:  dx = d sum(y * dy) / dx
+ * grad_weight: dw = d sum(y * dy) / dw */
+typedef int fdl_conv_forward_fn(const fdl_conv *g, const void *x, const void *w, const void *bias,
+                                void *y, int threads);
+typedef int fdl_conv_grad_input_fn(const fdl_conv *g, const void *dy, const void *w, void *dx,
+                                   int threads);
+typedef int fdl_conv_grad_weight_fn(const fdl_conv *g, const void *x, const void *dy, void *dw,
+                                    int threads);
 
-/* ---- 2-d pooling over planes (n * c of them), C-contiguous ----------------------------------------- */
+/* ---- 2-d pooling over planes (n * c of them), C-contiguous ----------------------------------- */
 typedef struct fdl_pool {
     int64_t planes, h, w, oh, ow, kh, kw, stride_h, stride_w;
-    int64_t pad_h, pad_w;                     /* top, left; each at most half the window             */
-    int64_t dil_h, dil_w;                     /* max pooling only                                    */
-    int64_t pad_bottom, pad_right;            /* the caller's padding (== pad_h, pad_w): average pooling counts it, not ceil_mode's overhang */
+    int64_t pad_h, pad_w;           /* top, left; each at most half the window            */
+    int64_t dil_h, dil_w;           /* max pooling only                                   */
+    int64_t pad_bottom, pad_right;  /* average pooling may count these rows and columns,
+                                       never the overhang that ceil_mode adds beyond them */
     int count_include_pad;
-    int64_t divisor;                          /* 0: the window's size decides                        */
+    int64_t divisor;                /* 0: the window's size decides                       */
 } fdl_pool;
 /* `taps`: the winner's position in its window, r * kw + s, one per output: uint8_t when
- * kh * kw <= 256, else int32_t. Ties go to the first; a NaN wins (the last one), as in PyTorch.      */
+ * kh * kw <= 256, else int32_t. Ties go to the first; a NaN wins (the last one), as in PyTorch. */
 enum { FDL_POOL_NAIVE, FDL_POOL_ROWS, FDL_POOL_THREADED, FDL_POOL_VARIANTS };
 typedef int fdl_max_forward_fn(const fdl_pool *g, const void *x, void *y, void *taps, int threads);
-typedef int fdl_max_scatter_fn(const fdl_pool *g, const void *dy, const void *taps, void *dx, int threads);
-typedef int fdl_max_gather_fn(const fdl_pool *g, const void *x, const void *taps, void *y, int threads);
+typedef int fdl_max_scatter_fn(const fdl_pool *g, const void *dy, const void *taps, void *dx,
+                               int threads);
+typedef int fdl_max_gather_fn(const fdl_pool *g, const void *x, const void *taps, void *y,
+                              int threads);
 typedef int fdl_avg_forward_fn(const fdl_pool *g, const void *x, void *y, int threads);
 typedef int fdl_avg_backward_fn(const fdl_pool *g, const void *dy, void *dx, int threads);
 
-/* ---- the table ---------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 typedef struct fdl_kernels {
-    const char *isa;                          /* "generic", "avx2", "avx512"                         */
-    int itemsize, vector_bytes;               /* sizeof(REAL), bytes in a vector                     */
-    int mr, nr, mc, kc, nc;                   /* GEMM tile and blocks                                */
+    const char *isa;                /* "generic", "avx2", "avx512"     */
+    int itemsize, vector_bytes;     /* sizeof(REAL), bytes in a vector */
+    int mr, nr, mc, kc, nc;         /* GEMM tile and blocks            */
 
     fdl_gemm_fn *gemm[FDL_GEMM_VARIANTS];
 
@@ -87,42 +98,46 @@ typedef struct fdl_kernels {
     fdl_avg_backward_fn *avg_backward[FDL_POOL_VARIANTS];
 
     /* elementwise over n values; y may be x, dx may be dy */
-    int (*relu)(int64_t n, const void *x, void *y, int threads);                       /* max(x, 0), NaN stays  */
-    int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx, int threads);    /* dy where y > 0 */
+    int (*relu)(int64_t n, const void *x, void *y, int threads);     /* max(x, 0), NaN stays */
+    int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx, /* dy where y > 0 */
+                         int threads);
 
     /* rows x cols, C-contiguous; log: 0 softmax, 1 log-softmax */
     int (*softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log, int threads);
-    int (*softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y, void *dx, int log, int threads);
-    /* loss[i] = -log softmax(x[i])[target[i]], grad[i] = softmax(x[i]) - onehot(target[i]); both 0 where
-     * target[i] == ignore_index; every other target lies in [0, cols) */
-    int (*cross_entropy)(int64_t rows, int64_t cols, const void *x, const int64_t *target, int64_t ignore_index,
-                         void *loss, void *grad, int threads);
+    int (*softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y, void *dx,
+                            int log, int threads);
+    /* loss[i] = -log softmax(x[i])[target[i]], grad[i] = softmax(x[i]) - onehot(target[i]); both 0
+     * where target[i] == ignore_index; every other target lies in [0, cols) */
+    int (*cross_entropy)(int64_t rows, int64_t cols, const void *x, const int64_t *target,
+                         int64_t ignore_index, void *loss, void *grad, int threads);
     /* db[c] = sum over n and p of dy[n, c, p] */
     int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads);
 
     /* optimizer steps, in place on p (and on the state), over n values */
-    int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer /* or NULL */, double lr, double momentum,
-               double dampening, double weight_decay, int nesterov, int maximize, int first, int threads);
-    int (*adam)(int64_t n, void *p, const void *g, void *exp_avg, void *exp_avg_sq, void *max_exp_avg_sq /* or NULL */,
-                double lr, double beta1, double beta2, double eps, double weight_decay, int decoupled,
-                double bias_correction1, double bias_correction2, int maximize, int threads);
+    int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer /* or NULL */, double lr,
+               double momentum, double dampening, double weight_decay, int nesterov, int maximize,
+               int first, int threads);
+    int (*adam)(int64_t n, void *p, const void *g, void *exp_avg, void *exp_avg_sq,
+                void *max_exp_avg_sq /* or NULL */, double lr, double beta1, double beta2, double eps,
+                double weight_decay, int decoupled, double bias_correction1,
+                double bias_correction2, int maximize, int threads);
 
-    /* one loop of 8 * vector FMAs on registers, `iterations` times; returns FLOPs done: measures the peak */
+    /* FMAs on registers, nothing loaded or stored; returns the FLOPs done: measures the peak */
     double (*fma_peak)(int64_t iterations, int threads);
 } fdl_kernels;
 
-/* ---- dispatch.c: which tables this CPU can run -------------------------------------------------------- */
-const fdl_kernels *fdl_table(int tier, int dtype);   /* NULL: not built, or not supported by this CPU */
-int fdl_best_tier(void);                             /* the widest supported                          */
+/* ---- dispatch.c: which tables this CPU can run ----------------------------------------------- */
+const fdl_kernels *fdl_table(int tier, int dtype);  /* NULL: not built, or this CPU cannot run it */
+int fdl_best_tier(void);                            /* the widest supported                       */
 
-/* ---- runtime.c: threads, work, scratch ---------------------------------------------------------------- */
+/* ---- runtime.c: threads, work, scratch ------------------------------------------------------- */
 int fdl_has_openmp(void);
-int fdl_available_threads(void);     /* OMP_NUM_THREADS, else min(OpenMP's, affinity, cgroup quota); >= 1      */
-int fdl_after_fork(void);            /* 1 in a forked child: OpenMP's pool is gone, everything runs serially  */
-int fdl_plan(int threads, double work); /* threads worth using for `work` (about nanoseconds on one thread)   */
-/* A 64-byte aligned, per-thread, grow-only buffer per slot, kept between calls; contents undefined. NULL: no memory.
- * Valid until the same thread asks for the same slot with a larger size. Slots of one kernel family do not
- * clash with those a nested call uses: see the enum. */
+int fdl_available_threads(void);  /* OMP_NUM_THREADS, else min(OpenMP's, affinity, cgroup quota) */
+int fdl_after_fork(void);         /* 1 in a forked child: OpenMP's pool is gone, all runs serially */
+int fdl_plan(int threads, double work);  /* threads worth using for `work` nanoseconds of one */
+/* A 64-byte aligned, per-thread, grow-only buffer per slot, kept between calls; contents undefined.
+ * NULL: no memory. Valid until the same thread asks for the same slot with a larger size. Slots of
+ * one kernel family do not clash with those a nested call uses. */
 enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B, FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3,
        FDL_SCRATCH_CONV_4, FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_SLOTS };
 void *fdl_scratch(int slot, size_t bytes);

@@ -1,4 +1,4 @@
-/* kernels.inc.c: every kernel of one (tier, dtype), in reading order, and the table that exports them. */
+/* kernels.inc.c: every kernel of one (tier, dtype), in reading order, and the table of them. */
 #include "simd.h"
 #include "vmath.c"
 

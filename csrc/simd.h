@@ -1,8 +1,8 @@
-/* simd.h: vectors of REAL, for one (tier, dtype). Included by tier.inc.c once per dtype, with VBYTES (bytes in
- * a vector), REAL, INT (the integer of REAL's size) and F(name) (name with the dtype's suffix) defined.
+/* simd.h: vectors of REAL, for one (tier, dtype). Included once per dtype, with VBYTES (bytes in a
+ * vector), REAL, INT (the integer of REAL's size) and F(name) (name with the dtype's suffix) defined.
  *
- * GNU C vector types: the compiler maps +, *, <, ?: on them to the tier's instructions, so one source serves
- * SSE2, AVX2, AVX-512 and NEON. The only file that may hold intrinsics, inside #if; so far none is needed.
+ * GNU C vector types: the compiler maps +, *, < on them to the tier's instructions, so one source
+ * serves SSE2, AVX2, AVX-512 and NEON. The only file that may hold intrinsics, inside #if.
  *
  *   V, VI           vector of VL REALs; of VL INTs: a comparison's result, lanes 0 or -1
  *   LD(p) ST(p, v)  unaligned load and store          SPLAT(x)   x in every lane

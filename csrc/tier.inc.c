@@ -1,5 +1,5 @@
-/* tier.inc.c: one instruction set. Included by tier_<isa>.c, which defines TIER, VBYTES and the GEMM blocking;
- * compiles every kernel for f32, then for f64, and exports one table for each:
+/* tier.inc.c: one instruction set. Included by tier_<isa>.c, which defines TIER, VBYTES and the
+ * GEMM tile; compiles every kernel for f32, then for f64, and exports one table for each:
  * fdl_<isa>_f32 and fdl_<isa>_f64. A tier file is the whole translation unit: kernels are `static`.
  */
 #include "fastdl.h"

@@ -1,4 +1,4 @@
-/* tier_generic.c: the baseline of the target (SSE2 on x86-64, NEON on AArch64): 16 vector registers of 16 bytes or more. */
+/* tier_generic.c: the target's baseline (SSE2 on x86-64, NEON on AArch64): 16 registers of 16 bytes. */
 #define TIER generic
 #define VBYTES 16
 #define MR 6

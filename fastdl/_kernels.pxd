@@ -23,20 +23,28 @@ cdef extern from "fastdl.h" nogil:
     ctypedef struct fdl_conv:
         int64_t n, c, h, w, k, r, s, oh, ow
         int64_t stride_h, stride_w, pad_h, pad_w, dil_h, dil_w, groups
-    ctypedef int fdl_conv_forward_fn(const fdl_conv *g, const void *x, const void *w, const void *bias, void *y, int threads) noexcept nogil
-    ctypedef int fdl_conv_grad_input_fn(const fdl_conv *g, const void *dy, const void *w, void *dx, int threads) noexcept nogil
-    ctypedef int fdl_conv_grad_weight_fn(const fdl_conv *g, const void *x, const void *dy, void *dw, int threads) noexcept nogil
+    ctypedef int fdl_conv_forward_fn(const fdl_conv *g, const void *x, const void *w,
+            const void *bias, void *y, int threads) noexcept nogil
+    ctypedef int fdl_conv_grad_input_fn(const fdl_conv *g, const void *dy, const void *w,
+            void *dx, int threads) noexcept nogil
+    ctypedef int fdl_conv_grad_weight_fn(const fdl_conv *g, const void *x, const void *dy,
+            void *dw, int threads) noexcept nogil
 
     ctypedef struct fdl_pool:
         int64_t planes, h, w, oh, ow, kh, kw, stride_h, stride_w, pad_h, pad_w, dil_h, dil_w
         int64_t pad_bottom, pad_right
         int count_include_pad
         int64_t divisor
-    ctypedef int fdl_max_forward_fn(const fdl_pool *g, const void *x, void *y, void *taps, int threads) noexcept nogil
-    ctypedef int fdl_max_scatter_fn(const fdl_pool *g, const void *dy, const void *taps, void *dx, int threads) noexcept nogil
-    ctypedef int fdl_max_gather_fn(const fdl_pool *g, const void *x, const void *taps, void *y, int threads) noexcept nogil
-    ctypedef int fdl_avg_forward_fn(const fdl_pool *g, const void *x, void *y, int threads) noexcept nogil
-    ctypedef int fdl_avg_backward_fn(const fdl_pool *g, const void *dy, void *dx, int threads) noexcept nogil
+    ctypedef int fdl_max_forward_fn(const fdl_pool *g, const void *x, void *y, void *taps,
+            int threads) noexcept nogil
+    ctypedef int fdl_max_scatter_fn(const fdl_pool *g, const void *dy, const void *taps, void *dx,
+            int threads) noexcept nogil
+    ctypedef int fdl_max_gather_fn(const fdl_pool *g, const void *x, const void *taps, void *y,
+            int threads) noexcept nogil
+    ctypedef int fdl_avg_forward_fn(const fdl_pool *g, const void *x, void *y,
+            int threads) noexcept nogil
+    ctypedef int fdl_avg_backward_fn(const fdl_pool *g, const void *dy, void *dx,
+            int threads) noexcept nogil
 
     ctypedef struct fdl_kernels:
         const char *isa
@@ -51,17 +59,27 @@ cdef extern from "fastdl.h" nogil:
         fdl_avg_forward_fn *avg_forward[3]
         fdl_avg_backward_fn *avg_backward[3]
         int (*relu)(int64_t n, const void *x, void *y, int threads) noexcept nogil
-        int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx, int threads) noexcept nogil
-        int (*softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log, int threads) noexcept nogil
-        int (*softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y, void *dx, int log, int threads) noexcept nogil
-        int (*cross_entropy)(int64_t rows, int64_t cols, const void *x, const int64_t *target, int64_t ignore_index,
+        int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx,
+                int threads) noexcept nogil
+        int (*softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log,
+                int threads) noexcept nogil
+        int (*softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y,
+                void *dx, int log, int threads) noexcept nogil
+        int (*cross_entropy)(int64_t rows, int64_t cols, const void *x, const int64_t *target,
+                int64_t ignore_index,
                           void *loss, void *grad, int threads) noexcept nogil
-        int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads) noexcept nogil
-        int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer, double lr, double momentum,
-                double dampening, double weight_decay, int nesterov, int maximize, int first, int threads) noexcept nogil
-        int (*adam)(int64_t n, void *p, const void *g, void *exp_avg, void *exp_avg_sq, void *max_exp_avg_sq,
-                 double lr, double beta1, double beta2, double eps, double weight_decay, int decoupled,
-                 double bias_correction1, double bias_correction2, int maximize, int threads) noexcept nogil
+        int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db,
+                int threads) noexcept nogil
+        int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer, double lr,
+                double momentum,
+                double dampening, double weight_decay, int nesterov, int maximize, int first,
+                        int threads) noexcept nogil
+        int (*adam)(int64_t n, void *p, const void *g, void *exp_avg, void *exp_avg_sq,
+                void *max_exp_avg_sq,
+                 double lr, double beta1, double beta2, double eps, double weight_decay,
+                         int decoupled,
+                 double bias_correction1, double bias_correction2, int maximize,
+                         int threads) noexcept nogil
         double (*fma_peak)(int64_t iterations, int threads) noexcept nogil
 
     const fdl_kernels *fdl_table(int tier, int dtype)
