@@ -101,7 +101,7 @@ class BuildExt(build_ext):
 
 
 class BuildPy(build_py):
-    """Puts csrc/ into the package, so that the kernels can be read where only a wheel is installed."""
+    """Puts csrc/ into the package: the kernels can be read where only a wheel is installed."""
 
     def run(self):
         super().run()

@@ -1,11 +1,11 @@
 /* fastdl.h: THE contract between the kernels and their only caller, fastdl/_kernels.pyx.
  *
  * One table of function pointers exists per (tier, dtype): the tier is the instruction set it was
- * compiled for, the dtype is REAL = float or double. Data pointers are `void *` here and REAL inside,
- * so that the caller is written once for both dtypes.
+ * compiled for, the dtype is REAL = float or double. Data pointers are `void *` here and REAL
+ * inside, so that the caller is written once for both dtypes.
  *
- * What every entry may assume, because the caller checked it: pointers are valid, aligned to REAL and
- * do not overlap unless said so; sizes are >= 0 and their products fit int64_t.
+ * What every entry may assume, because the caller checked it: pointers are valid, aligned to REAL
+ * and do not overlap unless said so; sizes are >= 0 and their products fit int64_t.
  * What every entry promises: zero-sized problems return at once; outputs are written, never read
  * first, unless said so; the bits of the result do not depend on `threads`; it returns FDL_OK, or
  * FDL_NOMEM when scratch memory could not be had (outputs are then undefined).
@@ -47,8 +47,8 @@ typedef struct fdl_conv {
 } fdl_conv;
 
 enum { FDL_CONV_NAIVE, FDL_CONV_IM2COL, FDL_CONV_IMPLICIT, FDL_CONV_VARIANTS };
-/* forward:     y[n,k,i,j] = bias[k] + sum_crs w[k,c,r,s] x[n, c, i*sh + r*dh - ph, j*sw + s*dw - pw]
- *              (bias may be NULL)
+/* forward:     y[n,k,i,j] = bias[k] + sum_crs w[k,c,r,s] x[n,c, i*sh + r*dh - ph, j*sw + s*dw - pw]
+ *              bias may be NULL
  * grad_input:  dx = d sum(y * dy) / dx
  * grad_weight: dw = d sum(y * dy) / dw */
 typedef int fdl_conv_forward_fn(const fdl_conv *g, const void *x, const void *w, const void *bias,
@@ -118,8 +118,8 @@ typedef struct fdl_kernels {
                double momentum, double dampening, double weight_decay, int nesterov, int maximize,
                int first, int threads);
     int (*adam)(int64_t n, void *p, const void *g, void *exp_avg, void *exp_avg_sq,
-                void *max_exp_avg_sq /* or NULL */, double lr, double beta1, double beta2, double eps,
-                double weight_decay, int decoupled, double bias_correction1,
+                void *max_exp_avg_sq /* or NULL */, double lr, double beta1, double beta2,
+                double eps, double weight_decay, int decoupled, double bias_correction1,
                 double bias_correction2, int maximize, int threads);
 
     /* FMAs on registers, nothing loaded or stored; returns the FLOPs done: measures the peak */
@@ -133,13 +133,13 @@ int fdl_best_tier(void);                            /* the widest supported     
 /* ---- runtime.c: threads, work, scratch ------------------------------------------------------- */
 int fdl_has_openmp(void);
 int fdl_available_threads(void);  /* OMP_NUM_THREADS, else min(OpenMP's, affinity, cgroup quota) */
-int fdl_after_fork(void);         /* 1 in a forked child: OpenMP's pool is gone, all runs serially */
+int fdl_after_fork(void);         /* 1 in a forked child: no thread pool, all runs serially       */
 int fdl_plan(int threads, double work);  /* threads worth using for `work` nanoseconds of one */
 /* A 64-byte aligned, per-thread, grow-only buffer per slot, kept between calls; contents undefined.
  * NULL: no memory. Valid until the same thread asks for the same slot with a larger size. Slots of
  * one kernel family do not clash with those a nested call uses. */
-enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B, FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3,
-       FDL_SCRATCH_CONV_4, FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_SLOTS };
+enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
+       FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3, FDL_SCRATCH_CONV_4, FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_SLOTS };
 void *fdl_scratch(int slot, size_t bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /* simd.h: vectors of REAL, for one (tier, dtype). Included once per dtype, with VBYTES (bytes in a
- * vector), REAL, INT (the integer of REAL's size) and F(name) (name with the dtype's suffix) defined.
+ * vector), REAL, INT (the integer of REAL's size) and F(name) (name plus the dtype) defined.
  *
  * GNU C vector types: the compiler maps +, *, < on them to the tier's instructions, so one source
  * serves SSE2, AVX2, AVX-512 and NEON. The only file that may hold intrinsics, inside #if.

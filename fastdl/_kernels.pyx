@@ -1,10 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
 """The only door to the C kernels: check, allocate, release the GIL, call.
 
-Functions take and return NumPy arrays of float32 or float64. Each checks its arguments before C sees them and raises
-TypeError (dtype) or ValueError (shape, layout, unknown variant or instruction set) naming the function, the argument and
-what was expected; MemoryError when scratch memory could not be had. `threads=0` means `get_num_threads()`,
-`isa=None` the tier in force (`get_isa()`).
+Functions take and return NumPy arrays of float32 or float64. Each checks its arguments before C
+sees them and raises TypeError (dtype) or ValueError (shape, layout, unknown variant or instruction
+set) naming the function, the argument and what was expected; MemoryError when scratch memory could
+not be had. `threads=0` means `get_num_threads()`, `isa=None` the tier in force (`get_isa()`).
 """
 import os
 
@@ -28,7 +28,7 @@ def isa_available():
 
 
 def get_isa():
-    """The instruction set in force: the widest available, or the one `FASTDL_ISA` or `set_isa` named."""
+    """The instruction set in force: the widest available, unless `FASTDL_ISA` or `set_isa` chose."""
     return TIER_NAMES[current_tier]
 
 
@@ -60,7 +60,7 @@ def set_num_threads(int n):
 
 
 def available_threads():
-    """`OMP_NUM_THREADS` if set, else the least of OpenMP's count, the CPU affinity and the container's quota."""
+    """`OMP_NUM_THREADS`, else the least of OpenMP's count, the CPU affinity and the cgroup quota."""
     return fdl_available_threads()
 
 
@@ -109,13 +109,14 @@ cdef int same_dtype(cnp.ndarray x, cnp.ndarray y, str where, str argument) excep
 cdef int need_contiguous(cnp.ndarray x, int ndim, str where, str argument) except -1:
     if cnp.PyArray_NDIM(x) != ndim or not cnp.PyArray_IS_C_CONTIGUOUS(x):
         raise ValueError(
-            f"{where}: {argument} must be C-contiguous with {ndim} dimensions, got shape {np.shape(x)}"
+            f"{where}: {argument} must be C-contiguous with {ndim} dimensions, "
+            f"got shape {np.shape(x)}"
         )
     return 0
 
 
 def fma_peak(dtype="float32", isa=None, int threads=0, double seconds=0.2):
-    """FLOP/s of register-only FMAs on `threads` threads: the roof of a roofline, measured for about `seconds`."""
+    """FLOP/s of register-only FMAs on `threads` threads, best over `seconds`: a roofline's roof."""
     import time
 
     cdef const fdl_kernels *k = table_of(np.empty(0, dtype), isa, "fma_peak", "dtype")

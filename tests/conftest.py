@@ -13,7 +13,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
-    """With FASTDL_NO_SKIPS=1, set where every optional package is installed, a skip fails the run."""
+    """With FASTDL_NO_SKIPS=1 (every optional package is installed) a skip fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("FASTDL_NO_SKIPS") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
