@@ -139,7 +139,8 @@ int fdl_plan(int threads, double work);  /* threads worth using for `work` nanos
  * NULL: no memory. Valid until the same thread asks for the same slot with a larger size. Slots of
  * one kernel family do not clash with those a nested call uses. */
 enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
-       FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3, FDL_SCRATCH_CONV_4, FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_SLOTS };
+       FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3, FDL_SCRATCH_CONV_4,
+       FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_SLOTS };
 void *fdl_scratch(int slot, size_t bytes);
 
 #endif

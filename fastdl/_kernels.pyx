@@ -28,7 +28,7 @@ def isa_available():
 
 
 def get_isa():
-    """The instruction set in force: the widest available, unless `FASTDL_ISA` or `set_isa` chose."""
+    """The instruction set in force: the widest, unless `FASTDL_ISA` or `set_isa` chose."""
     return TIER_NAMES[current_tier]
 
 
@@ -60,7 +60,7 @@ def set_num_threads(int n):
 
 
 def available_threads():
-    """`OMP_NUM_THREADS`, else the least of OpenMP's count, the CPU affinity and the cgroup quota."""
+    """`OMP_NUM_THREADS`, else the least of OpenMP's count, CPU affinity and cgroup quota."""
     return fdl_available_threads()
 
 
