@@ -36,7 +36,9 @@ KERNEL_FLAGS = [
 ]
 WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi"]
 OPTIMISE = (
-    ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"] if DEBUG else ["-O3"]
+    ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    if DEBUG
+    else ["-O3", "-g0"]
 )
 
 OPENMP_TEST = """
