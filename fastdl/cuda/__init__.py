@@ -1,8 +1,8 @@
 """What scripts ask of ``torch.cuda`` before they fall back to the CPU.
 
-This release computes on the CPU alone, so :func:`is_available` is False and :func:`device_count` 0. What a
-script may call without a GPU (seeding, emptying caches) does nothing, as in PyTorch; what needs one raises
-RuntimeError.
+This release computes on the CPU alone, so :func:`is_available` is False and :func:`device_count` 0.
+What a script may call without a GPU (seeding, emptying caches) does nothing, as in PyTorch; what
+needs one raises RuntimeError.
 """
 
 __all__ = [
