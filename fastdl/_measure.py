@@ -1,0 +1,198 @@
+"""The one stopwatch: how a time is taken, what the machine can do, how a figure is written.
+
+Used by `fastdl.kernels.ladder`, `python -m fastdl bench`, and `bench/`. Nothing here knows a
+kernel's arguments; what is timed is a callable without arguments.
+
+How a time is taken. A *round* is the median of several repeats after two warm-ups; a repeat is as
+many calls as last about 100 us. Contestants take turns, round by round, and the fastest round of
+each counts: other programs on the machine can only make a round slower. The spread between rounds
+is kept beside it.
+"""
+
+import os
+import platform
+import statistics
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from fastdl import _kernels
+from fastdl._version import __version__
+
+
+class Work(NamedTuple):
+    """What a problem costs at least: arithmetic by the direct algorithm, each array moved once."""
+
+    flops: float
+    bytes: float
+
+    @property
+    def intensity(self):
+        """FLOP per byte: the horizontal axis of a roofline."""
+        return self.flops / self.bytes
+
+
+def gemm_work(m, n, k, itemsize=4):
+    """C (m, n) = A (m, k) B (k, n)."""
+    return Work(2.0 * m * n * k, float(itemsize) * (m * k + k * n + m * n))
+
+
+def conv2d_work(x_shape, w_shape, y_shape, itemsize=4):
+    """x (N, C, H, W), w (K, C / groups, R, S), y (N, K, OH, OW); the same for both gradients."""
+    sizes = (np.prod(shape, dtype=float) for shape in (x_shape, w_shape, y_shape))
+    return Work(2.0 * np.prod(y_shape) * np.prod(w_shape[1:]), itemsize * sum(sizes))
+
+
+def pool2d_work(x_shape, y_shape, window, itemsize=4, tap_bytes=0):
+    """One comparison or addition per element of a window; x read, y (and its taps) written."""
+    x, y = np.prod(x_shape, dtype=float), np.prod(y_shape, dtype=float)
+    return Work(y * window, itemsize * (x + y) + tap_bytes * y)
+
+
+class Timing(NamedTuple):
+    """Seconds per call."""
+
+    best: float  # the fastest round
+    spread: float  # how much slower the slowest round was, as a fraction of the fastest
+    rounds: int
+
+
+def one_round(call, seconds=0.06, repeats=7):
+    """Median seconds per call of at least `repeats` repeats and about `seconds`, warmed up twice.
+
+    A call so slow that `repeats` of it would take ten times `seconds` is repeated three times.
+    """
+    call()
+    start = time.perf_counter()
+    call()
+    once = time.perf_counter() - start
+    inner = max(1, int(1e-4 / max(once, 1e-9)))
+    if once * repeats > 10 * seconds:
+        repeats = 3
+    times = []
+    stop = time.perf_counter() + seconds
+    while len(times) < repeats or time.perf_counter() < stop:
+        start = time.perf_counter()
+        for _ in range(inner):
+            call()
+        times.append((time.perf_counter() - start) / inner)
+    return statistics.median(times)
+
+
+def race(calls, rounds=5, seconds=0.3, repeats=7):
+    """Times contestants in turn: `{name: callable}` -> `{name: Timing}`, about `seconds` for each.
+
+    A contestant is a callable without arguments, timed here by `one_round`, or any object with a
+    method `round(seconds, repeats)` that returns seconds per call: one in another process.
+    """
+    times = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            timed = getattr(call, "round", None)
+            if timed is None:
+                times[name].append(one_round(call, seconds / rounds, repeats))
+            else:
+                times[name].append(timed(seconds / rounds, repeats))
+    return {name: Timing(min(ts), max(ts) / min(ts) - 1, rounds) for name, ts in times.items()}
+
+
+def peak(dtype="float32", isa=None, threads=0, seconds=0.3):
+    """FLOP/s of fused multiply-adds on registers, on `threads` threads (0: the default count)."""
+    return _kernels.fma_peak(dtype, isa, threads, seconds)
+
+
+def bandwidth(threads=0, megabytes=64, seconds=0.3):
+    """Bytes a second, read plus written, of copying arrays far larger than a cache."""
+    threads = threads or _kernels.get_num_threads()
+    n = megabytes * 2**20 // (8 * threads)
+    pairs = [(np.zeros(n), np.ones(n)) for _ in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+
+        def copy():
+            for done in [pool.submit(np.copyto, target, source) for target, source in pairs]:
+                done.result()
+
+        best = race({"copy": copy}, rounds=5, seconds=seconds, repeats=3)["copy"].best
+    return 2.0 * 8 * n * threads / best
+
+
+@contextmanager
+def numpy_threads(threads):
+    """Pins NumPy's BLAS to `threads` inside the block. Yields how, in words for a reader.
+
+    Without threadpoolctl a BLAS that is loaded cannot be told, so the words say what it uses.
+    """
+    try:
+        import threadpoolctl
+    except ImportError:
+        names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+        wish = next((f"{name}={os.environ[name]}" for name in names if name in os.environ), None)
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        yield wish or f"its own default for {cpus} CPUs; pip install threadpoolctl to pin it"
+    else:
+        with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+            yield f"pinned to {threads}"
+
+
+def cpu_name():
+    """The processor's name as the system gives it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def numpy_blas():
+    """Name and version of the BLAS that NumPy was built with."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+
+
+def machine(threads=0, isa=None, seconds=0.3):
+    """What every table of figures is headed by: the measured roofs, and what was measured with.
+
+    Returns a dict that JSON can hold; `peak*` in FLOP/s, `bandwidth*` in bytes/s.
+    """
+    threads = threads or _kernels.get_num_threads()
+    return {
+        "fastdl": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": numpy_blas(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "isa": isa or _kernels.get_isa(),
+        "threads": threads,
+        "openmp": _kernels.has_openmp(),
+        "peak": peak("float32", isa, threads, seconds),
+        "peak_1": peak("float32", isa, 1, seconds),
+        "bandwidth": bandwidth(threads, seconds=seconds),
+        "bandwidth_1": bandwidth(1, seconds=seconds),
+    }
+
+
+def duration(seconds):
+    """`0.00123` -> `'1.23 ms'`: three significant digits and the unit that suits."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if seconds * scale >= 1 or unit == "us":
+            return f"{three_digits(seconds * scale)} {unit}"
+    raise AssertionError("unreachable")
+
+
+def three_digits(value):
+    """`1234.5` -> `'1234'`, `12.345` -> `'12.3'`, `0.0123` -> `'0.012'`."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def progress(text):
+    """Shows on a terminal what is being measured; the next `progress` overwrites the line."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
