@@ -32,6 +32,9 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .vector_bytes = VBYTES,
     .mr = MR, .nr = NV * VL,
     .gemm = {[FDL_GEMM_NAIVE] = F(gemm_naive)},
+    .conv_forward = {[FDL_CONV_NAIVE] = F(conv_naive_forward)},
+    .conv_grad_input = {[FDL_CONV_NAIVE] = F(conv_naive_grad_input)},
+    .conv_grad_weight = {[FDL_CONV_NAIVE] = F(conv_naive_grad_weight)},
     .fma_peak = F(fma_peak),
 };
 

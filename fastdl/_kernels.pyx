@@ -16,6 +16,7 @@ from libc.stdint cimport int64_t
 cnp.import_array()
 
 include "_kernels_gemm.pxi"
+include "_kernels_conv.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")
 cdef int current_tier = fdl_best_tier()

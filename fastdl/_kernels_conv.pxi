@@ -1,0 +1,132 @@
+# 2-d convolution: included by _kernels.pyx.
+
+CONV_VARIANTS = ("naive", "im2col", "implicit")
+
+# Every size is below this, so that products of two stay far inside int64_t.
+cdef int64_t CONV_SIZE_LIMIT = 2147483647
+
+
+cdef int conv_geometry(object geom, fdl_conv *g, str where) except -1:
+    """Fill `g` from 16 whole numbers in the order of csrc/fastdl.h; ValueError for what no convolution has."""
+    cdef int64_t v[16]
+    cdef Py_ssize_t i
+    if len(geom) != 16:
+        raise ValueError(f"{where}: geom must have 16 numbers, got {len(geom)}")
+    for i in range(16):
+        v[i] = geom[i]
+        if v[i] < 0 or v[i] > CONV_SIZE_LIMIT:
+            raise ValueError(f"{where}: geom: {v[i]} is negative or too large, in {tuple(geom)}")
+    g.n, g.c, g.h, g.w, g.k, g.r, g.s, g.oh, g.ow = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
+    g.stride_h, g.stride_w, g.pad_h, g.pad_w, g.dil_h, g.dil_w = v[9], v[10], v[11], v[12], v[13], v[14]
+    g.groups = v[15]
+    if g.r < 1 or g.s < 1:
+        raise ValueError(f"{where}: geom: the filter must not be empty, got {g.r} x {g.s}")
+    if g.stride_h < 1 or g.stride_w < 1 or g.dil_h < 1 or g.dil_w < 1:
+        raise ValueError(
+            f"{where}: geom: strides and dilations must be positive, got "
+            f"({g.stride_h}, {g.stride_w}) and ({g.dil_h}, {g.dil_w})"
+        )
+    if g.groups < 1 or g.c % g.groups or g.k % g.groups:
+        raise ValueError(
+            f"{where}: geom: groups must divide the channels, got {g.c} -> {g.k} in {g.groups} groups"
+        )
+    return 0
+
+
+cdef int conv_array(cnp.ndarray x, str where, str argument, int64_t a, int64_t b, int64_t c, int64_t d) except -1:
+    """x must be C-contiguous, aligned, and of shape (a, b, c, d)."""
+    cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
+    if (cnp.PyArray_NDIM(x) != 4 or shape[0] != a or shape[1] != b or shape[2] != c or shape[3] != d
+            or not cnp.PyArray_IS_C_CONTIGUOUS(x) or not cnp.PyArray_ISBEHAVED_RO(x)):
+        raise ValueError(
+            f"{where}: {argument} must be C-contiguous of shape {(a, b, c, d)}, got {np.shape(x)}"
+        )
+    return 0
+
+
+cdef cnp.ndarray conv_empty(cnp.ndarray like, int64_t a, int64_t b, int64_t c, int64_t d):
+    cdef cnp.npy_intp shape[4]
+    shape[0], shape[1], shape[2], shape[3] = a, b, c, d
+    return cnp.PyArray_EMPTY(4, shape, cnp.PyArray_TYPE(like), 0)
+
+
+def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, variant="implicit",
+           isa=None, int threads=0):
+    """Cross-correlation of x (n, c, h, w) with filters w (k, c / groups, r, s), plus bias (k) or None.
+
+    `geom`: the 16 numbers n, c, h, w, k, r, s, oh, ow, stride_h, stride_w, pad_h, pad_w (top, left), dil_h,
+    dil_w, groups. Reads outside the image give zero, so bottom and right padding follow from oh and ow.
+    Arrays are C-contiguous, all float32 or all float64. Returns y (n, k, oh, ow).
+    """
+    cdef const fdl_kernels *kernels = table_of(x, isa, "conv2d", "x")
+    cdef int v = variant_of("conv2d", CONV_VARIANTS, variant)
+    cdef int n = threads_of(threads), status
+    cdef fdl_conv g
+    cdef cnp.ndarray y, b
+    cdef const void *bias_data = NULL
+    conv_geometry(geom, &g, "conv2d")
+    same_dtype(x, w, "conv2d", "w")
+    conv_array(x, "conv2d", "x", g.n, g.c, g.h, g.w)
+    conv_array(w, "conv2d", "w", g.k, g.c // g.groups, g.r, g.s)
+    if bias is not None:
+        b = bias
+        same_dtype(x, b, "conv2d", "bias")
+        need_contiguous(b, 1, "conv2d", "bias")
+        if cnp.PyArray_DIM(b, 0) != g.k:
+            raise ValueError(f"conv2d: bias must have {g.k} values, got {cnp.PyArray_DIM(b, 0)}")
+        bias_data = cnp.PyArray_DATA(b)
+    y = conv_empty(x, g.n, g.k, g.oh, g.ow)
+    with nogil:
+        status = kernels.conv_forward[v](
+            &g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), bias_data, cnp.PyArray_DATA(y), n
+        )
+    finish(status, "conv2d")
+    return y
+
+
+def conv2d_grad_input(cnp.ndarray dy not None, cnp.ndarray w not None, geom, *, variant="implicit",
+                      isa=None, int threads=0):
+    """dx (n, c, h, w): the gradient of `sum(conv2d(x, w) * dy)` in x, for dy (n, k, oh, ow).
+
+    `geom` as for `conv2d`. Also what transposed convolution computes.
+    """
+    cdef const fdl_kernels *kernels = table_of(dy, isa, "conv2d_grad_input", "dy")
+    cdef int v = variant_of("conv2d_grad_input", CONV_VARIANTS, variant)
+    cdef int n = threads_of(threads), status
+    cdef fdl_conv g
+    cdef cnp.ndarray dx
+    conv_geometry(geom, &g, "conv2d_grad_input")
+    same_dtype(dy, w, "conv2d_grad_input", "w")
+    conv_array(dy, "conv2d_grad_input", "dy", g.n, g.k, g.oh, g.ow)
+    conv_array(w, "conv2d_grad_input", "w", g.k, g.c // g.groups, g.r, g.s)
+    dx = conv_empty(dy, g.n, g.c, g.h, g.w)
+    with nogil:
+        status = kernels.conv_grad_input[v](
+            &g, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(w), cnp.PyArray_DATA(dx), n
+        )
+    finish(status, "conv2d_grad_input")
+    return dx
+
+
+def conv2d_grad_weight(cnp.ndarray x not None, cnp.ndarray dy not None, geom, *,
+                       variant="implicit", isa=None, int threads=0):
+    """dw (k, c / groups, r, s): the gradient of `sum(conv2d(x, w) * dy)` in w.
+
+    x (n, c, h, w), dy (n, k, oh, ow); `geom` as for `conv2d`.
+    """
+    cdef const fdl_kernels *kernels = table_of(x, isa, "conv2d_grad_weight", "x")
+    cdef int v = variant_of("conv2d_grad_weight", CONV_VARIANTS, variant)
+    cdef int n = threads_of(threads), status
+    cdef fdl_conv g
+    cdef cnp.ndarray dw
+    conv_geometry(geom, &g, "conv2d_grad_weight")
+    same_dtype(x, dy, "conv2d_grad_weight", "dy")
+    conv_array(x, "conv2d_grad_weight", "x", g.n, g.c, g.h, g.w)
+    conv_array(dy, "conv2d_grad_weight", "dy", g.n, g.k, g.oh, g.ow)
+    dw = conv_empty(x, g.k, g.c // g.groups, g.r, g.s)
+    with nogil:
+        status = kernels.conv_grad_weight[v](
+            &g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(dw), n
+        )
+    finish(status, "conv2d_grad_weight")
+    return dw
