@@ -2,6 +2,7 @@
 #include "simd.h"
 #include "vmath.c"
 
+#include "gemm/product.c"
 #include "gemm/naive.c"
 #include "gemm/reordered.c"
 #include "gemm/blocked.c"
@@ -30,8 +31,12 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .isa = STR(TIER),
     .itemsize = sizeof(REAL),
     .vector_bytes = VBYTES,
-    .mr = MR, .nr = NV * VL,
-    .gemm = {[FDL_GEMM_NAIVE] = F(gemm_naive)},
+    .mr = MR, .nr = NV * VL, .mc = MC, .kc = KC, .nc = NC,
+    .gemm = {
+        [FDL_GEMM_NAIVE] = F(gemm_naive), [FDL_GEMM_REORDERED] = F(gemm_reordered),
+        [FDL_GEMM_BLOCKED] = F(gemm_blocked), [FDL_GEMM_PACKED] = F(gemm_packed),
+        [FDL_GEMM_SIMD] = F(gemm_simd), [FDL_GEMM_THREADED] = F(gemm_threaded),
+    },
     .conv_forward = {[FDL_CONV_NAIVE] = F(conv_naive_forward)},
     .conv_grad_input = {[FDL_CONV_NAIVE] = F(conv_naive_grad_input)},
     .conv_grad_weight = {[FDL_CONV_NAIVE] = F(conv_naive_grad_weight)},

@@ -21,7 +21,7 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 
 #define LD(p) (*(const VU *)(p))
 #define ST(p, v) (*(VU *)(p) = (v))
-#define SPLAT(x) ((V){0} + (REAL)(x))
+#define SPLAT(x) ((REAL)(x) - (V){0})   /* x - 0 is x, -0 and NaN included, and costs nothing; 0 + x is not */
 #define SEL(m, a, b) ((V)(((VI)(m) & (VI)(a)) | (~(VI)(m) & (VI)(b))))
 #define VMAX(a, b) F(vmax)(a, b)
 #define VMIN(a, b) F(vmin)(a, b)

@@ -1,4 +1,4 @@
-/* tier_avx2.c: 16 registers of 32 bytes, FMA. Tile 6 x 2 vectors: 12 sums + 2 of B + 1 of A. */
+/* tier_avx2.c: 16 registers of 32 bytes, FMA. Tile 4 x 3 vectors: 12 sums, 3 of B, 1 of A. */
 #if defined(__x86_64__)
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -7,8 +7,11 @@
 #endif
 #define TIER avx2
 #define VBYTES 32
-#define MR 6
-#define NV 2
+#define MR 4
+#define NV 3
+#define MC 96
+#define KC 320
+#define NC 1920
 #include "tier.inc.c"
 #ifdef __clang__
 #pragma clang attribute pop

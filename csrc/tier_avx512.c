@@ -1,4 +1,4 @@
-/* tier_avx512.c: 32 registers of 64 bytes, FMA. Tile 14 x 2 vectors: 28 sums + 2 of B + 1 of A. */
+/* tier_avx512.c: 32 registers of 64 bytes, FMA. Tile 8 x 3 vectors: 24 sums, 3 of B. */
 #if defined(__x86_64__)
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), \
@@ -8,8 +8,11 @@
 #endif
 #define TIER avx512
 #define VBYTES 64
-#define MR 14
-#define NV 2
+#define MR 8
+#define NV 3
+#define MC 96
+#define KC 320
+#define NC 1920
 #include "tier.inc.c"
 #ifdef __clang__
 #pragma clang attribute pop

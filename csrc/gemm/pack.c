@@ -1,1 +1,45 @@
-/* pack.c */
+/* pack.c: copies of A's and B's blocks in the order in which the micro-kernel reads them.
+ *
+ * Idea      a block of B becomes panels of up to NV vectors of columns, stored k by k; a block of A
+ *           becomes panels of up to MR rows:
+ *
+ *             B: kc x nc                           packed: panel 0, then panel 1, ...
+ *               +--------+--------+-----+            b00 b01 .. b07 | b10 b11 .. b17 | ...  (k = 0, 1, ..)
+ *               | panel0 | panel1 | p2 0|            the last panel is padded with zeros to vectors
+ *               +--------+--------+-----+
+ *             A: mc x kc                           packed: panel 0, then panel 1, ...
+ *               +------------------+                 a_col == 1: row by row    a00 a01 .. | a10 a11 ..
+ *               | panel 0          |                 otherwise:  k by k        a00 a10 .. | a01 a11 ..
+ *               | panel 1          |
+ *               +------------------+
+ *
+ * Removes   long strides: TLB misses, cache-set conflicts, transposed operands
+ * Leaves    one copy of A per column of blocks and one of B, small beside m n k FMAs unless m or n is
+ * Requires  any strides. Panels are dealt evenly (heights differ by one at most, widths by a vector)
+ */
+
+/* Where part i of n things dealt evenly to `parts` begins */
+INLINE int64_t F(cut)(int64_t n, int64_t parts, int64_t i)
+{
+    return n / parts * i + min64(i, n % parts);
+}
+
+/* A[0:h, 0:kc], one panel: rows of kc where A's rows are contiguous, else columns of h */
+static void F(pack_a)(int64_t h, int64_t kc, const REAL *a, int64_t a_row, int64_t a_col, REAL *to)
+{
+    if (a_col == 1)
+        for (int64_t i = 0; i < h; i++) memcpy(to + i * kc, a + i * a_row, kc * sizeof(REAL));
+    else
+        for (int64_t k = 0; k < kc; k++)
+            for (int64_t i = 0; i < h; i++) to[k * h + i] = a[i * a_row + k * a_col];
+}
+
+/* B[0:kc, 0:n], one panel: rows of n values, padded with zeros to whole vectors */
+static void F(pack_b)(int64_t kc, int64_t n, const REAL *b, int64_t b_row, int64_t b_col, REAL *to)
+{
+    int64_t wide = ceil_div(n, VL) * VL;
+    for (int64_t k = 0; k < kc; k++, to += wide, b += b_row) {
+        for (int64_t j = 0; j < n; j++) to[j] = b[j * b_col];
+        for (int64_t j = n; j < wide; j++) to[j] = 0;
+    }
+}
