@@ -69,7 +69,9 @@ typedef struct fdl_pool {
     int64_t divisor;                /* 0: the window's size decides                       */
 } fdl_pool;
 /* `taps`: the winner's position in its window, r * kw + s, one per output: uint8_t when
- * kh * kw <= 256, else int32_t. Ties go to the first; a NaN wins (the last one), as in PyTorch. */
+ * kh * kw <= 256, else int32_t. Ties go to the first; a NaN wins (the last one), as in PyTorch.
+ * Every window holds at least one element of the plane. A tap in the padding (max_forward makes
+ * none) scatters nothing and gathers 0. */
 enum { FDL_POOL_NAIVE, FDL_POOL_ROWS, FDL_POOL_THREADED, FDL_POOL_VARIANTS };
 typedef int fdl_max_forward_fn(const fdl_pool *g, const void *x, void *y, void *taps, int threads);
 typedef int fdl_max_scatter_fn(const fdl_pool *g, const void *dy, const void *taps, void *dx,
@@ -99,7 +101,8 @@ typedef struct fdl_kernels {
 
     /* elementwise over n values; y may be x, dx may be dy */
     int (*relu)(int64_t n, const void *x, void *y, int threads);     /* max(x, 0), NaN stays */
-    int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx, /* dy where y > 0 */
+    /* 0 where y <= 0, else dy */
+    int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx, int threads);
                          int threads);
 
     /* rows x cols, C-contiguous; log: 0 softmax, 1 log-softmax */

@@ -29,6 +29,25 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 #define NOINLINE static __attribute__((noinline, unused))
 
+/* `call` on `parts` pieces [begin, end) of [0, n), a thread each. Pieces begin at multiples of `grain` (a multiple
+ * of every VL), so that an element falls into the same vector for any number of threads. */
+#define SPLIT(parts, n, grain, call)                                                       \
+    do {                                                                                   \
+        const int64_t n_ = (n), units_ = (n_ + (grain) - 1) / (grain);                      \
+        const int parts_ = (parts);                                                        \
+        if (parts_ <= 1) {                                                                 \
+            const int64_t begin = 0, end = n_;                                             \
+            call;                                                                          \
+            break;                                                                         \
+        }                                                                                  \
+        OMP(parallel for schedule(static) num_threads(parts_))                             \
+        for (int t_ = 0; t_ < parts_; t_++) {                                              \
+            const int64_t begin = units_ * t_ / parts_ * (grain);                          \
+            const int64_t end = t_ + 1 < parts_ ? units_ * (t_ + 1) / parts_ * (grain) : n_; \
+            call;                                                                          \
+        }                                                                                  \
+    } while (0)
+
 INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }   /* a >= 0, b > 0 */
