@@ -103,7 +103,6 @@ typedef struct fdl_kernels {
     int (*relu)(int64_t n, const void *x, void *y, int threads);     /* max(x, 0), NaN stays */
     /* 0 where y <= 0, else dy */
     int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx, int threads);
-                         int threads);
 
     /* rows x cols, C-contiguous; log: 0 softmax, 1 log-softmax */
     int (*softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log, int threads);

@@ -1,6 +1,7 @@
 /* channel_sum.c: (n, c, p) -> (c), the gradient of a bias: first over p, then over n.
  *
- * Idea      halve, sum the halves, add them (pairwise summation): rounding errors grow with log n instead of n;
+ * Idea      halve, sum the halves, add them (pairwise summation): rounding errors grow with log n
+ *           instead of n;
  *           within a leaf, vectors along the contiguous axis
  * Removes   NumPy's transpose-and-reduce passes for p > 1, the plain loop's error and its latency
  * Leaves    memory traffic: one read
@@ -8,7 +9,7 @@
  * Checked   against math.fsum
  * Timed     python -m fastdl bench rows
  */
-#define ROW_LEAF 1024       /* elements of a row, and rows of a column, that are summed directly */
+#define ROW_LEAF 1024 /* elements of a row, and rows of a column, that are summed directly */
 #define COLUMN_LEAF 32
 
 /* sum of n contiguous elements */
@@ -45,7 +46,8 @@ NOINLINE void F(sum_rows_range)(int64_t p, const REAL *x, REAL *sums, int64_t be
     for (int64_t i = begin; i < end; i++) sums[i] = F(sum_row)(p, x + i * p);
 }
 
-NOINLINE void F(sum_columns_range)(int64_t n, int64_t c, const REAL *x, REAL *sums, int64_t begin, int64_t end)
+NOINLINE void F(sum_columns_range)(int64_t n, int64_t c, const REAL *x, REAL *sums, int64_t begin,
+                                   int64_t end)
 {
     for (int64_t j = begin; j < end; j += VL) {
         V sum;
@@ -57,13 +59,14 @@ NOINLINE void F(sum_columns_range)(int64_t n, int64_t c, const REAL *x, REAL *su
 static int F(channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads)
 {
     const REAL *x = dy;
-    if (p != 1) {                                        /* (n, c, p) -> (n, c) */
+    if (p != 1) { /* (n, c, p) -> (n, c) */
         REAL *sums = fdl_scratch(FDL_SCRATCH_ROWS, n * c * sizeof(REAL));
         if (!sums) return FDL_NOMEM;
         SPLIT(fdl_plan(threads, n * c * (5 + 0.03 * sizeof(REAL) * p)), n * c, 1,
               F(sum_rows_range)(p, x, sums, begin, end));
         x = sums;
     }
-    SPLIT(fdl_plan(threads, 0.06 * sizeof(REAL) * n * c), c, 64, F(sum_columns_range)(n, c, x, db, begin, end));
+    SPLIT(fdl_plan(threads, 0.06 * sizeof(REAL) * n * c), c, 64,
+          F(sum_columns_range)(n, c, x, db, begin, end));
     return FDL_OK;
 }

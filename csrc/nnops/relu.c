@@ -17,7 +17,8 @@ NOINLINE void F(relu_range)(const REAL *x, REAL *y, int64_t begin, int64_t end)
     }
 }
 
-NOINLINE void F(relu_backward_range)(const REAL *dy, const REAL *y, REAL *dx, int64_t begin, int64_t end)
+NOINLINE void F(relu_backward_range)(const REAL *dy, const REAL *y, REAL *dx, int64_t begin,
+                                     int64_t end)
 {
     for (int64_t i = begin; i < end; i += VL) {
         V gate = LDN(y + i, end - i, 0), v = LDN(dy + i, end - i, 0);
@@ -33,6 +34,7 @@ static int F(relu)(int64_t n, const void *x, void *y, int threads)
 
 static int F(relu_backward)(int64_t n, const void *dy, const void *y, void *dx, int threads)
 {
-    SPLIT(fdl_plan(threads, 0.09 * sizeof(REAL) * n), n, 1024, F(relu_backward_range)(dy, y, dx, begin, end));
+    SPLIT(fdl_plan(threads, 0.09 * sizeof(REAL) * n), n, 1024,
+          F(relu_backward_range)(dy, y, dx, begin, end));
     return FDL_OK;
 }

@@ -3,14 +3,16 @@
  *   softmax      y = exp(x - max) / sum exp(x - max)         dx = y (dy - sum dy y)
  *   log-softmax  y = x - max - log(sum exp(x - max))         dx = dy - exp(y) sum dy
  *
- * Idea      a row is read three times while it is in the cache: its maximum, the sum of exponentials, the result
+ * Idea      a row is read three times while it is in the cache: its maximum, the sum of
+ *           exponentials, the result
  * Removes   the temporaries of the NumPy formulation, and its scalar exponential
  * Leaves    the arithmetic of exp: about 20 vector operations for VL elements
  * Requires  C-contiguous rows
  * Checked   against float64; a row of -inf gives NaN, as in PyTorch
  * Timed     python -m fastdl bench rows
  *
- * The last vector of a row is partly filled with values that change nothing. Long rows are summed in blocks, so that
+ * The last vector of a row is partly filled with values that change nothing. Long rows are summed
+ * in blocks, so that
  * rounding errors grow with the number of blocks, not of elements.
  */
 #define ROW_BLOCK 2048
@@ -64,7 +66,8 @@ NOINLINE void F(softmax_rows)(int64_t cols, const REAL *x, REAL *y, int64_t begi
     for (int64_t i = begin; i < end; i++) {
         REAL *row = y + i * cols;
         REAL scale = 1 / F(row_exp_sum)(cols, x + i * cols, F(row_max)(cols, x + i * cols), row);
-        for (int64_t j = 0; j < cols; j += VL) STN(row + j, LDN(row + j, cols - j, 0) * SPLAT(scale), cols - j);
+        for (int64_t j = 0; j < cols; j += VL)
+            STN(row + j, LDN(row + j, cols - j, 0) * SPLAT(scale), cols - j);
     }
 }
 
@@ -74,21 +77,27 @@ NOINLINE void F(log_softmax_rows)(int64_t cols, const REAL *x, REAL *y, int64_t 
         const REAL *row = x + i * cols;
         REAL max = F(row_max)(cols, row);
         REAL log_sum = (REAL)log(F(row_exp_sum)(cols, row, max, NULL));
-        for (int64_t j = 0; j < cols; j += VL)           /* max + log_sum would round away what x - max keeps */
-            STN(y + i * cols + j, LDN(row + j, cols - j, 0) - SPLAT(max) - SPLAT(log_sum), cols - j);
+        for (int64_t j = 0; j < cols;
+             j += VL) /* max + log_sum would round away what x - max keeps */
+            STN(y + i * cols + j, LDN(row + j, cols - j, 0) - SPLAT(max) - SPLAT(log_sum),
+                cols - j);
     }
 }
 
-NOINLINE void F(softmax_backward_rows)(int64_t cols, const REAL *dy, const REAL *y, REAL *dx, int64_t begin, int64_t end)
+NOINLINE void F(softmax_backward_rows)(int64_t cols, const REAL *dy, const REAL *y, REAL *dx,
+                                       int64_t begin, int64_t end)
 {
     for (int64_t i = begin * cols; i < end * cols; i += cols) {
         REAL dot = F(row_dot)(cols, dy + i, y + i);
         for (int64_t j = 0; j < cols; j += VL)
-            STN(dx + i + j, LDN(y + i + j, cols - j, 0) * (LDN(dy + i + j, cols - j, 0) - SPLAT(dot)), cols - j);
+            STN(dx + i + j,
+                LDN(y + i + j, cols - j, 0) * (LDN(dy + i + j, cols - j, 0) - SPLAT(dot)),
+                cols - j);
     }
 }
 
-NOINLINE void F(log_softmax_backward_rows)(int64_t cols, const REAL *dy, const REAL *y, REAL *dx, int64_t begin, int64_t end)
+NOINLINE void F(log_softmax_backward_rows)(int64_t cols, const REAL *dy, const REAL *y, REAL *dx,
+                                           int64_t begin, int64_t end)
 {
     for (int64_t i = begin * cols; i < end * cols; i += cols) {
         REAL sum = F(row_dot)(cols, dy + i, NULL);
@@ -102,15 +111,20 @@ NOINLINE void F(log_softmax_backward_rows)(int64_t cols, const REAL *dy, const R
 static int F(softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log, int threads)
 {
     int parts = fdl_plan(threads, rows * (20 + 0.25 * sizeof(REAL) * cols));
-    if (log) SPLIT(parts, rows, 1, F(log_softmax_rows)(cols, x, y, begin, end));
-    else SPLIT(parts, rows, 1, F(softmax_rows)(cols, x, y, begin, end));
+    if (log)
+        SPLIT(parts, rows, 1, F(log_softmax_rows)(cols, x, y, begin, end));
+    else
+        SPLIT(parts, rows, 1, F(softmax_rows)(cols, x, y, begin, end));
     return FDL_OK;
 }
 
-static int F(softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y, void *dx, int log, int threads)
+static int F(softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y, void *dx,
+                               int log, int threads)
 {
     int parts = fdl_plan(threads, rows * (10 + 0.15 * sizeof(REAL) * cols));
-    if (log) SPLIT(parts, rows, 1, F(log_softmax_backward_rows)(cols, dy, y, dx, begin, end));
-    else SPLIT(parts, rows, 1, F(softmax_backward_rows)(cols, dy, y, dx, begin, end));
+    if (log)
+        SPLIT(parts, rows, 1, F(log_softmax_backward_rows)(cols, dy, y, dx, begin, end));
+    else
+        SPLIT(parts, rows, 1, F(softmax_backward_rows)(cols, dy, y, dx, begin, end));
     return FDL_OK;
 }

@@ -2,14 +2,16 @@
  *
  * Idea      for every output, walk over its window and skip what lies in the padding
  * Removes   nothing: the starting point
- * Leaves    two bounds checks and a data-dependent branch an element; one lane of the vector unit in use
+ * Leaves    two bounds checks and a data-dependent branch an element; one lane of the vector unit
+ *           in use
  * Requires  every window holds at least one element of the plane; taps in [0, kh * kw)
- * Checked   against PyTorch and NumPy: ties (the first wins), NaN (the last wins), -inf, overhanging windows
+ * Checked   against PyTorch and NumPy: ties (the first wins), NaN (the last wins), -inf,
+ *           overhanging windows
  * Timed     python -m fastdl bench pool
  */
 /* A window's first row (column) in the plane; may be negative. Rows r0 <= r < r1 of it lie in the plane. */
-INLINE void F(window)(int64_t i, int64_t stride, int64_t pad, int64_t dil, int64_t k, int64_t size, int64_t *start,
-                      int64_t *r0, int64_t *r1)
+INLINE void F(window)(int64_t i, int64_t stride, int64_t pad, int64_t dil, int64_t k, int64_t size,
+                      int64_t *start, int64_t *r0, int64_t *r1)
 {
     *start = i * stride - pad;
     *r0 = *start < 0 ? ceil_div(-*start, dil) : 0;
@@ -21,7 +23,8 @@ INLINE int64_t F(avg_count)(const fdl_pool *g, int64_t i, int64_t j)
 {
     if (g->divisor) return g->divisor;
     int64_t top = i * g->stride_h - g->pad_h, left = j * g->stride_w - g->pad_w;
-    int64_t bottom = min64(top + g->kh, g->h + g->pad_bottom), right = min64(left + g->kw, g->w + g->pad_right);
+    int64_t bottom = min64(top + g->kh, g->h + g->pad_bottom),
+            right = min64(left + g->kw, g->w + g->pad_right);
     if (g->count_include_pad) return (bottom - top) * (right - left);
     return (min64(bottom, g->h) - max64(top, 0)) * (min64(right, g->w) - max64(left, 0));
 }
@@ -33,8 +36,10 @@ INLINE int64_t F(get_tap)(const fdl_pool *g, const void *taps, int64_t i)
 
 INLINE void F(put_tap)(const fdl_pool *g, void *taps, int64_t i, int64_t tap)
 {
-    if (g->kh * g->kw <= 256) ((uint8_t *)taps)[i] = (uint8_t)tap;
-    else ((int32_t *)taps)[i] = (int32_t)tap;
+    if (g->kh * g->kw <= 256)
+        ((uint8_t *)taps)[i] = (uint8_t)tap;
+    else
+        ((int32_t *)taps)[i] = (int32_t)tap;
 }
 
 /* Where output (i, j)'s tap lies in the plane, as row * w + column; -1 if in the padding. */
@@ -45,7 +50,8 @@ INLINE int64_t F(tap_position)(const fdl_pool *g, int64_t i, int64_t j, int64_t 
     return row >= 0 && row < g->h && col >= 0 && col < g->w ? row * g->w + col : -1;
 }
 
-static int F(max_forward_naive)(const fdl_pool *g, const void *x_, void *y_, void *taps, int threads)
+static int F(max_forward_naive)(const fdl_pool *g, const void *x_, void *y_, void *taps,
+                                int threads)
 {
     (void)threads;
     const REAL *x = x_;
@@ -72,7 +78,8 @@ static int F(max_forward_naive)(const fdl_pool *g, const void *x_, void *y_, voi
     return FDL_OK;
 }
 
-static int F(max_scatter_naive)(const fdl_pool *g, const void *dy_, const void *taps, void *dx_, int threads)
+static int F(max_scatter_naive)(const fdl_pool *g, const void *dy_, const void *taps, void *dx_,
+                                int threads)
 {
     (void)threads;
     const REAL *dy = dy_;
@@ -88,7 +95,8 @@ static int F(max_scatter_naive)(const fdl_pool *g, const void *dy_, const void *
     return FDL_OK;
 }
 
-NOINLINE void F(max_gather_planes)(const fdl_pool *g, const REAL *x, const void *taps, REAL *y, int64_t begin, int64_t end)
+NOINLINE void F(max_gather_planes)(const fdl_pool *g, const REAL *x, const void *taps, REAL *y,
+                                   int64_t begin, int64_t end)
 {
     int64_t out = begin * g->oh * g->ow;
     for (int64_t p = begin; p < end; p++)
