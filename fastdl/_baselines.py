@@ -77,6 +77,35 @@ def conv2d_training(x, w, bias, dy, stride=1, padding=0):
     return y, dx, conv2d_grad_weight(x, dy, w.shape, stride, padding, cols), dy.sum((0, 2, 3))
 
 
+def depthwise(x, w, bias=None, stride=1, padding=0):
+    """One filter a channel, w (C, 1, R, R): a multiply-add of the whole image for each tap."""
+    size = w.shape[2]
+    y = None
+    for t, tap in enumerate(taps(x, size, stride, padding, 0)):
+        weight = w[:, 0, t // size, t % size][:, None, None]
+        if y is None:
+            y = tap * weight
+        else:
+            y += tap * weight
+    if bias is not None:
+        y += bias[:, None, None]
+    return y
+
+
+def depthwise_training(x, w, bias, dy, stride=1, padding=0):
+    """y, dx, dw, db."""
+    n, c, h, width = x.shape
+    size = w.shape[2]
+    dw = np.empty_like(w)
+    for t, tap in enumerate(taps(x, size, stride, padding, 0)):
+        dw[:, 0, t // size, t % size] = np.einsum("nchw,nchw->c", tap, dy)
+    dx = np.zeros((n, c, h + 2 * padding, width + 2 * padding), dy.dtype)
+    for t, tap in enumerate(taps(dx, size, stride, 0, 0)):
+        tap += dy * w[:, 0, t // size, t % size][:, None, None]
+    dx = dx[:, :, padding : padding + h, padding : padding + width]
+    return depthwise(x, w, bias, stride, padding), dx, dw, dy.sum((0, 2, 3))
+
+
 def taps(x, size, stride, padding, fill):
     """The size * size strided views of x, one for each position in the window."""
     if padding:
@@ -133,6 +162,17 @@ def avg_pool2d(x, size, stride, padding=0):
         y += tap
     y *= np.float32(1 / size**2)
     return y
+
+
+def avg_pool2d_training(x, dy, size, stride, padding=0):
+    """y and dx: a share of the gradient is added to each tap."""
+    n, c, h, w = x.shape
+    dx = np.zeros((n, c, h + 2 * padding, w + 2 * padding), x.dtype)
+    share = dy * np.float32(1 / size**2)
+    for tap in taps(dx, size, stride, 0, 0):
+        tap += share
+    y = avg_pool2d(x, size, stride, padding)
+    return y, dx[:, :, padding : padding + h, padding : padding + w]
 
 
 def avg_pool2d_textbook(x, size, stride, padding=0):

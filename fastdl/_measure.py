@@ -1,19 +1,12 @@
-"""The one stopwatch: how a time is taken, what the machine can do, how a figure is written.
+"""What this machine can do at most, what a problem costs at least, how a figure is written.
 
-Used by `fastdl.kernels.ladder`, `python -m fastdl bench`, and `bench/`. Nothing here knows a
-kernel's arguments; what is timed is a callable without arguments.
-
-How a time is taken. A *round* is the median of several repeats after two warm-ups; a repeat is as
-many calls as last about 100 us. Contestants take turns, round by round, and the fastest round of
-each counts: other programs on the machine can only make a round slower. The spread between rounds
-is kept beside it.
+Used by `fastdl.kernels.ladder`, `python -m fastdl bench`, and `bench/`; times come from
+`fastdl._stopwatch`.
 """
 
 import os
 import platform
-import statistics
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -21,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastdl import _kernels
+from fastdl._stopwatch import race
 from fastdl._version import __version__
 
 
@@ -51,53 +45,6 @@ def pool2d_work(x_shape, y_shape, window, itemsize=4, tap_bytes=0):
     """One comparison or addition per element of a window; x read, y (and its taps) written."""
     x, y = np.prod(x_shape, dtype=float), np.prod(y_shape, dtype=float)
     return Work(y * window, itemsize * (x + y) + tap_bytes * y)
-
-
-class Timing(NamedTuple):
-    """Seconds per call."""
-
-    best: float  # the fastest round
-    spread: float  # how much slower the slowest round was, as a fraction of the fastest
-    rounds: int
-
-
-def one_round(call, seconds=0.06, repeats=7):
-    """Median seconds per call of at least `repeats` repeats and about `seconds`, warmed up twice.
-
-    A call so slow that `repeats` of it would take ten times `seconds` is repeated three times.
-    """
-    call()
-    start = time.perf_counter()
-    call()
-    once = time.perf_counter() - start
-    inner = max(1, int(1e-4 / max(once, 1e-9)))
-    if once * repeats > 10 * seconds:
-        repeats = 3
-    times = []
-    stop = time.perf_counter() + seconds
-    while len(times) < repeats or time.perf_counter() < stop:
-        start = time.perf_counter()
-        for _ in range(inner):
-            call()
-        times.append((time.perf_counter() - start) / inner)
-    return statistics.median(times)
-
-
-def race(calls, rounds=5, seconds=0.3, repeats=7):
-    """Times contestants in turn: `{name: callable}` -> `{name: Timing}`, about `seconds` for each.
-
-    A contestant is a callable without arguments, timed here by `one_round`, or any object with a
-    method `round(seconds, repeats)` that returns seconds per call: one in another process.
-    """
-    times = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            timed = getattr(call, "round", None)
-            if timed is None:
-                times[name].append(one_round(call, seconds / rounds, repeats))
-            else:
-                times[name].append(timed(seconds / rounds, repeats))
-    return {name: Timing(min(ts), max(ts) / min(ts) - 1, rounds) for name, ts in times.items()}
 
 
 def peak(dtype="float32", isa=None, threads=0, seconds=0.3):
