@@ -13,6 +13,7 @@
 
 #include "conv/naive.c"
 #include "conv/im2col.c"
+#include "conv/lower.c"
 #include "conv/implicit.c"
 #include "conv/grad_weight.c"
 
@@ -37,8 +38,14 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_GEMM_BLOCKED] = F(gemm_blocked), [FDL_GEMM_PACKED] = F(gemm_packed),
         [FDL_GEMM_SIMD] = F(gemm_simd), [FDL_GEMM_THREADED] = F(gemm_threaded),
     },
-    .conv_forward = {[FDL_CONV_NAIVE] = F(conv_naive_forward)},
-    .conv_grad_input = {[FDL_CONV_NAIVE] = F(conv_naive_grad_input)},
+    .conv_forward = {
+        [FDL_CONV_NAIVE] = F(conv_naive_forward),
+        [FDL_CONV_IMPLICIT] = F(conv_implicit_forward),
+    },
+    .conv_grad_input = {
+        [FDL_CONV_NAIVE] = F(conv_naive_grad_input),
+        [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_input),
+    },
     .conv_grad_weight = {[FDL_CONV_NAIVE] = F(conv_naive_grad_weight)},
     .max_forward = {[FDL_POOL_NAIVE] = F(max_forward_naive), F(max_forward_naive), F(max_forward_naive)},
     .max_scatter = {[FDL_POOL_NAIVE] = F(max_scatter_naive), F(max_scatter_naive), F(max_scatter_naive)},

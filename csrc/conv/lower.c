@@ -1,0 +1,205 @@
+/* lower.c: half an im2col; how the implicit-GEMM kernels see the input. Not a rung: shared by
+ * implicit.c (forward and input gradient) and grad_weight.c.
+ *
+ * A piece is a block of output pixels: some rows and columns of the output, for g images. Its pixels
+ * are numbered p = (i * g + n) * cols + j: the rows of g images lie side by side. For every channel c
+ * and every tap s along a row, one plane holds the input already shifted, strided and zero-padded for
+ * that s, with the same pitch g * cols:
+ *
+ *      plane (c, s):  slot 0   |image 0: cols|image 1: cols| ... |image g-1|      source row u0
+ *                     slot 1   |             |             |     |         |      source row u0 + step
+ *                     ...
+ *
+ * so the value that tap (c, r, s) multiplies at pixel p lies at koff(c, r, s) + p, for all p alike:
+ * no edge tests, no strides, every lane useful, and nothing left to pack. A full im2col has R times
+ * as much; here the taps r of a column share slots, as output row i + 1 reads at tap r what
+ * row i reads at tap r + 1.
+ */
+#ifndef CONV_LOWER_TYPES
+#define CONV_LOWER_TYPES
+typedef struct conv_taps {      /* the taps along one axis                                      */
+    int64_t n, step;            /* output i reads source i * step + at[t]                       */
+    const int64_t *at, *index;  /* ascending; position in the filter                            */
+} conv_taps;
+
+typedef struct conv_cut {       /* an output of n images of oh x ow cut into equal pieces       */
+    int64_t g, rows, cols;      /* the size of a piece                                          */
+    int64_t ng, nrows, ncols;   /* how many along each of the three                             */
+} conv_cut;
+
+typedef struct conv_piece {
+    int64_t n0, g, i0, rows, j0, cols;
+} conv_piece;
+
+typedef struct conv_blocks {    /* the reduction cut into blocks of channels x filter rows      */
+    int64_t c, r;               /* the size of a block: r < all rows only if c is 1             */
+    int64_t nc, nr;
+} conv_blocks;
+
+typedef struct conv_block {
+    int64_t c0, c1, r0, r1;
+} conv_block;
+
+/* About `target` pixels a piece, dealt evenly. Depends on the shape alone, never on threads. */
+static conv_cut conv_cut_output(int64_t n, int64_t oh, int64_t ow, int64_t target)
+{
+    conv_cut k = {1, oh, ow, n, 1, 1};
+    if (ow >= 2 * target) {
+        k.ncols = ow / target;
+        k.cols = ceil_div(ow, k.ncols);
+        k.ncols = ceil_div(ow, k.cols);
+    }
+    if (oh * k.cols >= 2 * target) {
+        k.nrows = min64(oh, oh * k.cols / target);
+        k.rows = ceil_div(oh, k.nrows);
+        k.nrows = ceil_div(oh, k.rows);
+    } else if (k.ncols == 1) {
+        k.g = max64(1, min64(n, target / max64(1, oh * ow)));
+        k.g = ceil_div(n, ceil_div(n, k.g));
+        k.ng = ceil_div(n, k.g);
+    }
+    return k;
+}
+
+/* Piece t, clipped to n x oh x ow; rows or cols <= 0 if it lies outside. */
+static conv_piece conv_piece_at(const conv_cut *k, int64_t t, int64_t n, int64_t oh, int64_t ow)
+{
+    conv_piece p;
+    p.j0 = t % k->ncols * k->cols, t /= k->ncols;
+    p.i0 = t % k->nrows * k->rows, t /= k->nrows;
+    p.n0 = t * k->g;
+    p.g = min64(k->g, n - p.n0);
+    p.rows = min64(k->rows, oh - p.i0);
+    p.cols = min64(k->cols, ow - p.j0);
+    return p;
+}
+
+/* Blocks of about `taps` taps: whole filters of several channels, or rows of one channel's. */
+static conv_blocks conv_cut_taps(int64_t channels, int64_t rows, int64_t cols, int64_t taps)
+{
+    conv_blocks b = {1, rows, channels, 1};
+    if (rows * cols > taps) {
+        b.nr = ceil_div(rows, max64(1, taps / cols));
+        b.r = ceil_div(rows, b.nr);
+        b.nr = ceil_div(rows, b.r);
+    } else if (rows * cols > 0) {
+        b.nc = ceil_div(channels, min64(channels, taps / (rows * cols)));
+        b.c = ceil_div(channels, b.nc);
+        b.nc = ceil_div(channels, b.c);
+    }
+    return b;
+}
+
+static conv_block conv_block_at(const conv_blocks *b, int64_t t, int64_t channels, int64_t rows)
+{
+    const int64_t c0 = t / b->nr * b->c, r0 = t % b->nr * b->r;
+    return (conv_block){c0, min64(channels, c0 + b->c), r0, min64(rows, r0 + b->r)};
+}
+
+/* Where the slots of a plane come from. A chain is a run of slots with consecutive source rows; taps
+ * whose rows overlap, given the stride, share one, and taps too far apart start their own.
+ * base[r]: tap r's slot at the piece's first row. Returns the number of slots of a plane. */
+typedef struct conv_chains {
+    int64_t n;
+    int64_t *base;              /* (r1 - r0)                                                    */
+    int64_t *row, *slot;        /* (n), (n + 1): first source row, first slot; slot[n]: the end */
+} conv_chains;
+
+static int64_t conv_chain_rows(const conv_taps *t, const conv_block *b, const conv_piece *p,
+                               conv_chains *chains)
+{
+    const int64_t *at = t->at + b->r0, n = b->r1 - b->r0;
+    int64_t slots = 0;
+    chains->n = 0;
+    for (int64_t r = 0; r < n; r++) chains->base[r] = -1;
+    for (int64_t r = 0; r < n; r++) {
+        if (chains->base[r] >= 0) continue;
+        int64_t last = r;
+        chains->row[chains->n] = p->i0 * t->step + at[r];
+        chains->slot[chains->n++] = chains->base[r] = slots;
+        for (int64_t q = r + 1; q < n; q++) {
+            const int64_t apart = at[q] - at[last];
+            if (chains->base[q] >= 0 || apart % t->step || apart / t->step > p->rows) continue;
+            chains->base[q] = chains->base[last] + apart / t->step;
+            last = q;
+        }
+        slots = chains->base[last] + p->rows;
+    }
+    chains->slot[chains->n] = slots;
+    return slots;
+}
+#endif
+
+/* Copy and clear of a few elements without a call. Short runs: two overlapping halves. */
+INLINE void F(conv_copy)(REAL *dst, const REAL *src, int64_t n)
+{
+    if (n >= VL) {
+        for (int64_t j = 0; j < n - VL; j += VL) ST(dst + j, LD(src + j));
+        ST(dst + n - VL, LD(src + n - VL));
+        return;
+    }
+    UNROLL(4) for (int half = VL / 2; half > 0; half /= 2)
+        if (n >= half) {
+            __builtin_memcpy(dst, src, half * sizeof(REAL));
+            __builtin_memmove(dst + n - half, src + n - half, half * sizeof(REAL));
+            return;
+        }
+}
+
+INLINE void F(conv_zero)(REAL *dst, int64_t n)
+{
+    for (; n >= VL; n -= VL, dst += VL) ST(dst, SPLAT(0));
+    while (n-- > 0) *dst++ = 0;
+}
+
+/* Elements of a plane: room for the last, partly used vector, and an odd number of vectors, lest
+ * equal taps of all channels fall into the same cache sets. */
+INLINE int64_t F(conv_plane)(int64_t slots, const conv_piece *p)
+{
+    return (ceil_div(slots * p->g * p->cols, VL) | 1) * VL;
+}
+
+/* x: (images, channels, h, w), the first of the group's channels; xn: elements between images.
+ * out: the planes [c - c0][s] of block b. */
+static void F(conv_lower)(const REAL *x, int64_t xn, int64_t h, int64_t w, const conv_taps *cols,
+                          int64_t row_step, const conv_block *b, const conv_piece *p,
+                          const conv_chains *chains, int64_t plane, REAL *out)
+{
+    const int64_t step = cols->step, pitch = p->g * p->cols;
+    for (int64_t c = b->c0; c < b->c1; c++)
+        for (int64_t s = 0; s < cols->n; s++, out += plane) {
+            /* columns j0 <= j < j1 of the piece lie inside the image */
+            const int64_t v0 = p->j0 * step + cols->at[s];
+            const int64_t j0 = v0 >= 0 ? 0 : min64(p->cols, ceil_div(-v0, step));
+            const int64_t j1 = v0 >= w ? j0 : max64(j0, min64(p->cols, ceil_div(w - v0, step)));
+            for (int64_t q = 0; q < chains->n; q++) {
+                int64_t u = chains->row[q];
+                REAL *d = out + chains->slot[q] * pitch;
+                for (int64_t t = chains->slot[q]; t < chains->slot[q + 1]; t++, u += row_step) {
+                    if (u < 0 || u >= h) {
+                        F(conv_zero)(d, pitch);
+                        d += pitch;
+                        continue;
+                    }
+                    const REAL *src = x + p->n0 * xn + (c * h + u) * w + v0;
+                    for (int64_t n = 0; n < p->g; n++, d += p->cols, src += xn) {
+                        for (int64_t j = 0; j < j0; j++) d[j] = 0;
+                        if (step == 1) F(conv_copy)(d + j0, src + j0, j1 - j0);
+                        else if (step == 2) for (int64_t j = j0; j < j1; j++) d[j] = src[2 * j];
+                        else for (int64_t j = j0; j < j1; j++) d[j] = src[step * j];
+                        for (int64_t j = j1; j < p->cols; j++) d[j] = 0;
+                    }
+                }
+            }
+        }
+}
+
+/* koff[((r - r0) * nc + c - c0) * ns + s]: rows of the filter outermost, so that the taps of a range
+ * of rows are a range. */
+static void F(conv_offsets)(const conv_block *b, int64_t ns, const conv_piece *p,
+                            const conv_chains *chains, int64_t plane, int64_t *koff)
+{
+    for (int64_t r = 0; r < b->r1 - b->r0; r++)
+        for (int64_t t = 0; t < (b->c1 - b->c0) * ns; t++)
+            *koff++ = t * plane + chains->base[r] * p->g * p->cols;
+}
