@@ -46,7 +46,10 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_input),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_input),
     },
-    .conv_grad_weight = {[FDL_CONV_NAIVE] = F(conv_naive_grad_weight)},
+    .conv_grad_weight = {
+        [FDL_CONV_NAIVE] = F(conv_naive_grad_weight),
+        [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_weight),
+    },
     .max_forward = {[FDL_POOL_NAIVE] = F(max_forward_naive), F(max_forward_naive), F(max_forward_naive)},
     .max_scatter = {[FDL_POOL_NAIVE] = F(max_scatter_naive), F(max_scatter_naive), F(max_scatter_naive)},
     .max_gather = F(max_gather),
