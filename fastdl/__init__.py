@@ -1,3 +1,81 @@
 """fastdl: PyTorch's API on readable C kernels. ``import fastdl as torch`` runs a course's code."""
 
+from math import e, inf, nan, pi
+
+from fastdl import autograd
+from fastdl._dtype import (
+    Size,
+    device,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
+from fastdl._dtype import (
+    bool_ as bool,
+)
+from fastdl._dtype import (
+    float16 as half,
+)
+from fastdl._dtype import (
+    float32 as float,
+)
+from fastdl._dtype import (
+    float64 as double,
+)
+from fastdl._dtype import (
+    int16 as short,
+)
+from fastdl._dtype import (
+    int32 as int,
+)
+from fastdl._dtype import (
+    int64 as long,
+)
+from fastdl._printing import get_printoptions, set_printoptions
 from fastdl._version import __version__
+from fastdl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from fastdl.ops.core import is_tensor
+from fastdl.ops.creation import (
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    frombuffer,
+    full,
+    full_like,
+    linspace,
+    logspace,
+    ones,
+    ones_like,
+    tril_indices,
+    triu_indices,
+    zeros,
+    zeros_like,
+)
+from fastdl.ops.creation import (
+    range_inclusive as range,
+)
+from fastdl.ops.elementwise import *
+from fastdl.ops.index import *
+from fastdl.ops.linalg import *
+from fastdl.ops.random import *
+from fastdl.ops.reduce import *
+from fastdl.ops.shape import *
+from fastdl.tensor import LEGACY_TYPES, Tensor
+
+# isort: split
+# The function goes last: importing the module `fastdl.tensor` has just bound the name.
+from fastdl.ops.creation import tensor

@@ -1,1 +1,1373 @@
-"""The autograd core."""
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=True
+"""The autograd engine: TensorBase, Node, Primitive and the backward walk.
+
+It records which primitive made a tensor and replays the primitives' gradient functions backwards. It knows
+no NumPy semantics (promotion, broadcasting rules and error wording are given to `configure`), no devices
+and no layers.
+
+    Tensor --node--> Node --parents--> Node ...        edges hold nodes, never data
+       |               `-- saved: what the gradient functions named, nothing else
+       `-- array, version (shared by every tensor that looks at the same storage)
+
+The walk takes nodes by falling creation number from a heap: a node is always younger than its parents, so
+this is a topological order, it is deterministic, and no pass over the graph is needed beforehand. Walking
+and freeing are loops, not recursion: the depth of a graph is bounded by memory alone.
+"""
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.object cimport PyObject, PyObject_Call, PyObject_CallObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport int64_t, uint64_t
+
+import inspect
+import sys
+import warnings
+import weakref
+
+cdef extern from *:
+    """
+    #include <numpy/arrayobject.h>
+    #include <numpy/arrayscalars.h>
+
+    static __thread int fdl_recording = 1;              /* grad mode, one per thread */
+
+    static int fdl_import_numpy(void) { return _import_array(); }
+
+    /* A new object of Python type `type`, without running __init__. */
+    #define FDL_NEW(type, empty) (((PyTypeObject *)(type))->tp_new((PyTypeObject *)(type), (empty), NULL))
+
+    /* NumPy returns scalars where PyTorch has 0-d tensors. */
+    static CYTHON_INLINE PyObject *fdl_as_array(PyObject *y) {
+        if (PyArray_IsScalar(y, Generic)) return PyArray_FromScalar(y, NULL);
+        Py_INCREF(y);
+        return y;
+    }
+
+    /* Same shape and dtype? -1 when one of the two is no plain NumPy array. */
+    static CYTHON_INLINE int fdl_alike(PyObject *a, PyObject *b) {
+        if (!PyArray_CheckExact(a) || !PyArray_CheckExact(b)) return -1;
+        PyArrayObject *x = (PyArrayObject *)a, *y = (PyArrayObject *)b;
+        int n = PyArray_NDIM(x);
+        return n == PyArray_NDIM(y) && PyArray_TYPE(x) == PyArray_TYPE(y)
+            && PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), n);
+    }
+
+    static CYTHON_INLINE int fdl_is_float(PyObject *a) {
+        if (!PyArray_Check(a)) return -1;
+        int t = PyArray_TYPE((PyArrayObject *)a);
+        return PyTypeNum_ISFLOAT(t);
+    }
+
+    /* Can the operands go to NumPy as they are: one array dtype, and Python numbers that do not widen it? */
+    static CYTHON_INLINE int fdl_uniform(PyObject *arrays, int floating) {
+        Py_ssize_t n = PyTuple_GET_SIZE(arrays);
+        int type = -1, rank = 0;                        /* rank: 0 bool, 1 int, 2 float (numbers only) */
+        for (Py_ssize_t i = 0; i < n; i++) {
+            PyObject *a = PyTuple_GET_ITEM(arrays, i);
+            if (PyArray_CheckExact(a)) {
+                int t = PyArray_TYPE((PyArrayObject *)a);
+                if (type < 0) type = t;
+                else if (t != type) return 0;
+            }
+            else if (PyFloat_CheckExact(a)) rank = 2;
+            else if (PyLong_CheckExact(a)) { if (rank < 1) rank = 1; }
+            else if (!PyBool_Check(a)) return 0;
+        }
+        if (type < 0) return 0;
+        if (PyTypeNum_ISFLOAT(type)) return 1;
+        if (floating) return 0;
+        return PyTypeNum_ISINTEGER(type) ? rank < 2 : rank < 1;
+    }
+
+    /* Does the array own its memory, in C order, with nobody else holding it? */
+    static CYTHON_INLINE int fdl_exclusive(PyObject *a) {
+        if (!PyArray_CheckExact(a) || Py_REFCNT(a) != 1) return 0;
+        PyArrayObject *x = (PyArrayObject *)a;
+        return (PyArray_FLAGS(x) & NPY_ARRAY_OWNDATA) && PyArray_IS_C_CONTIGUOUS(x) && PyArray_ISWRITEABLE(x);
+    }
+
+    /* Is `view` a window on the memory of `a`? NumPy keeps bases collapsed to the owner. */
+    static CYTHON_INLINE int fdl_shares(PyObject *view, PyObject *a) {
+        if (view == a) return 1;
+        if (!PyArray_Check(view) || !PyArray_Check(a)) return -1;
+        PyObject *base = PyArray_BASE((PyArrayObject *)view);
+        return base != NULL && (base == a || base == PyArray_BASE((PyArrayObject *)a));
+    }
+
+    static CYTHON_INLINE int fdl_is_operand(PyObject *a) {
+        return PyFloat_Check(a) || PyLong_Check(a) || PyArray_Check(a) || PyArray_IsScalar(a, Generic);
+    }
+    """
+    int fdl_recording
+    int fdl_import_numpy() except -1
+    object FDL_NEW(type, tuple)
+    object fdl_as_array(object)
+    int fdl_alike(object, object)
+    int fdl_is_float(object)
+    int fdl_uniform(tuple, bint)
+    int fdl_exclusive(object)
+    int fdl_shares(object, object)
+    int fdl_is_operand(object)
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *)
+    object PyContextVar_Set(object, object)
+    int PyContextVar_Reset(object, object) except -1
+    object PyNumber_InPlaceAdd(object, object)
+
+fdl_import_numpy()
+
+cdef tuple EMPTY = ()
+cdef int OUT = -1                       # slots of a plan: i >= 0 argument i, OUT, SHAPE - i the shape of argument i
+cdef int SHAPE = -2
+cdef int64_t clock = 0                  # creation numbers of nodes
+
+# Set by `configure`
+cdef type TENSOR = None                 # class of the results
+cdef object SIZE = tuple                # class of `shape`
+cdef object PROMOTE = None              # (arrays, floating) -> arrays of one dtype, by PyTorch's rules
+cdef object FIT = None                  # (gradient Tensor, shape, dtype) -> summed and cast to them
+cdef object EXPLAIN = None              # (primitive, arrays, error) -> the exception PyTorch would raise
+cdef object CLONE = None                # differentiable copy
+cdef object QUIET_VARIABLE = None       # NumPy's floating-point error state: PyTorch warns of nothing
+cdef object QUIET = None
+cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
+cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
+
+
+def configure(tensor, size, promote, fit, explain, clone, operators, quiet):
+    """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
+
+    tensor: class of results, size: class of shapes, operators: dict from operator name ('add') to Primitive,
+    quiet: (context variable, value) that silence NumPy's floating-point warnings.
+    """
+    global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_VARIABLE, QUIET
+    global ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
+    global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
+    TENSOR = tensor
+    SIZE = size
+    PROMOTE = promote
+    FIT = fit
+    EXPLAIN = explain
+    CLONE = clone
+    QUIET_VARIABLE, QUIET = quiet
+    ADD, SUB, MUL, DIV = [operators[k] for k in ("add", "sub", "mul", "div")]
+    POW, MATMUL, NEG, ABS = [operators[k] for k in ("pow", "matmul", "neg", "abs")]
+    FLOOR_DIV, REMAINDER = operators["floor_divide"], operators["remainder"]
+    EQ, NE, LT, LE, GT, GE = [operators[k] for k in ("eq", "ne", "lt", "le", "gt", "ge")]
+    AND, OR, XOR = [operators[k] for k in ("bitwise_and", "bitwise_or", "bitwise_xor")]
+    INVERT = operators["bitwise_not"]
+    LSHIFT, RSHIFT = operators["bitwise_left_shift"], operators["bitwise_right_shift"]
+
+
+def is_grad_enabled():
+    """Does this thread record operations?"""
+    return fdl_recording != 0
+
+
+def set_recording(bint on):
+    """Switch recording on this thread on or off; returns the previous mode."""
+    global fdl_recording
+    old = fdl_recording != 0
+    fdl_recording = on
+    return old
+
+
+# ---- storage versions -------------------------------------------------------------------------
+
+@cython.final
+@cython.freelist(64)
+cdef class Version:
+    """Shared by all tensors that look at one storage.
+
+    `version` counts in-place changes: what a gradient saved must still have the count it was saved at.
+    `epoch` counts the recorded ones: they give one tensor a new node, and the nodes of the other `aliases`
+    (views and base) then describe values that are gone. Using such an alias raises.
+    """
+    cdef int64_t version
+    cdef int64_t epoch
+    cdef Py_ssize_t aliases
+
+
+cdef inline Version version_of(TensorBase t):
+    """The Version of `t`, made when first asked for."""
+    if t.version is None:
+        t.version = Version.__new__(Version)
+        t.version.aliases = 1
+    return t.version
+
+
+cdef int64_t count_of(object saved):
+    """Number of in-place changes a saved value has seen (summed over the outputs of a tuple)."""
+    cdef int64_t total = 0
+    if isinstance(saved, TensorBase):
+        return (<TensorBase>saved).version.version if (<TensorBase>saved).version is not None else 0
+    if isinstance(saved, tuple):
+        for item in <tuple>saved:
+            if isinstance(item, TensorBase):
+                total += count_of(item)
+    return total
+
+
+# ---- graph ------------------------------------------------------------------------------------
+
+cdef list graveyard = []                # what dying nodes held, freed by the outermost of them
+cdef bint burying = False
+
+
+@cython.final
+@cython.freelist(256)
+cdef class Node:
+    """One recorded call of a primitive, or a leaf (`op` is None)."""
+    cdef Primitive op
+    cdef PyObject *leaf                 # borrowed: the tensor that receives .grad, NULL once it is gone
+    cdef tuple parents                  # Node or None for each argument
+    cdef tuple indices                  # which output of each parent; None when all are 0
+    cdef tuple saved                    # values in the order of plan.slots; None once released
+    cdef tuple versions                 # their in-place counts when saved; None when all were 0
+    cdef tuple fits                     # (shape, dtype) of arguments that were broadcast or promoted
+    cdef dict static                    # keyword arguments of the call
+    cdef Plan plan
+    cdef int64_t created
+    cdef int outputs
+    cdef dict hooks                     # output -> {key: function}
+    cdef dict retained                  # output -> weak reference to the tensor that retains its gradient
+    cdef object __weakref__
+
+    def __dealloc__(self):
+        # Decreasing the parents' counts here would recurse down the graph: leave them to a loop.
+        global burying
+        if self.parents is None and self.saved is None:
+            return
+        graveyard.append(self.parents)
+        graveyard.append(self.saved)
+        self.parents = None
+        self.saved = None
+        if not burying:
+            burying = True
+            while graveyard:
+                graveyard.pop()
+            burying = False
+
+    def name(self):
+        """PyTorch's name for it: 'AddBackward0'; 'AccumulateGrad' for a leaf."""
+        return "AccumulateGrad" if self.op is None else self.op.node_name
+
+    @property
+    def next_functions(self):
+        """((node or None, output index), ...) for each argument."""
+        if self.op is None:
+            return ()
+        indices = self.indices or (0,) * len(self.parents)
+        return tuple(zip(self.parents, indices))
+
+    @property
+    def variable(self):
+        """The leaf tensor; AttributeError on an operation."""
+        if self.op is not None:
+            raise AttributeError(f"'{self.name()}' object has no attribute 'variable'")
+        return None if self.leaf == NULL else <object>self.leaf
+
+    def __repr__(self):
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+cdef Node leaf_node(TensorBase t):
+    global clock
+    cdef Node node = Node.__new__(Node)
+    node.leaf = <PyObject *>t
+    node.outputs = 1
+    clock += 1
+    node.created = clock
+    return node
+
+
+class RemovableHandle:
+    """What `register_*hook` returns: `remove()` takes the hook away; also a context manager."""
+
+    __slots__ = ("_key", "_hooks")
+
+    def __init__(self, hooks, hook):
+        self._key = max(hooks, default=-1) + 1
+        self._hooks = hooks
+        hooks[self._key] = hook
+
+    def remove(self):
+        """Take the hook away; harmless when it is gone already."""
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.remove()
+
+
+# ---- tensors ----------------------------------------------------------------------------------
+
+cdef object wrap(object array):
+    cdef TensorBase t = <TensorBase>FDL_NEW(TENSOR, EMPTY)
+    t.array = array
+    return t
+
+
+def tensor_of(array, bint requires_grad=False):
+    """A Tensor around `array` (NumPy scalars become 0-d arrays), sharing its memory."""
+    cdef TensorBase t = <TensorBase>wrap(fdl_as_array(array))
+    if requires_grad:
+        t.requires_grad_(True)
+    return t
+
+
+cdef class TensorBase:
+    """An array with a gradient: the part of `fastdl.Tensor` the engine needs.
+
+    `array` is the NumPy (or CuPy) array itself; `node` says what made it.
+    """
+    cdef public object array
+    cdef object _grad
+    cdef Node node
+    cdef Version version                # None until something shares or saves the storage
+    cdef int64_t epoch                  # version.epoch at the time this alias was made; -1: no alias
+    cdef int index                      # which output of `node`
+    cdef bint is_view
+    cdef bint owns_grad                 # the engine made _grad's array: it may add in place
+    cdef object __weakref__
+
+    def __dealloc__(self):
+        if self.node is not None and self.node.leaf == <PyObject *>self:
+            self.node.leaf = NULL
+        if self.version is not None and self.epoch >= 0:
+            self.version.aliases -= 1
+
+    # -- gradient state
+
+    @property
+    def requires_grad(self):
+        """Is a gradient wanted for this tensor (a leaf) or computable through it?"""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, bint on):
+        self.requires_grad_(on)
+
+    def requires_grad_(self, bint requires_grad=True):
+        """Ask for (or stop asking for) `.grad`; only for leaves of floating point dtype. Returns self."""
+        if self.node is not None and self.node.op is not None:
+            if requires_grad:
+                return self
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                "variable in a subgraph that doesn't require differentiation use "
+                "var_no_grad = var.detach().")
+        if not requires_grad:
+            if self.node is not None:
+                self.node.leaf = NULL
+                self.node = None
+        elif self.node is None:
+            if not is_floating(self.array):
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            self.node = leaf_node(self)
+        return self
+
+    @property
+    def is_leaf(self):
+        """True for tensors that no recorded operation made."""
+        return self.node is None or self.node.op is None
+
+    @property
+    def grad_fn(self):
+        """The Node of the operation that made this tensor; None for a leaf."""
+        return None if self.node is None or self.node.op is None else self.node
+
+    @property
+    def output_nr(self):
+        """Which output of `grad_fn` this tensor is."""
+        return self.index
+
+    @property
+    def _version(self):
+        """How often the storage was changed in place."""
+        return 0 if self.version is None else self.version.version
+
+    @property
+    def grad(self):
+        """The gradient `backward` accumulated here; None before."""
+        if (self._grad is None and self.node is not None and self.node.op is not None
+                and not (self.node.retained and self.index in self.node.retained)):
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
+                "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                UserWarning, stacklevel=2)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value):
+        if value is not None:
+            if not isinstance(value, TensorBase):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of "
+                                f"type {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if value.array.shape != self.array.shape:
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: expected "
+                    f"{list(self.array.shape)}, got {list(value.array.shape)}")
+            if value.array.dtype != self.array.dtype:
+                raise RuntimeError(
+                    f"assigned grad has data of a different type: expected "
+                    f"{self.array.dtype}, got {value.array.dtype}")
+        self._grad = value
+        self.owns_grad = False
+
+    @property
+    def data(self):
+        """A detached tensor on the same memory whose changes autograd does not see (PyTorch's escape hatch)."""
+        return wrap(self.array)
+
+    @data.setter
+    def data(self, value):
+        if not isinstance(value, TensorBase):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self.node is not None and not is_floating((<TensorBase>value).array):
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point dtype")
+        self.array = (<TensorBase>value).array
+
+    def detach(self):
+        """The same memory without history; in-place changes are still noticed by autograd."""
+        cdef TensorBase t = <TensorBase>wrap(self.array)
+        t.version = version_of(self)
+        t.epoch = -1
+        return t
+
+    def detach_(self):
+        """Forget the history: the tensor becomes a leaf that needs no gradient. Returns self."""
+        if self.is_view and self.node is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead")
+        self.requires_grad_(False) if self.is_leaf else self._cut()
+        return self
+
+    cdef _cut(self):
+        self.node = None
+        self.index = 0
+
+    def retain_grad(self):
+        """Keep `.grad` on this non-leaf too."""
+        cdef Node node = self.node
+        if node is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if node.op is None:
+            return
+        if node.retained is None:
+            node.retained = {}
+        node.retained[self.index] = weakref.ref(self)
+
+    @property
+    def retains_grad(self):
+        """True for a non-leaf whose `.grad` will be kept."""
+        return (self.node is not None and self.node.op is not None and self.node.retained is not None
+                and self.index in self.node.retained)
+
+    def register_hook(self, hook):
+        """Call `hook(grad)` with every gradient of this tensor; what it returns, if not None, replaces it."""
+        if self.node is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        return RemovableHandle(self.node.hooks.setdefault(self.index, {}), hook)
+
+    def _share_version(self, TensorBase other):
+        """Make this tensor a view of `other` to the version counter (for code that slices arrays itself)."""
+        self.version = version_of(other)
+        self.version.aliases += 1
+        self.epoch = self.version.epoch
+        self.is_view = True
+
+    def _bump(self):
+        """Note an in-place change made behind the engine's back (a kernel that wrote into `array`)."""
+        cdef Version version = version_of(self)
+        version.version += 1
+
+    # -- shape
+
+    @property
+    def shape(self):
+        """Lengths of the dimensions, a `Size`."""
+        return SIZE(self.array.shape)
+
+    @property
+    def ndim(self):
+        """Number of dimensions."""
+        return self.array.ndim
+
+    # -- operators: here, because a slot of a C class is reached without a look-up
+
+    def __add__(self, other): return binary(ADD, self, other)
+    def __radd__(self, other): return binary(ADD, other, self)
+    def __sub__(self, other): return binary(SUB, self, other)
+    def __rsub__(self, other): return binary(SUB, other, self)
+    def __mul__(self, other): return binary(MUL, self, other)
+    def __rmul__(self, other): return binary(MUL, other, self)
+    def __truediv__(self, other): return binary(DIV, self, other)
+    def __rtruediv__(self, other): return binary(DIV, other, self)
+    def __floordiv__(self, other): return binary(FLOOR_DIV, self, other)
+    def __rfloordiv__(self, other): return binary(FLOOR_DIV, other, self)
+    def __mod__(self, other): return binary(REMAINDER, self, other)
+    def __rmod__(self, other): return binary(REMAINDER, other, self)
+    def __pow__(self, other, modulo): return binary(POW, self, other)
+    def __rpow__(self, other, modulo): return binary(POW, other, self)
+    def __matmul__(self, other): return binary(MATMUL, self, other)
+    def __rmatmul__(self, other): return binary(MATMUL, other, self)
+    def __and__(self, other): return binary(AND, self, other)
+    def __rand__(self, other): return binary(AND, other, self)
+    def __or__(self, other): return binary(OR, self, other)
+    def __ror__(self, other): return binary(OR, other, self)
+    def __xor__(self, other): return binary(XOR, self, other)
+    def __rxor__(self, other): return binary(XOR, other, self)
+    def __lshift__(self, other): return binary(LSHIFT, self, other)
+    def __rshift__(self, other): return binary(RSHIFT, self, other)
+    def __neg__(self): return NEG.call((self,), None)
+    def __pos__(self): return self
+    def __abs__(self): return ABS.call((self,), None)
+    def __invert__(self): return INVERT.call((self,), None)
+    def __eq__(self, other): return binary(EQ, self, other)
+    def __ne__(self, other): return binary(NE, self, other)
+    def __lt__(self, other): return binary(LT, self, other)
+    def __le__(self, other): return binary(LE, self, other)
+    def __gt__(self, other): return binary(GT, self, other)
+    def __ge__(self, other): return binary(GE, self, other)
+    def __hash__(self): return <Py_ssize_t>(<PyObject *>self) >> 4
+
+    def __iadd__(self, other): return binary_inplace(ADD, self, other)
+    def __isub__(self, other): return binary_inplace(SUB, self, other)
+    def __imul__(self, other): return binary_inplace(MUL, self, other)
+    def __itruediv__(self, other): return binary_inplace(DIV, self, other)
+    def __ifloordiv__(self, other): return binary_inplace(FLOOR_DIV, self, other)
+    def __imod__(self, other): return binary_inplace(REMAINDER, self, other)
+    def __ipow__(self, other): return binary_inplace(POW, self, other)
+    def __iand__(self, other): return binary_inplace(AND, self, other)
+    def __ior__(self, other): return binary_inplace(OR, self, other)
+    def __ixor__(self, other): return binary_inplace(XOR, self, other)
+
+
+cdef bint is_floating(object array):
+    cdef int known = fdl_is_float(array)
+    return array.dtype.kind == "f" if known < 0 else known
+
+
+cdef inline object binary(Primitive op, object a, object b):
+    if isinstance(a, TensorBase):
+        if not (isinstance(b, TensorBase) or fdl_is_operand(b)):
+            return NotImplemented
+    elif not fdl_is_operand(a):
+        return NotImplemented
+    return op.call((a, b), None)
+
+
+cdef inline object binary_inplace(Primitive op, object a, object b):
+    if not (isinstance(b, TensorBase) or fdl_is_operand(b)):
+        return NotImplemented
+    return op.call_inplace((a, b), None)
+
+
+# ---- primitives -------------------------------------------------------------------------------
+
+@cython.final
+cdef class Plan:
+    """What a node saves when the arguments of `mask` need gradients, and how each gradient is called."""
+    cdef tuple slots                    # argument number, OUT, or SHAPE - argument number
+    cdef tuple reads                    # per argument: positions in `saved` or names of static arguments
+    cdef tuple joint                    # the same for the joint function
+
+
+@cython.final
+cdef class Primitive:
+    """A function on arrays with a gradient function for each argument.
+
+    forward: positional parameters are operands, keyword-only ones are static. kind: 'plain'; 'elementwise'
+    (operands are promoted to one dtype, and the engine undoes broadcasting and promotion in the gradients);
+    'view' (the result looks at the first operand's memory, when NumPy says so). floating: integers become
+    the default dtype first. ufunc: a NumPy ufunc that does the work, here and in place. promote=False leaves dtypes alone. into(out, *arrays, **static) writes the
+    result into an existing array and serves the in-place form; without it the result is copied.
+    """
+    cdef readonly object forward
+    cdef readonly str name
+    cdef readonly str node_name
+    cdef readonly str kind
+    cdef readonly object into
+    cdef readonly bint variadic
+    cdef readonly dict gradients        # argument name -> function
+    cdef readonly object joint
+    cdef readonly tuple operands        # argument names
+    cdef object functions               # per argument: function or None
+    cdef dict defaults                  # of static arguments
+    cdef dict plans                     # mask -> Plan
+    cdef uint64_t differentiable
+    cdef bint elementwise, promotes, floating, view
+    cdef object signature
+    cdef dict __dict__                  # __name__, __doc__, __signature__: it stands for its function
+
+    def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False, bint promote=True,
+                 into=None, str node_name=None):
+        if kind not in ("plain", "elementwise", "view"):
+            raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
+        self.forward = forward if ufunc is None else ufunc
+        self.name = forward.__name__
+        self.node_name = (node_name or self.name.title().replace("_", "")) + "Backward0"
+        self.kind = kind
+        self.elementwise = kind == "elementwise"
+        self.view = kind == "view"
+        self.promotes = self.elementwise and promote
+        self.floating = floating
+        if into is None and ufunc is not None:
+            into = lambda out, *arrays: ufunc(*arrays, out=out, casting="same_kind")
+        self.into = into
+        self.signature = inspect.signature(forward)
+        setattr(self, "__signature__", self.signature)
+        for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
+            setattr(self, attribute, getattr(forward, attribute))
+        parameters = self.signature.parameters.values()
+        self.operands = tuple([p.name for p in parameters if p.kind != p.KEYWORD_ONLY])
+        self.variadic = any([p.kind == p.VAR_POSITIONAL for p in parameters])
+        self.defaults = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+        self.gradients = {}
+        self.functions = (None,) * len(self.operands)
+        self.plans = {}
+
+    def vjp(self, **functions):
+        """One gradient function per operand: (g, names...) -> Tensor or None.
+
+        The names after g are the save list: operands, `out`, static arguments, `NAME_shape` for the shape of
+        operand NAME. Functions are made of Tensor operations, hence differentiable again. Returns self.
+        """
+        if self.variadic:
+            raise TypeError(f"{self.name}: a primitive with *{self.operands[0]} takes vjp_joint")
+        for name in functions:
+            if name not in self.operands:
+                raise TypeError(f"{self.name}.vjp: {name!r} is no operand; operands are {self.operands}")
+        self.gradients.update(functions)
+        self.functions = tuple([self.gradients.get(k) for k in self.operands])
+        self.differentiable = 0
+        for i, f in enumerate(self.functions):
+            if f is not None:
+                self.differentiable |= <uint64_t>1 << i
+                self.names_read(f)
+        self.plans.clear()
+        return self
+
+    def vjp_joint(self, function):
+        """One gradient function for all operands: (g, names...) -> tuple with None where there is no gradient.
+
+        A parameter named `needs` receives one bool per operand. Returns self.
+        """
+        self.joint = function
+        self.differentiable = ~<uint64_t>0
+        self.names_read(function)
+        self.plans.clear()
+        return self
+
+    def joint_of_function(self, function):
+        """For `attach`: gradients are function(g or tuple of g, saved, **static), of any number of arguments."""
+        self.joint = function
+
+    cdef list names_read(self, function):
+        """Parameter names after g, checked."""
+        names = list(inspect.signature(function).parameters)[1:]
+        for name in names:
+            if name in ("out", "needs") or name in self.operands or name in self.defaults:
+                continue
+            if name.endswith("_shape") and name.removesuffix("_shape") in self.operands:
+                continue
+            raise TypeError(f"{self.name}: gradient parameter {name!r} is neither an operand, 'out', a static "
+                            f"argument nor OPERAND_shape")
+        return names
+
+    cdef int slot(self, str name):
+        if name == "out":
+            return OUT
+        if name in self.operands:
+            return self.operands.index(name)
+        return SHAPE - self.operands.index(name.removesuffix("_shape"))
+
+    cdef Plan plan(self, uint64_t mask):
+        """The plan for the arguments in `mask`, made when first needed."""
+        cdef Plan plan = <Plan>self.plans.get(mask)
+        cdef Py_ssize_t i
+        if plan is not None:
+            return plan
+        wanted = []
+        for i in range(len(self.functions)):
+            if self.joint is None and mask >> i & 1 and self.functions[i] is not None:
+                wanted.append(self.names_read(self.functions[i]))
+            else:
+                wanted.append(None)
+        joint = None if self.joint is None else self.names_read(self.joint)
+        saved = [n for names in [*wanted, joint] if names for n in names
+                 if n not in self.defaults and n != "needs"]
+        slots = sorted({self.slot(n) for n in saved})
+        def position(n):
+            return n if n in self.defaults or n == "needs" else slots.index(self.slot(n))
+        plan = Plan.__new__(Plan)
+        plan.slots = tuple(slots)
+        plan.reads = tuple([None if names is None else tuple([position(n) for n in names]) for names in wanted])
+        plan.joint = None if joint is None else tuple([position(n) for n in joint])
+        self.plans[mask] = plan
+        return plan
+
+    def __call__(self, *args, **static):
+        if static:
+            for name, standard in zip(self.operands, ("input", "other")):
+                if standard in static:                      # PyTorch's names of the first two
+                    static[name] = static.pop(standard)
+            if any([name in static for name in self.operands]):
+                bound = self.signature.bind(*args, **static)
+                return self.call(bound.args, bound.kwargs or None)
+            return self.call(args, static)
+        return self.call(args, None)
+
+    def inplace(self, *args, **static):
+        """Run the primitive and let its result replace the first operand's values; returns that operand."""
+        if not args or not isinstance(args[0], TensorBase):
+            raise TypeError(f"{self.name}_: the first argument must be a Tensor")
+        return self.call_inplace(args, static or None)
+
+    def __get__(self, instance, owner):
+        return self if instance is None else Bound(self, instance)
+
+    def __repr__(self):
+        return f"<primitive {self.name}>"
+
+    def __reduce__(self):
+        return self.name
+
+    cdef object run(self, tuple arrays, dict static):
+        """The forward function, silent about infinities, its failures worded as PyTorch's."""
+        cdef object token = PyContextVar_Set(QUIET_VARIABLE, QUIET)
+        try:
+            if static is None:
+                y = PyObject_CallObject(self.forward, arrays)
+            else:
+                y = PyObject_Call(self.forward, arrays, static)
+        except Exception as error:
+            explained = EXPLAIN(self, arrays, error)
+            if explained is error:
+                raise
+            raise explained from None
+        finally:
+            PyContextVar_Reset(QUIET_VARIABLE, token)
+        return fdl_as_array(y)
+
+    cdef tuple unwrap(self, tuple args, uint64_t *mask):
+        """Arrays of the operands; bits of those that have a node."""
+        cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
+        cdef tuple arrays = PyTuple_New(n)
+        cdef TensorBase t
+        mask[0] = 0
+        for i in range(n):
+            a = <object>PyTuple_GET_ITEM(args, i)
+            if isinstance(a, TensorBase):
+                t = <TensorBase>a
+                if t.version is not None and t.epoch >= 0 and t.epoch != t.version.epoch and fdl_recording:
+                    raise NotImplementedError(
+                        f"{self.name}: this tensor shares memory with one that a recorded in-place operation "
+                        f"changed, and its own history is not updated. Use the changed tensor, take the view "
+                        f"again after the in-place operation, or write out of place (y = y + x)")
+                if t.node is not None:
+                    mask[0] |= <uint64_t>1 << (i if i < 63 else 63)
+                a = t.array
+            Py_INCREF(a)
+            PyTuple_SET_ITEM(arrays, i, a)
+        if self.promotes and not fdl_uniform(arrays, self.floating):
+            arrays = <tuple>PROMOTE(self, arrays, self.floating)
+        return arrays
+
+    cdef object call(self, tuple args, dict static):
+        cdef uint64_t mask
+        cdef tuple arrays = self.unwrap(args, &mask)
+        cdef object y = self.run(arrays, static)
+        cdef TensorBase out
+        cdef Node node
+        cdef tuple results
+        cdef Py_ssize_t i
+        mask &= self.differentiable
+        if type(y) is tuple:
+            results = tuple([wrap(fdl_as_array(a)) for a in <tuple>y])
+            if self.view and isinstance(args[0], TensorBase):
+                for r in results:
+                    if fdl_shares((<TensorBase>r).array, (<TensorBase>args[0]).array):
+                        (<TensorBase>r)._share_version(<TensorBase>args[0])
+            if mask and fdl_recording:
+                node = self.node_for(args, arrays, static, mask, None)
+                node.outputs = <int>len(results)
+                for i in range(node.outputs):
+                    out = <TensorBase>results[i]
+                    if is_floating(out.array):
+                        out.node = node
+                        out.index = <int>i
+                self.save(node, args, results)
+            return results
+        out = <TensorBase>wrap(y)
+        if self.view and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
+            if fdl_shares(y, <object>PyTuple_GET_ITEM(arrays, 0)):
+                out._share_version(<TensorBase>PyTuple_GET_ITEM(args, 0))
+        if mask and fdl_recording and is_floating(y):
+            node = self.node_for(args, arrays, static, mask, y)
+            self.save(node, args, out)
+            out.node = node
+        return out
+
+    cdef Node node_for(self, tuple args, tuple arrays, dict static, uint64_t mask, object y):
+        """A node for this call, all but its saved values."""
+        global clock
+        cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
+        cdef Node node = Node.__new__(Node)
+        cdef TensorBase t
+        cdef tuple parents = PyTuple_New(n)
+        cdef bint indexed = False, fits = True
+        cdef int alike
+        for i in range(n):
+            a = <object>PyTuple_GET_ITEM(args, i)
+            parent = None
+            if isinstance(a, TensorBase) and self.differentiable >> (i if i < 63 else 63) & 1:
+                t = <TensorBase>a
+                parent = t.node
+                if t.index and parent is not None:
+                    indexed = True
+                if self.elementwise and parent is not None:
+                    alike = fdl_alike(t.array, y)
+                    if alike == 0 or (alike < 0 and (t.array.shape != y.shape or t.array.dtype != y.dtype)):
+                        fits = False
+            Py_INCREF(parent)
+            PyTuple_SET_ITEM(parents, i, parent)
+        node.op = self
+        node.parents = parents
+        node.static = static
+        node.outputs = 1
+        node.plan = self.plan(0 if self.variadic else mask)
+        if indexed:
+            node.indices = tuple([(<TensorBase>a).index if p is not None else 0 for a, p in zip(args, parents)])
+        if not fits:
+            node.fits = tuple([None if p is None else ((<TensorBase>a).array.shape, (<TensorBase>a).array.dtype)
+                               for a, p in zip(args, parents)])
+        clock += 1
+        node.created = clock
+        return node
+
+    cdef object save(self, Node node, tuple args, object out):
+        """Save what the plan names: inputs as the tensors themselves, the output without its node (no cycle)."""
+        cdef tuple slots = node.plan.slots
+        cdef Py_ssize_t i, n = PyTuple_GET_SIZE(slots)
+        cdef tuple saved = PyTuple_New(n)
+        cdef bint changed = False
+        cdef int slot
+        for i in range(n):
+            slot = <object>PyTuple_GET_ITEM(slots, i)
+            if slot == OUT:
+                value = tuple([shadow(<TensorBase>t) for t in out]) if type(out) is tuple else shadow(out)
+            elif slot >= 0:
+                if self.variadic:
+                    value = args
+                else:
+                    value = args[slot] if slot < PyTuple_GET_SIZE(args) else None
+            elif self.variadic:
+                value = tuple([shape_of(a) for a in args])
+            else:
+                value = shape_of(args[SHAPE - slot]) if SHAPE - slot < PyTuple_GET_SIZE(args) else None
+            if count_of(value):
+                changed = True
+            Py_INCREF(value)
+            PyTuple_SET_ITEM(saved, i, value)
+        node.saved = saved
+        if changed:
+            node.versions = tuple([count_of(v) for v in saved])
+
+    cdef object call_inplace(self, tuple args, dict static):
+        cdef TensorBase target = <TensorBase>PyTuple_GET_ITEM(args, 0)
+        cdef uint64_t mask
+        cdef tuple arrays = self.unwrap(args, &mask)
+        cdef Node node
+        cdef Version version = version_of(target)
+        cdef bint recorded = fdl_recording and mask != 0
+        cdef tuple before = args
+        if recorded:
+            self.refuse(target)
+            # The old target is saved as an alias of its own: the target is about to point to the new node.
+            before = (alias(target),) + args[1:]
+        self.write(target.array, arrays, static)
+        mask &= self.differentiable
+        if recorded:
+            if mask:
+                node = self.node_for(before, arrays, static, mask, target.array)
+                self.save(node, before, target)
+            target.node = node if mask else None
+            target.index = 0
+            if version.aliases > 1:
+                version.epoch += 1
+                target.epoch = version.epoch
+        version.version += 1
+        if recorded and mask and OUT in node.plan.slots:
+            # The saved output is the value after this very change.
+            node.versions = tuple([count_of(v) if s == OUT else c for v, s, c in
+                                   zip(node.saved, node.plan.slots, node.versions or (0,) * len(node.saved))])
+        return target
+
+    cdef object refuse(self, TensorBase target):
+        """In-place operations that PyTorch forbids, or that would leave wrong histories behind."""
+        if target.node is not None and target.node.op is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        if not is_floating(target.array):
+            raise RuntimeError(f"{self.name}_: a tensor of dtype {target.array.dtype} cannot record an in-place "
+                               f"operation; only floating point dtypes can")
+        if target.is_view and target.version.aliases > 1:
+            if target.node is not None and target.node.op is not None and target.node.op.view:
+                parent = (<Node>target.node.parents[0])
+                if parent is not None and parent.op is None:
+                    raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
+                                       "in-place operation.")
+            raise NotImplementedError(
+                f"{self.name}_: in-place on a view of a tensor, recorded by autograd, is not supported: the "
+                f"history of the base would not be updated. Index the base in the same statement "
+                f"(base[i] = value), or write out of place")
+
+    cdef object write(self, object array, tuple arrays, dict static):
+        cdef object token
+        if self.into is not None:
+            token = PyContextVar_Set(QUIET_VARIABLE, QUIET)
+            try:
+                if static is None:
+                    self.into(array, *arrays)
+                else:
+                    self.into(array, *arrays, **static)
+            except Exception as error:
+                explained = EXPLAIN(self, (array,) + arrays[1:], error)
+                if explained is error:
+                    raise
+                raise explained from None
+            finally:
+                PyContextVar_Reset(QUIET_VARIABLE, token)
+            return
+        y = self.run(arrays, static)
+        if y.shape != array.shape:
+            raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast shape "
+                               f"{list(y.shape)}")
+        if y.dtype.kind == "f" and array.dtype.kind != "f":
+            raise RuntimeError(f"result type {y.dtype} can't be cast to the desired output type {array.dtype}")
+        array[...] = y
+
+
+cdef object shape_of(object a):
+    return (<TensorBase>a).array.shape if isinstance(a, TensorBase) else getattr(a, "shape", ())
+
+
+cdef object shadow(TensorBase t):
+    """The output `t` as its own node may save it: same array and version, no node."""
+    cdef TensorBase s = <TensorBase>wrap(t.array)
+    s.version = version_of(t)
+    s.epoch = -1
+    s.index = t.index
+    return s
+
+
+cdef object alias(TensorBase t):
+    """Another tensor object with the same array and history."""
+    cdef TensorBase s = <TensorBase>shadow(t)
+    s.node = t.node
+    return s
+
+
+class Bound:
+    """A primitive as a method of a tensor."""
+
+    __slots__ = ("__func__", "__self__")
+
+    def __init__(self, function, instance):
+        self.__func__ = function
+        self.__self__ = instance
+
+    def __call__(self, *args, **static):
+        return self.__func__(self.__self__, *args, **static)
+
+
+def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static):
+    """Record a call that the engine did not run: `autograd.Function`.
+
+    The node is `op`'s, whose joint gradient is called as joint(g or tuple of g, saved, **static). Of `inputs`, Tensors
+    with a history become parents. `saved` may hold inputs and outputs.
+    """
+    global clock
+    cdef Node node
+    cdef TensorBase t
+    cdef Py_ssize_t i
+    node = Node.__new__(Node)
+    node.op = op
+    node.parents = tuple([(<TensorBase>a).node if isinstance(a, TensorBase) else None for a in inputs])
+    node.indices = tuple([(<TensorBase>a).index if isinstance(a, TensorBase) else 0 for a in inputs])
+    node.static = static
+    node.outputs = <int>len(outputs)
+    node.plan = Plan.__new__(Plan)
+    clock += 1
+    node.created = clock
+    slots = []
+    values = []
+    for value in saved:
+        where = -1
+        for i in range(len(outputs)):
+            if outputs[i] is value:
+                where = i
+        slots.append(OUT if where >= 0 else 0)
+        if where >= 0:
+            (<TensorBase>value).index = <int>where
+            value = shadow(<TensorBase>value)
+        values.append(value)
+    node.plan.slots = tuple(slots)
+    node.saved = tuple(values)
+    node.versions = tuple([count_of(v) for v in values])
+    for i in range(node.outputs):
+        if outputs[i] is not None:
+            t = <TensorBase>outputs[i]
+            t.node = node
+            t.index = <int>i
+
+
+# ---- the backward walk ------------------------------------------------------------------------
+
+cdef class Heap:
+    """Nodes by falling creation number. Holds no references: the pending gradients do."""
+    cdef PyObject **items
+    cdef Py_ssize_t size, room
+
+    def __dealloc__(self):
+        PyMem_Free(self.items)
+
+    cdef int push(self, Node node) except -1:
+        cdef Py_ssize_t i = self.size, up
+        cdef PyObject **grown
+        if i == self.room:
+            self.room = 64 if self.room == 0 else self.room * 2
+            grown = <PyObject **>PyMem_Realloc(self.items, self.room * sizeof(PyObject *))
+            if grown == NULL:
+                raise MemoryError("backward: no memory for the heap of nodes")
+            self.items = grown
+        self.size += 1
+        while i > 0:
+            up = (i - 1) >> 1
+            if (<Node>self.items[up]).created >= node.created:
+                break
+            self.items[i] = self.items[up]
+            i = up
+        self.items[i] = <PyObject *>node
+        return 0
+
+    cdef Node pop(self):
+        cdef Node top = <Node>self.items[0]
+        cdef PyObject *last
+        cdef Py_ssize_t i = 0, child
+        self.size -= 1
+        last = self.items[self.size]
+        while True:
+            child = 2 * i + 1
+            if child >= self.size:
+                break
+            if child + 1 < self.size and (<Node>self.items[child + 1]).created > (<Node>self.items[child]).created:
+                child += 1
+            if (<Node>last).created >= (<Node>self.items[child]).created:
+                break
+            self.items[i] = self.items[child]
+            i = child
+        self.items[i] = last
+        return top
+
+
+@cython.final
+cdef class Walk:
+    """One backward pass."""
+    cdef Heap heap
+    cdef dict pending                   # Node -> gradient, or list of gradients when it has several outputs
+    cdef set owned                      # nodes whose pending gradient the walk allocated: it may add in place
+    cdef set needed                     # nodes on a path to a target; None: all
+    cdef dict targets                   # (Node, output) -> positions in `found`
+    cdef list found
+    cdef bint retain, create
+
+    cdef int add(self, Node node, int index, object g) except -1:
+        """Add `g` to what is pending for output `index` of `node`."""
+        cdef object old
+        if node.outputs > 1:
+            slots = self.pending.get(node)
+            if slots is None:
+                slots = self.pending[node] = [None] * node.outputs
+                self.heap.push(node)
+            old = slots[index]
+            slots[index] = g if old is None else old + g
+            return 0
+        old = self.pending.get(node)
+        if old is None:
+            self.pending[node] = g
+            self.heap.push(node)
+        elif node in self.owned and fdl_alike((<TensorBase>old).array, (<TensorBase>g).array) == 1:
+            PyNumber_InPlaceAdd((<TensorBase>old).array, (<TensorBase>g).array)
+        else:
+            self.pending[node] = old + g
+            if not self.create:
+                self.owned.add(node)
+        return 0
+
+    cdef object hooked(self, Node node, int index, object g):
+        """`g` after the hooks of that output; keeps it where `retain_grad` asked for it."""
+        if node.hooks is not None:
+            for hook in list(node.hooks.get(index, {}).values()):
+                replaced = hook(g)
+                if replaced is not None:
+                    if not isinstance(replaced, TensorBase):
+                        raise TypeError(f"hook: expected to return None or a Tensor, got "
+                                        f"{type(replaced).__name__}")
+                    g = replaced
+        if node.retained is not None and index in node.retained:
+            tensor = node.retained[index]()
+            if tensor is not None:
+                accumulate(<TensorBase>tensor, g, False)
+        return g
+
+    cdef int run(self) except -1:
+        cdef Node node
+        cdef object g
+        cdef bint owned
+        cdef int i
+        while self.heap.size:
+            node = self.heap.pop()
+            g = self.pending.pop(node)
+            owned = node in self.owned
+            if owned:
+                self.owned.discard(node)
+            if node.hooks is not None or node.retained is not None:
+                if node.outputs == 1:
+                    g = self.hooked(node, 0, g)
+                else:
+                    for i in range(node.outputs):
+                        if g[i] is not None:
+                            g[i] = self.hooked(node, i, g[i])
+            if self.targets is not None:
+                for i in range(node.outputs):
+                    where = self.targets.get((node, i))
+                    if where is not None:
+                        for k in where:
+                            self.found[k] = g if node.outputs == 1 else g[i]
+                if node not in self.needed:
+                    continue
+            if node.op is None:
+                if self.targets is None and node.leaf != NULL:
+                    accumulate(<TensorBase>node.leaf, g, owned)
+                continue
+            self.step(node, g)
+        return 0
+
+    cdef int step(self, Node node, object g) except -1:
+        """Run the gradient functions of `node` and hand their results to its parents."""
+        cdef Plan plan = node.plan
+        cdef tuple saved = node.saved, reads, parents = node.parents
+        cdef Primitive op = node.op
+        cdef Py_ssize_t i, n = PyTuple_GET_SIZE(parents)
+        cdef Node parent
+        if saved is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after "
+                "they have already been freed). Saved intermediate values of the graph are freed when you call "
+                ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+                "graph a second time or if you need to access saved tensors after calling backward.")
+        check_versions(node)
+        if self.create:
+            saved = with_history(node)
+        if node.outputs > 1:
+            g = tuple(g)
+        if op.joint is not None:
+            needs = None
+            if plan.joint is None:                          # attach(): Function.backward takes all
+                results = op.joint(g, saved, **node.static)
+            else:
+                results = op.joint(g, *self.arguments(node, plan.joint, saved))
+            if type(results) is not tuple or len(results) != n:
+                raise RuntimeError(f"{op.name}: the gradient function returned {len(results)} gradients for "
+                                   f"{n} arguments")
+        else:
+            results = None
+        for i in range(n):
+            parent = <Node>PyTuple_GET_ITEM(parents, i)
+            if parent is None or (self.needed is not None and parent not in self.needed
+                                  and (parent, 0 if node.indices is None else node.indices[i]) not in self.targets):
+                continue
+            if results is not None:
+                gi = results[i]
+            else:
+                reads = <tuple>plan.reads[i]
+                if PyTuple_GET_SIZE(reads) == 0:
+                    gi = op.functions[i](g)
+                else:
+                    gi = op.functions[i](g, *self.arguments(node, reads, saved))
+            if gi is None:
+                continue
+            if not isinstance(gi, TensorBase):
+                raise TypeError(f"{op.name}: the gradient of argument {i} is a {type(gi).__name__}, not a Tensor")
+            if node.fits is not None:
+                shape, dtype = node.fits[i]
+                if (<TensorBase>gi).array.shape != shape or (<TensorBase>gi).array.dtype != dtype:
+                    gi = FIT(gi, shape, dtype)
+            self.add(parent, 0 if node.indices is None else <int>node.indices[i], gi)
+        if not self.retain and PyTuple_GET_SIZE(plan.slots):
+            node.saved = None
+        return 0
+
+    cdef list arguments(self, Node node, tuple reads, tuple saved):
+        cdef list values = []
+        for where in reads:
+            if type(where) is int:
+                values.append(saved[<Py_ssize_t>where])
+            elif where == "needs":
+                values.append(tuple([p is not None for p in node.parents]))
+            elif node.static is not None and where in node.static:
+                values.append(node.static[where])
+            else:
+                values.append(node.op.defaults[where])
+        return values
+
+
+cdef object check_versions(Node node):
+    """Raise, naming the value, when one that `node` saved was changed in place since."""
+    cdef Py_ssize_t i
+    cdef int64_t count, expected
+    for i in range(PyTuple_GET_SIZE(node.saved)):
+        value = node.saved[i]
+        count = count_of(value)
+        expected = 0 if node.versions is None else <int64_t>node.versions[i]
+        if count != expected:
+            while isinstance(value, tuple):
+                value = value[0]
+            array = (<TensorBase>value).array
+            made_by = (<TensorBase>value).node
+            if node.plan.slots[i] == OUT:
+                made_by = node
+            of = ("" if made_by is None else
+                  f", which is output {(<TensorBase>value).index} of {made_by.name()},")
+            raise RuntimeError(
+                f"one of the variables needed for gradient computation has been modified by an inplace "
+                f"operation: [{TENSOR.__module__.partition('.')[0]}.{array.dtype} {list(array.shape)}]{of} is at "
+                f"version {count}; expected version {expected} instead. {node.name()} saved it: write "
+                f"out of place, or clone() it first.")
+
+
+cdef tuple with_history(Node node):
+    """The saved values, outputs joined to their node again: for create_graph."""
+    cdef list values = []
+    cdef Py_ssize_t i
+    for i in range(PyTuple_GET_SIZE(node.saved)):
+        value = node.saved[i]
+        if node.plan.slots[i] == OUT:
+            value = tuple([joined(t, node) for t in value]) if type(value) is tuple else joined(value, node)
+        values.append(value)
+    return tuple(values)
+
+
+cdef object joined(TensorBase s, Node node):
+    cdef TensorBase t = <TensorBase>shadow(s)
+    if is_floating(t.array):
+        t.node = node
+    return t
+
+
+cdef int accumulate(TensorBase t, object g, bint owned) except -1:
+    """Add `g` to t.grad without ever sharing memory with anything the user holds."""
+    cdef TensorBase old = <TensorBase>t._grad, new = <TensorBase>g
+    if new.array.shape != t.array.shape:
+        raise RuntimeError(f"gradient of shape {list(new.array.shape)} for a tensor of shape "
+                           f"{list(t.array.shape)}")
+    if old is None:
+        if fdl_recording:
+            t._grad = CLONE(new)
+        elif Py_REFCNT(<PyObject *>new) == 1 and fdl_exclusive(new.array) and new.node is None:
+            t._grad = new
+        else:
+            t._grad = wrap(new.array.copy(order="C") if new.array.ndim else new.array.copy())
+        t.owns_grad = True
+    elif (not fdl_recording and t.owns_grad and old.node is None
+            and fdl_alike(old.array, new.array) == 1):
+        PyNumber_InPlaceAdd(old.array, new.array)
+        if old.version is not None:
+            old.version.version += 1
+    else:
+        t._grad = old + new
+        t.owns_grad = True
+    return 0
+
+
+def accumulate_grad(TensorBase tensor, TensorBase g):
+    """Add `g` to `tensor.grad` as a backward pass does."""
+    accumulate(tensor, g, False)
+
+
+def backward(list roots, list seeds, bint retain_graph, bint create_graph, targets=None):
+    """Run the graph backwards from `roots` with gradients `seeds`.
+
+    Without targets, leaves accumulate into `.grad` and None is returned; with a list of target tensors their
+    gradients are returned (None where no path leads), nothing is accumulated, and only nodes on a path to a
+    target run.
+    """
+    global fdl_recording
+    cdef Walk walk = Walk.__new__(Walk)
+    cdef TensorBase t
+    cdef Py_ssize_t i
+    cdef int before = fdl_recording
+    walk.heap = Heap.__new__(Heap)
+    walk.pending = {}
+    walk.owned = set()
+    walk.retain = retain_graph
+    walk.create = create_graph
+    if targets is not None:
+        walk.targets = {}
+        walk.found = [None] * len(targets)
+        for i, t in enumerate(targets):
+            walk.targets.setdefault((t.node, t.index), []).append(i)
+        walk.needed = paths_to(roots, {key[0] for key in walk.targets})
+    fdl_recording = create_graph
+    try:
+        for i in range(len(roots)):
+            t = <TensorBase>roots[i]
+            walk.add(t.node, t.index, seeds[i])
+        walk.run()
+    finally:
+        fdl_recording = before
+    return walk.found
+
+
+cdef set paths_to(list roots, set targets):
+    """Nodes from which a parent leads to a target (targets themselves only if they lead to another)."""
+    cdef set seen = set(), needed = set()
+    cdef list stack = [(<TensorBase>t).node for t in roots]
+    cdef list order
+    cdef Node node
+    while stack:
+        node = <Node>stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.op is not None:
+            for parent in node.parents:
+                if parent is not None and parent not in seen:
+                    stack.append(parent)
+    order = sorted(seen, key=created_of)
+    for node in order:
+        if node.op is not None:
+            for parent in node.parents:
+                if parent is not None and (parent in needed or parent in targets):
+                    needed.add(node)
+                    break
+    return needed
+
+
+cdef int64_t _created(Node node):
+    return node.created
+
+
+def created_of(Node node):
+    """Creation number of a node: parents have smaller ones."""
+    return node.created

@@ -1,0 +1,838 @@
+"""Element by element: arithmetic, powers, exponentials, trigonometry, rounding, comparison, logic, selection."""
+
+import math
+
+import numpy as np
+
+from fastdl import _dtype
+from fastdl.ops.core import elementwise, is_tensor, result_dtype
+
+__all__ = [
+    "abs",
+    "absolute",
+    "acos",
+    "add",
+    "arccos",
+    "arcsin",
+    "arctan",
+    "arctan2",
+    "asin",
+    "atan",
+    "atan2",
+    "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "ceil",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "clip",
+    "clone",
+    "cos",
+    "cosh",
+    "div",
+    "divide",
+    "eq",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "fix",
+    "floor",
+    "floor_divide",
+    "fmod",
+    "frac",
+    "ge",
+    "greater",
+    "greater_equal",
+    "gt",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logit",
+    "lt",
+    "masked_fill",
+    "maximum",
+    "minimum",
+    "mul",
+    "multiply",
+    "ne",
+    "neg",
+    "negative",
+    "not_equal",
+    "pow",
+    "reciprocal",
+    "remainder",
+    "round",
+    "rsqrt",
+    "rsub",
+    "sigmoid",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "sub",
+    "subtract",
+    "tan",
+    "tanh",
+    "true_divide",
+    "trunc",
+    "where",
+]
+
+# ---- arithmetic -------------------------------------------------------------------------------
+
+
+@elementwise(ufunc=np.add, node_name="Add")
+def add_arrays(x, y):
+    """`x + y`."""
+
+
+add_arrays.vjp(x=lambda g: g, y=lambda g: g)
+
+
+@elementwise(ufunc=np.subtract, node_name="Sub")
+def sub_arrays(x, y):
+    """`x - y`."""
+
+
+sub_arrays.vjp(x=lambda g: g, y=lambda g: -g)
+
+
+@elementwise(ufunc=np.multiply)
+def mul(x, y):
+    """`x * y`."""
+
+
+mul.vjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
+
+
+@elementwise(ufunc=np.true_divide, floating=True, node_name="Div")
+def div_arrays(x, y):
+    """`x / y`; integers give the default floating point dtype."""
+
+
+div_arrays.vjp(x=lambda g, y: g / y, y=lambda g, y, out: -g * out / y)
+
+
+@elementwise(ufunc=np.negative)
+def neg(x):
+    """`-x`."""
+
+
+neg.vjp(x=lambda g: -g)
+
+
+@elementwise
+def pow(x, y):
+    """`x ** y`."""
+    return x**y
+
+
+def _pow_wrt_base(g, x, y):
+    if not is_tensor(y):
+        if y == 0:
+            return g * 0
+        return g * (x * 2) if y == 2 else g * (x ** (y - 1) * y)
+    return where(y == 0, 0.0, g * (y * x ** (y - 1)))
+
+
+def _pow_wrt_exponent(g, x, y, out):
+    # 0 ** y is 0 for every y > 0: no slope, where log(0) would make NaN.
+    if not is_tensor(x):
+        return g * 0 if x == 0 else g * out * math.log(x)
+    flat = (x == 0) & (y >= 0)
+    return where(flat, 0.0, g * out * log(x))
+
+
+pow.vjp(x=_pow_wrt_base, y=_pow_wrt_exponent)
+
+
+@elementwise(ufunc=np.floor_divide)
+def floor_divide(x, y):
+    """Largest whole number not above `x / y`. Not differentiable."""
+
+
+@elementwise(ufunc=np.remainder)
+def remainder(x, y):
+    """`x - y * floor(x / y)`: the sign of `y`, like Python's %."""
+
+
+remainder.vjp(x=lambda g: g, y=lambda g, x, y: -g * floor(x / y))
+
+
+@elementwise(ufunc=np.fmod)
+def fmod(x, y):
+    """`x - y * trunc(x / y)`: the sign of `x`, like C's fmod."""
+
+
+fmod.vjp(x=lambda g: g, y=lambda g, x, y: -g * trunc(x / y))
+
+
+@elementwise(ufunc=np.absolute)
+def abs(x):
+    """Absolute value; slope 0 at 0."""
+
+
+abs.vjp(x=lambda g, x: g * sign(x))
+
+
+@elementwise(ufunc=np.sign)
+def sign(x):
+    """-1, 0 or 1."""
+
+
+sign.vjp(x=lambda g: g * 0)
+
+
+@elementwise(ufunc=np.square)
+def square(x):
+    """`x * x`."""
+
+
+square.vjp(x=lambda g, x: g * (x * 2))
+
+
+@elementwise(floating=True)
+def reciprocal(x):
+    """`1 / x`."""
+    return 1 / x
+
+
+reciprocal.vjp(x=lambda g, out: -g * out * out)
+
+
+@elementwise(ufunc=np.sqrt, floating=True)
+def sqrt(x):
+    """Square root; NaN below 0."""
+
+
+sqrt.vjp(x=lambda g, out: g / (out * 2))
+
+
+@elementwise(floating=True)
+def rsqrt(x):
+    """`1 / sqrt(x)`."""
+    return 1 / np.sqrt(x)
+
+
+rsqrt.vjp(x=lambda g, out: g * (out * out * out) * -0.5)
+
+
+def add(input, other, *, alpha=1):
+    """`input + alpha * other`."""
+    return add_arrays(input, other if alpha == 1 else other * alpha)
+
+
+def sub(input, other, *, alpha=1):
+    """`input - alpha * other`."""
+    return sub_arrays(input, other if alpha == 1 else other * alpha)
+
+
+def rsub(input, other, *, alpha=1):
+    """`other - alpha * input`."""
+    return sub_arrays(other, input if alpha == 1 else input * alpha)
+
+
+def div(input, other, *, rounding_mode=None):
+    """`input / other`; rounding_mode 'floor' or 'trunc' gives whole numbers."""
+    if rounding_mode is None:
+        return div_arrays(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise RuntimeError(
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
+        )
+    quotient = trunc(div_arrays(input, other))
+    operands = [a.array if is_tensor(a) else a for a in (input, other)]
+    return quotient.to(result_dtype(operands))
+
+
+# ---- exponentials and logarithms --------------------------------------------------------------
+
+
+@elementwise(ufunc=np.exp, floating=True)
+def exp(x):
+    """`e ** x`."""
+
+
+exp.vjp(x=lambda g, out: g * out)
+
+
+@elementwise(ufunc=np.exp2, floating=True)
+def exp2(x):
+    """`2 ** x`."""
+
+
+exp2.vjp(x=lambda g, out: g * out * math.log(2))
+
+
+@elementwise(ufunc=np.expm1, floating=True)
+def expm1(x):
+    """`e ** x - 1`, accurate near 0."""
+
+
+expm1.vjp(x=lambda g, out: g * (out + 1))
+
+
+@elementwise(ufunc=np.log, floating=True)
+def log(x):
+    """Natural logarithm; -inf at 0, NaN below."""
+
+
+log.vjp(x=lambda g, x: g / x)
+
+
+@elementwise(ufunc=np.log2, floating=True)
+def log2(x):
+    """Logarithm to base 2."""
+
+
+log2.vjp(x=lambda g, x: g / (x * math.log(2)))
+
+
+@elementwise(ufunc=np.log10, floating=True)
+def log10(x):
+    """Logarithm to base 10."""
+
+
+log10.vjp(x=lambda g, x: g / (x * math.log(10)))
+
+
+@elementwise(ufunc=np.log1p, floating=True)
+def log1p(x):
+    """`log(1 + x)`, accurate near 0."""
+
+
+log1p.vjp(x=lambda g, x: g / (x + 1))
+
+
+@elementwise(ufunc=np.logaddexp, floating=True)
+def logaddexp(x, y):
+    """`log(e**x + e**y)` without overflow."""
+
+
+logaddexp.vjp(x=lambda g, x, out: g * exp(x - out), y=lambda g, y, out: g * exp(y - out))
+
+
+@elementwise(floating=True)
+def sigmoid(x):
+    """`1 / (1 + e ** -x)`."""
+    return 1 / (1 + np.exp(-x))
+
+
+sigmoid.vjp(x=lambda g, out: g * ((1 - out) * out))
+
+
+@elementwise(floating=True)
+def logit(x):
+    """`log(x / (1 - x))`, the inverse of sigmoid."""
+    return np.log(x / (1 - x))
+
+
+logit.vjp(x=lambda g, x: g / (x * (1 - x)))
+
+# ---- trigonometry -----------------------------------------------------------------------------
+
+
+@elementwise(ufunc=np.sin, floating=True)
+def sin(x):
+    """Sine of radians."""
+
+
+sin.vjp(x=lambda g, x: g * cos(x))
+
+
+@elementwise(ufunc=np.cos, floating=True)
+def cos(x):
+    """Cosine of radians."""
+
+
+cos.vjp(x=lambda g, x: -g * sin(x))
+
+
+@elementwise(ufunc=np.tan, floating=True)
+def tan(x):
+    """Tangent of radians."""
+
+
+tan.vjp(x=lambda g, out: g * (out * out + 1))
+
+
+@elementwise(ufunc=np.arcsin, floating=True)
+def asin(x):
+    """Arc sine in radians; NaN outside [-1, 1]."""
+
+
+asin.vjp(x=lambda g, x: g * rsqrt(1 - x * x))
+
+
+@elementwise(ufunc=np.arccos, floating=True)
+def acos(x):
+    """Arc cosine in radians; NaN outside [-1, 1]."""
+
+
+acos.vjp(x=lambda g, x: -g * rsqrt(1 - x * x))
+
+
+@elementwise(ufunc=np.arctan, floating=True)
+def atan(x):
+    """Arc tangent in radians."""
+
+
+atan.vjp(x=lambda g, x: g / (x * x + 1))
+
+
+@elementwise(ufunc=np.arctan2, floating=True)
+def atan2(x, y):
+    """Angle of the point (y, x) in radians, within (-pi, pi]."""
+
+
+atan2.vjp(x=lambda g, x, y: g * y / (x * x + y * y), y=lambda g, x, y: -g * x / (x * x + y * y))
+
+
+@elementwise(ufunc=np.sinh, floating=True)
+def sinh(x):
+    """Hyperbolic sine."""
+
+
+sinh.vjp(x=lambda g, x: g * cosh(x))
+
+
+@elementwise(ufunc=np.cosh, floating=True)
+def cosh(x):
+    """Hyperbolic cosine."""
+
+
+cosh.vjp(x=lambda g, x: g * sinh(x))
+
+
+@elementwise(ufunc=np.tanh, floating=True)
+def tanh(x):
+    """Hyperbolic tangent."""
+
+
+tanh.vjp(x=lambda g, out: g * (1 - out * out))
+
+# ---- error function ---------------------------------------------------------------------------
+# W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969):
+# three ranges of |x|, relative error below 6e-19 before rounding.
+
+_ERF_SMALL = (
+    (3.20937758913846947e03, 3.77485237685302021e02, 1.13864154151050156e02, 3.16112374387056560e00,
+     1.85777706184603153e-1),
+    (2.84423683343917062e03, 1.28261652607737228e03, 2.44024637934444173e02, 2.36012909523441209e01,
+     1.0),
+)  # fmt: skip
+_ERFC_MIDDLE = (
+    (1.23033935479799725e03, 2.05107837782607147e03, 1.71204761263407058e03, 8.81952221241769090e02,
+     2.98635138197400131e02, 6.61191906371416295e01, 8.88314979438837594e00, 5.64188496988670089e-1,
+     2.15311535474403846e-8),
+    (1.23033935480374942e03, 3.43936767414372164e03, 4.36261909014324716e03, 3.29079923573345963e03,
+     1.62138957456669019e03, 5.37181101862009858e02, 1.17693950891312499e02, 1.57449261107098347e01,
+     1.0),
+)  # fmt: skip
+_ERFC_LARGE = (
+    (6.58749161529837803e-4, 1.60837851487422766e-2, 1.25781726111229246e-1, 3.60344899949804439e-1,
+     3.05326634961232344e-1, 1.63153871373020978e-2),
+    (2.33520497626869185e-3, 6.05183413124413191e-2, 5.27905102951428412e-1, 1.87295284992346725e00,
+     2.56852019228982242e00, 1.0),
+)  # fmt: skip
+
+
+def _ratio(polynomials, t):
+    """Quotient of two polynomials given by rising coefficients."""
+    above, below = (np.polynomial.polynomial.polyval(t, c, tensor=False) for c in polynomials)
+    return above / below
+
+
+def _erfc_tail(x):
+    """erfc(x) for x > 0.46875."""
+    result = np.empty_like(x)
+    middle = x <= 4
+    t = x[middle]
+    result[middle] = _ratio(_ERFC_MIDDLE, t)
+    t = x[~middle]
+    s = 1 / (t * t)
+    result[~middle] = (1 / math.sqrt(math.pi) - s * _ratio(_ERFC_LARGE, s)) / t
+    # exp(-x * x) from a leading part with few bits, whose square is exact, and the rest
+    head = np.trunc(x * 16) / 16
+    return result * np.exp(-head * head) * np.exp(-(x - head) * (x + head))
+
+
+def _erf_array(x, complement):
+    t = np.asarray(x, np.float64)
+    size = np.abs(t)
+    small = size <= 0.46875
+    tail = ~small & (size < 27)
+    result = np.where(np.isnan(t), np.nan, np.sign(t))
+    if complement:
+        result = 1 - result
+    s = t[small]
+    s = s * _ratio(_ERF_SMALL, s * s)
+    result[small] = 1 - s if complement else s
+    upper = _erfc_tail(size[tail])
+    negative = t[tail] < 0
+    if complement:
+        result[tail] = np.where(negative, 2 - upper, upper)
+    else:
+        result[tail] = np.where(negative, upper - 1, 1 - upper)
+    return result.astype(x.dtype, copy=False)
+
+
+@elementwise(floating=True)
+def erf(x):
+    """Error function `2 / sqrt(pi) * integral of e**(-t*t) from 0 to x`, to a few units in the last place."""
+    return _erf_array(x, complement=False)
+
+
+erf.vjp(x=lambda g, x: g * (exp(-(x * x)) * (2 / math.sqrt(math.pi))))
+
+
+@elementwise(floating=True)
+def erfc(x):
+    """`1 - erf(x)`, accurate where that is tiny."""
+    return _erf_array(x, complement=True)
+
+
+erfc.vjp(x=lambda g, x: g * (exp(-(x * x)) * (-2 / math.sqrt(math.pi))))
+
+# ---- rounding and tests: no slope -------------------------------------------------------------
+
+
+def _flat(g):
+    return g * 0
+
+
+@elementwise(ufunc=np.floor)
+def floor(x):
+    """Largest whole number not above x."""
+
+
+floor.vjp(x=_flat)
+
+
+@elementwise(ufunc=np.ceil)
+def ceil(x):
+    """Smallest whole number not below x."""
+
+
+ceil.vjp(x=_flat)
+
+
+@elementwise(ufunc=np.trunc)
+def trunc(x):
+    """x without its fraction."""
+
+
+trunc.vjp(x=_flat)
+
+
+@elementwise
+def round(x, *, decimals=0):
+    """Nearest whole number (or multiple of 10 ** -decimals), halves to even."""
+    return np.round(x, decimals)
+
+
+round.vjp(x=_flat)
+
+
+@elementwise
+def frac(x):
+    """x minus its whole part."""
+    return x - np.trunc(x)
+
+
+frac.vjp(x=lambda g: g)
+
+
+@elementwise(ufunc=np.isnan)
+def isnan(x):
+    """Is it NaN?"""
+
+
+@elementwise(ufunc=np.isinf)
+def isinf(x):
+    """Is it an infinity?"""
+
+
+@elementwise(ufunc=np.isfinite)
+def isfinite(x):
+    """Is it neither infinite nor NaN?"""
+
+
+@elementwise(ufunc=np.signbit)
+def signbit(x):
+    """Is the sign bit set (true of -0.0 too)?"""
+
+
+@elementwise(ufunc=np.equal)
+def eq(x, y):
+    """`x == y`, element by element."""
+
+
+@elementwise(ufunc=np.not_equal)
+def ne(x, y):
+    """`x != y`."""
+
+
+@elementwise(ufunc=np.less)
+def lt(x, y):
+    """`x < y`."""
+
+
+@elementwise(ufunc=np.less_equal)
+def le(x, y):
+    """`x <= y`."""
+
+
+@elementwise(ufunc=np.greater)
+def gt(x, y):
+    """`x > y`."""
+
+
+@elementwise(ufunc=np.greater_equal)
+def ge(x, y):
+    """`x >= y`."""
+
+
+@elementwise(ufunc=np.logical_and)
+def logical_and(x, y):
+    """Both non-zero?"""
+
+
+@elementwise(ufunc=np.logical_or)
+def logical_or(x, y):
+    """At least one non-zero?"""
+
+
+@elementwise(ufunc=np.logical_xor)
+def logical_xor(x, y):
+    """Exactly one non-zero?"""
+
+
+@elementwise(ufunc=np.logical_not)
+def logical_not(x):
+    """Zero?"""
+
+
+@elementwise(ufunc=np.bitwise_and)
+def bitwise_and(x, y):
+    """`x & y` of integers or bools."""
+
+
+@elementwise(ufunc=np.bitwise_or)
+def bitwise_or(x, y):
+    """`x | y` of integers or bools."""
+
+
+@elementwise(ufunc=np.bitwise_xor)
+def bitwise_xor(x, y):
+    """`x ^ y` of integers or bools."""
+
+
+@elementwise(ufunc=np.invert)
+def bitwise_not(x):
+    """`~x` of integers or bools."""
+
+
+@elementwise(ufunc=np.left_shift)
+def bitwise_left_shift(x, y):
+    """`x << y` of integers."""
+
+
+@elementwise(ufunc=np.right_shift)
+def bitwise_right_shift(x, y):
+    """`x >> y` of integers."""
+
+
+# ---- selection --------------------------------------------------------------------------------
+
+
+@elementwise(ufunc=np.maximum)
+def maximum(x, y):
+    """The greater; NaN if either is. Ties share the gradient."""
+
+
+maximum.vjp(
+    x=lambda g, x, y: g * ((x > y) + (x == y) * 0.5),
+    y=lambda g, x, y: g * ((y > x) + (x == y) * 0.5),
+)
+
+
+@elementwise(ufunc=np.minimum)
+def minimum(x, y):
+    """The smaller; NaN if either is. Ties share the gradient."""
+
+
+minimum.vjp(
+    x=lambda g, x, y: g * ((x < y) + (x == y) * 0.5),
+    y=lambda g, x, y: g * ((y < x) + (x == y) * 0.5),
+)
+
+
+@elementwise(promote=False)
+def select(condition, x, y):
+    """x where `condition`, else y; x and y of one dtype."""
+    return np.where(condition, x, y)
+
+
+select.vjp(
+    x=lambda g, condition: select(condition, g, _zero_like(g)),
+    y=lambda g, condition: select(condition, _zero_like(g), g),
+)
+
+
+def _zero_like(g):
+    """A zero of the dtype of `g`, whichever array library it belongs to."""
+    return g.array.dtype.type(0)
+
+
+def where(condition, input=None, other=None):
+    """`input` where `condition`, else `other`; with one argument, `nonzero(condition, as_tuple=True)`."""
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    if not is_tensor(condition):
+        raise TypeError(
+            f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}"
+        )
+    if condition.array.dtype.kind != "b":
+        if condition.array.dtype != np.uint8:
+            raise RuntimeError(
+                f"where expected condition to be a boolean tensor, but got {condition.dtype}"
+            )
+        condition = condition.bool()
+    x, y = (a.array if is_tensor(a) else a for a in (input, other))
+    if not hasattr(x, "dtype") or not hasattr(y, "dtype") or x.dtype != y.dtype:
+        dtype = result_dtype((x, y))
+        input, other = (_as_dtype(a, dtype) for a in (input, other))
+    return select(condition, input, other)
+
+
+def _as_dtype(a, dtype):
+    return cast(a, dtype=dtype) if is_tensor(a) else np.asarray(a, dtype)
+
+
+def _masked_fill_into(out, x, mask, value):
+    np.copyto(out, value, where=mask.astype(bool, copy=False), casting="same_kind")
+
+
+@elementwise(promote=False, into=_masked_fill_into)
+def masked_fill(x, mask, value):
+    """x with `value` (a number or 0-d tensor) where `mask` is true."""
+    return np.where(mask.astype(bool, copy=False), np.asarray(value, x.dtype), x)
+
+
+masked_fill.vjp(
+    x=lambda g, mask: masked_fill(g, mask, 0.0),
+    value=lambda g, mask: where(mask, g, 0.0),
+)
+
+
+def clamp(input, min=None, max=None):
+    """`input` held between `min` and `max`: numbers or tensors, one of them may be None."""
+    if min is None and max is None:
+        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
+    if is_tensor(min) or is_tensor(max):
+        if min is not None:
+            input = maximum(input, min)
+        return input if max is None else minimum(input, max)
+    return clamp_numbers(input, min=min, max=max)
+
+
+def _clamp_into(out, x, *, min, max):
+    np.clip(x, min, max, out=out, casting="same_kind")
+
+
+@elementwise(into=_clamp_into)
+def clamp_numbers(x, *, min, max):
+    """x held between the numbers `min` and `max` (None: no bound)."""
+    if x.dtype.kind != "f" and (isinstance(min, float) or isinstance(max, float)):
+        x = x.astype(_dtype.get_default_dtype().dtype)
+    return np.clip(x, min, max)
+
+
+def _clamp_slope(g, x, min, max):
+    inside = None if min is None else x >= min
+    if max is not None:
+        inside = x <= max if inside is None else inside & (x <= max)
+    return g * inside
+
+
+clamp_numbers.vjp(x=_clamp_slope)
+
+
+@elementwise(promote=False)
+def cast(x, *, dtype):
+    """x as `dtype` (a NumPy dtype); always a copy."""
+    return x.astype(dtype)
+
+
+cast.vjp(x=lambda g: g)  # the engine casts the gradient back
+
+
+@elementwise(promote=False)
+def clone(x):
+    """A copy of x."""
+    return x.copy(order="K")
+
+
+clone.vjp(x=lambda g: g)
+
+
+def _fill_into(out, x, value):
+    out[...] = value
+
+
+@elementwise(promote=False, into=_fill_into)
+def fill(x, value):
+    """`value`, broadcast to the shape and cast to the dtype of x."""
+    result = np.empty_like(x)
+    result[...] = value
+    return result
+
+
+fill.vjp(x=lambda g: g * 0, value=lambda g: g)
+
+
+def clamp_min(input, min):
+    """`clamp(input, min=min)`."""
+    return clamp(input, min)
+
+
+def clamp_max(input, max):
+    """`clamp(input, max=max)`."""
+    return clamp(input, None, max)
+
+
+# PyTorch's other names.
+absolute, clip, divide, true_divide, multiply, negative, subtract = (
+    abs,
+    clamp,
+    div,
+    div,
+    mul,
+    neg,
+    sub,
+)
+arccos, arcsin, arctan, arctan2, fix = acos, asin, atan, atan2, trunc
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne

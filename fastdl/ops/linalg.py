@@ -1,0 +1,337 @@
+"""Products of matrices: matmul and its special cases, einsum, outer, addmm."""
+
+import math
+import string
+
+import numpy as np
+
+from fastdl.ops import shape as S
+from fastdl.ops.core import primitive, tensor_argument
+
+__all__ = [
+    "addcdiv",
+    "addcmul",
+    "addmm",
+    "addmv",
+    "baddbmm",
+    "bmm",
+    "cdist",
+    "cross",
+    "dot",
+    "einsum",
+    "inner",
+    "lerp",
+    "matmul",
+    "mm",
+    "mv",
+    "outer",
+    "tensordot",
+    "trace",
+]
+
+
+def _same_dtype(function, *arrays):
+    first = arrays[0].dtype
+    for a in arrays[1:]:
+        if a.dtype != first:
+            raise RuntimeError(
+                f"{function}: expected both matrices to have the same dtype, but got: {first} != {a.dtype}"
+            )
+
+
+@primitive(node_name="Mm")
+def matmul(x, y):
+    """Matrix product with NumPy's rules: (..., m, k) @ (..., k, n); vectors take part as rows or columns."""
+    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):
+        wrong = y if isinstance(x, np.ndarray) else x
+        raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(wrong).__name__}")
+    _same_dtype("matmul", x, y)
+    if x.ndim == 0 or y.ndim == 0:
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {x.ndim}D and {y.ndim}D"
+        )
+    if x.shape[-1] != y.shape[-2 if y.ndim > 1 else 0]:
+        raise RuntimeError(_product_mismatch(x.shape, y.shape))
+    return np.matmul(x, y)
+
+
+def _product_mismatch(a, b):
+    if len(a) == 1 and len(b) == 1:
+        return (
+            f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the same number "
+            f"of elements, but got {a[0]} and {b[0]} elements respectively"
+        )
+    if len(b) == 1:
+        return f"size mismatch, got input ({a[-2]}), mat ({a[-2]}x{a[-1]}), vec ({b[0]})"
+    rows = math.prod(a[:-1])
+    if len(b) > 2:
+        return (
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a[-1]}, *] but got: "
+            f"{list(b[-2:])}; shapes {list(a)} and {list(b)}"
+        )
+    return f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[0]}x{b[1]})"
+
+
+def _matmul_wrt_x(g, x_shape, y):
+    if len(x_shape) == 1:
+        if y.array.ndim == 1:
+            return g * y
+        return S.sum_to(matmul(y, g) if y.array.ndim == 2 else _column(y, g), x_shape)
+    if y.array.ndim == 1:
+        return S.unsqueeze(g, -1) * y
+    return S.sum_to(matmul(g, swap_last(y)), x_shape)
+
+
+def _column(y, g):
+    return S.squeeze(matmul(y, S.unsqueeze(g, -1)), -1)
+
+
+def _matmul_wrt_y(g, x, y_shape):
+    if len(y_shape) == 1:
+        if x.array.ndim == 1:
+            return g * x
+        rows = S.reshape_to(x, shape=(-1, x.array.shape[-1]))
+        return matmul(S.reshape_to(g, shape=(-1,)), rows)
+    if x.array.ndim == 1:
+        return S.sum_to(S.unsqueeze(x, -1) * S.unsqueeze(g, -2), y_shape)
+    if len(y_shape) == 2 and x.array.ndim > 2:  # one product instead of one per matrix, summed
+        x = S.reshape_to(x, shape=(-1, x.array.shape[-1]))
+        g = S.reshape_to(g, shape=(-1, g.array.shape[-1]))
+    return S.sum_to(matmul(swap_last(x), g), y_shape)
+
+
+def swap_last(x):
+    """The last two dimensions exchanged, a view."""
+    return S.swap(x, dim0=-1, dim1=-2)
+
+
+matmul.vjp(x=_matmul_wrt_x, y=_matmul_wrt_y)
+
+
+def _of_ndim(function, name, x, ndim):
+    tensor_argument(function, name, x)
+    if x.array.ndim != ndim:
+        raise RuntimeError(f"{function}: {name} must be a {ndim}-D tensor, got {x.array.ndim}-D")
+    return x
+
+
+def mm(input, mat2):
+    """Product of two matrices; no broadcasting."""
+    return matmul(_of_ndim("mm", "input", input, 2), _of_ndim("mm", "mat2", mat2, 2))
+
+
+def bmm(input, mat2):
+    """Products of two equally long stacks of matrices: (b, m, k), (b, k, n) -> (b, m, n)."""
+    _of_ndim("bmm", "input", input, 3)
+    _of_ndim("bmm", "mat2", mat2, 3)
+    (b, _, k), other = input.array.shape, mat2.array.shape
+    if other[:2] != (b, k):
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: "
+            f"[{other[0]}, {other[1]}]."
+        )
+    return matmul(input, mat2)
+
+
+def mv(input, vec):
+    """Matrix times vector."""
+    return matmul(_of_ndim("mv", "input", input, 2), _of_ndim("mv", "vec", vec, 1))
+
+
+def dot(input, tensor):
+    """Sum of products of two vectors."""
+    for x in (input, tensor):
+        if tensor_argument("dot", "tensor", x).array.ndim != 1:
+            raise RuntimeError(
+                f"1D tensors expected, but got {input.array.ndim}D and {tensor.array.ndim}D tensors"
+            )
+    return matmul(input, tensor)
+
+
+inner = dot
+
+
+def outer(input, vec2):
+    """Matrix of all products of elements of two vectors."""
+    _of_ndim("outer", "input", input, 1)
+    _of_ndim("outer", "vec2", vec2, 1)
+    return S.unsqueeze(input, 1) * vec2
+
+
+def _added(input, product, beta, alpha):
+    if alpha != 1:
+        product = product * alpha
+    if beta == 0:
+        return product
+    return (input if beta == 1 else input * beta) + product
+
+
+def addmm(input, mat1, mat2, *, beta=1, alpha=1):
+    """`beta * input + alpha * (mat1 @ mat2)`."""
+    return _added(input, mm(mat1, mat2), beta, alpha)
+
+
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    """`beta * input + alpha * bmm(batch1, batch2)`."""
+    return _added(input, bmm(batch1, batch2), beta, alpha)
+
+
+def addmv(input, mat, vec, *, beta=1, alpha=1):
+    """`beta * input + alpha * (mat @ vec)`."""
+    return _added(input, mv(mat, vec), beta, alpha)
+
+
+def tensordot(a, b, dims=2):
+    """Sum of products over the last `dims` dimensions of a and the first of b, or over two lists of them."""
+    if isinstance(dims, int):
+        over_a = list(range(a.array.ndim - dims, a.array.ndim))
+        over_b = list(range(dims))
+    else:
+        over_a = [d % a.array.ndim for d in dims[0]]
+        over_b = [d % b.array.ndim for d in dims[1]]
+    letters = iter(string.ascii_letters)
+    of_a = [next(letters) for _ in range(a.array.ndim)]
+    of_b = [next(letters) for _ in range(b.array.ndim)]
+    for i, j in zip(over_a, over_b):
+        of_b[j] = of_a[i]
+    out = [c for i, c in enumerate(of_a) if i not in over_a]
+    out += [c for j, c in enumerate(of_b) if j not in over_b]
+    return einsum_of(a, b, terms=("".join(of_a), "".join(of_b)), result="".join(out))
+
+
+# ---- einsum -----------------------------------------------------------------------------------
+
+
+@primitive(node_name="Einsum")
+def einsum_of(*xs, terms, result):
+    """np.einsum for explicit terms, one string of distinct letters per operand, and the result's letters."""
+    return np.einsum(f"{','.join(terms)}->{result}", *xs, optimize=len(xs) > 1)
+
+
+def _einsum_slopes(g, xs, xs_shape, terms, result, needs):
+    slopes = []
+    for i, needed in enumerate(needs):
+        if not needed:
+            slopes.append(None)
+            continue
+        others = [(x, t) for j, (x, t) in enumerate(zip(xs, terms)) if j != i]
+        known = set(result).union(*[t for _, t in others])
+        kept = "".join([c for c in terms[i] if c in known])
+        slope = einsum_of(
+            g, *[x for x, _ in others], terms=(result, *[t for _, t in others]), result=kept
+        )
+        if (
+            kept != terms[i]
+        ):  # letters of this operand alone were summed: the slope repeats along them
+            dims = tuple([d for d, c in enumerate(terms[i]) if c not in known])
+            slope = S.spread(slope, xs_shape[i], dims, False)
+        slopes.append(slope)
+    return tuple(slopes)
+
+
+einsum_of.vjp_joint(_einsum_slopes)
+
+
+def einsum(equation, *operands):
+    """Sum of products by Einstein's convention: `einsum("bij,bjk->bik", x, y)`; `...` stands for leading dimensions."""
+    if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
+        operands = tuple(operands[0])
+    left, arrow, out = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise RuntimeError(
+            f"einsum(): {len(terms)} subscripts in {equation!r} for {len(operands)} operands"
+        )
+    unused = [c for c in string.ascii_letters if c not in equation]
+    widest = 0
+    for i, (term, x) in enumerate(zip(terms, operands)):
+        tensor_argument("einsum", f"operands[{i}]", x)
+        named = len(term.replace("...", ""))
+        if named > x.array.ndim or ("..." not in term and named != x.array.ndim):
+            raise RuntimeError(
+                f"einsum(): the number of subscripts in the equation ({named}) does not match the number of "
+                f"dimensions ({x.array.ndim}) for operand {i}"
+            )
+        widest = max(widest, x.array.ndim - named if "..." in term else 0)
+    ellipsis = "".join(unused[:widest])
+    explicit = []
+    for term, x in zip(terms, operands):
+        own = x.array.ndim - len(term.replace("...", ""))
+        explicit.append(term.replace("...", ellipsis[widest - own :] if own else ""))
+    letters = "".join(explicit)
+    if arrow:
+        out = out.replace("...", ellipsis)
+    else:
+        out = ellipsis + "".join(
+            sorted({c for c in letters if letters.count(c) == 1} - set(ellipsis))
+        )
+    for c in out:
+        if c not in letters or out.count(c) > 1:
+            raise RuntimeError(
+                f"einsum(): output subscript {c} does not appear in the equation for any input operand, or "
+                f"appears twice in the output"
+            )
+    operands, explicit = zip(*[_distinct(x, t) for x, t in zip(operands, explicit)])
+    lengths = {}
+    for x, t in zip(operands, explicit):
+        for c, n in zip(t, x.array.shape):
+            if lengths.setdefault(c, n) != n and n != 1 and lengths[c] != 1:
+                raise RuntimeError(
+                    f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has size {n} "
+                    f"and {lengths[c]}"
+                )
+            lengths[c] = max(lengths[c], n)
+    operands = [
+        S.expand_to(x, shape=tuple([lengths[c] for c in t])) if 1 in x.array.shape else x
+        for x, t in zip(operands, explicit)
+    ]
+    return einsum_of(*operands, terms=tuple(explicit), result=out)
+
+
+def _distinct(x, term):
+    """Repeated letters of one operand mean its diagonal: take it, so that each letter stands once."""
+    for c in dict.fromkeys(term):
+        while term.count(c) > 1:
+            i = term.index(c)
+            j = term.index(c, i + 1)
+            x = S.diagonal(x, 0, i, j)
+            term = term[:i] + term[i + 1 : j] + term[j + 1 :] + c
+    return x, term
+
+
+def trace(input):
+    """Sum of the diagonal of a matrix."""
+    _of_ndim("trace", "input", input, 2)
+    return S.sum_over(S.diagonal(input), dims=(0,), keepdim=False)
+
+
+def cross(input, other, dim=-1):
+    """Vector product along a dimension of length 3."""
+    a = [S.select(input, dim, i) for i in range(3)]
+    b = [S.select(other, dim, i) for i in range(3)]
+    parts = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+    return S.stack(parts, dim)
+
+
+def cdist(x1, x2, p=2.0):
+    """Distances (p-norms of differences) between all rows of x1 and all rows of x2: (..., m, n)."""
+    from fastdl.ops.reduce import vector_norm
+
+    return vector_norm(S.unsqueeze(x1, -2) - S.unsqueeze(x2, -3), p, -1)
+
+
+def lerp(input, end, weight):
+    """`input + weight * (end - input)`."""
+    return input + weight * (end - input)
+
+
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """`input + value * tensor1 * tensor2`."""
+    product = tensor1 * tensor2
+    return input + (product if value == 1 else product * value)
+
+
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """`input + value * tensor1 / tensor2`."""
+    ratio = tensor1 / tensor2
+    return input + (ratio if value == 1 else ratio * value)

@@ -1,0 +1,671 @@
+"""Reductions and what orders elements: sum, mean, max, norm, cumsum, sort, topk ..."""
+
+import math
+from collections import namedtuple
+
+import numpy as np
+
+from fastdl import _dtype
+from fastdl._engine import tensor_of
+from fastdl.ops import elementwise as E
+from fastdl.ops import shape as S
+from fastdl.ops.core import aliases, is_tensor, normal_dim, normal_dims, primitive
+
+__all__ = [
+    "all",
+    "allclose",
+    "amax",
+    "amin",
+    "aminmax",
+    "any",
+    "argmax",
+    "argmin",
+    "argsort",
+    "bincount",
+    "count_nonzero",
+    "cumprod",
+    "cumsum",
+    "dist",
+    "equal",
+    "histc",
+    "isclose",
+    "kthvalue",
+    "logsumexp",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "nanmean",
+    "nansum",
+    "norm",
+    "prod",
+    "sort",
+    "std",
+    "std_mean",
+    "sum",
+    "topk",
+    "unique",
+    "var",
+    "var_mean",
+]
+
+# ---- sums -------------------------------------------------------------------------------------
+
+
+@aliases
+def sum(input, dim=None, keepdim=False, *, dtype=None):
+    """Sum over `dim` (int or tuple; None: all); bools and integers give int64."""
+    if dtype is not None:
+        input = input.to(dtype)
+    return S.sum_over(input, dims=normal_dims(dim, input.array.ndim), keepdim=keepdim)
+
+
+@primitive(node_name="Mean")
+def mean_over(x, *, dims, keepdim):
+    """Mean over `dims`."""
+    count = math.prod([x.shape[d] for d in dims])
+    total = np.add.reduce(x, dims, None, None, keepdim)
+    return np.true_divide(total, count, dtype=x.dtype)
+
+
+mean_over.vjp(
+    x=lambda g, x_shape, dims, keepdim: S.spread(
+        g / max_builtin(math.prod([x_shape[d] for d in dims]), 1), x_shape, dims, keepdim
+    )
+)
+max_builtin, min_builtin, all_builtin, sorted_builtin = max, min, all, sorted
+
+
+def _floating(function, input):
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(
+            f"{function}(): could not infer output dtype. Input dtype must be either a floating point or "
+            f"complex dtype. Got: {_legacy_name(input.array.dtype)}"
+        )
+
+
+def _legacy_name(dtype):
+    name = next(k for k, d in _dtype.LEGACY.items() if d.dtype == dtype)
+    return name.removesuffix("Tensor")
+
+
+@aliases
+def mean(input, dim=None, keepdim=False, *, dtype=None):
+    """Mean over `dim`; floating point only."""
+    if dtype is not None:
+        input = input.to(dtype)
+    _floating("mean", input)
+    return mean_over(input, dims=normal_dims(dim, input.array.ndim), keepdim=keepdim)
+
+
+@aliases
+def nansum(input, dim=None, keepdim=False):
+    """Sum with NaN counted as 0."""
+    return sum(E.where(E.isnan(input), 0.0, input), dim, keepdim)
+
+
+@aliases
+def nanmean(input, dim=None, keepdim=False):
+    """Mean of the elements that are not NaN."""
+    return nansum(input, dim, keepdim) / sum(~E.isnan(input), dim, keepdim)
+
+
+@primitive(node_name="Var")
+def var_over(x, *, dims, correction, keepdim):
+    """Mean squared deviation over `dims`, divided by count - correction."""
+    count = math.prod([x.shape[d] for d in dims])
+    mean = np.add.reduce(x, dims, None, None, True) / x.dtype.type(max_builtin(count, 1))
+    squares = np.add.reduce(np.square(x - mean), dims, None, None, keepdim)
+    return np.true_divide(squares, max_builtin(count - correction, 0), dtype=x.dtype)
+
+
+def _var_slope(g, x, dims, correction, keepdim):
+    count = math.prod([x.array.shape[d] for d in dims])
+    g = S.spread(g, x.array.shape, dims, keepdim)
+    deviation = x - mean_over(x, dims=dims, keepdim=True)
+    return g * (
+        deviation * (2 / max_builtin(count - correction, 0) if count > correction else math.nan)
+    )
+
+
+var_over.vjp(x=_var_slope)
+
+
+def _correction(dim, unbiased, correction):
+    """PyTorch's two signatures: var(unbiased) and var(dim, unbiased=True) next to correction=."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased in (None, True) else 0
+    return dim, correction
+
+
+@aliases
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """Variance over `dim`, divided by count - correction (1: unbiased, the default)."""
+    _floating("var", input)
+    dim, correction = _correction(dim, unbiased, correction)
+    dims = normal_dims(dim, input.array.ndim)
+    return var_over(input, dims=dims, correction=correction, keepdim=keepdim)
+
+
+@aliases
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """Square root of `var`."""
+    _floating("std", input)
+    return E.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+@aliases
+def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """(variance, mean) over `dim`."""
+    variance = var(input, dim, unbiased, keepdim, correction=correction)
+    return variance, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+@aliases
+def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """(standard deviation, mean) over `dim`."""
+    variance, average = var_mean(input, dim, unbiased, keepdim, correction=correction)
+    return E.sqrt(variance), average
+
+
+@primitive(node_name="Logsumexp")
+def logsumexp_over(x, *, dims, keepdim):
+    """log of the sum of exponentials over `dims`, without overflow."""
+    top = np.maximum.reduce(x, dims, None, None, True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0).astype(x.dtype, copy=False)
+    total = np.log(np.add.reduce(np.exp(x - top), dims, None, None, True)) + top
+    return total if keepdim else total.reshape([n for i, n in enumerate(x.shape) if i not in dims])
+
+
+def _logsumexp_slope(g, x, out, dims, keepdim):
+    shape = x.array.shape
+    return S.spread(g, shape, dims, keepdim) * E.exp(x - S.spread(out, shape, dims, keepdim))
+
+
+logsumexp_over.vjp(x=_logsumexp_slope)
+
+
+@aliases
+def logsumexp(input, dim, keepdim=False):
+    """`log(sum(exp(input)))` over `dim`."""
+    if input.array.dtype.kind != "f":
+        input = input.float()
+    return logsumexp_over(input, dims=normal_dims(dim, input.array.ndim), keepdim=keepdim)
+
+
+# ---- products ---------------------------------------------------------------------------------
+
+
+@primitive(node_name="Prod")
+def prod_over(x, *, dim, keepdim):
+    """Product along `dim`."""
+    dtype = np.int64 if x.dtype.kind in "bi" else None
+    return np.multiply.reduce(x, dim, dtype, None, keepdim)
+
+
+def _prod_slope(g, x, dim, keepdim):
+    # The product of all others, from products of what stands before and after: right with zeros too.
+    n = x.array.shape[dim]
+    one = S.slice_of(x, index=(*(slice(None),) * dim, slice(0, 1), ...)) * 0 + 1
+    before = cumprod_along(
+        S.concatenate(one, S.narrow(x, dim, 0, max_builtin(n - 1, 0)), dim=dim), dim=dim
+    )
+    back = S.flip_along(x, dims=(dim,))
+    after = cumprod_along(
+        S.concatenate(one, S.narrow(back, dim, 0, max_builtin(n - 1, 0)), dim=dim), dim=dim
+    )
+    others = before * S.flip_along(after, dims=(dim,))
+    return S.spread(g, x.array.shape, (dim,), keepdim) * others
+
+
+prod_over.vjp(x=_prod_slope)
+
+
+@aliases
+def prod(input, dim=None, keepdim=False, *, dtype=None):
+    """Product along `dim` (None: of all elements); bools and integers give int64."""
+    if dtype is not None:
+        input = input.to(dtype)
+    if dim is None:
+        input, dim = S.reshape_to(input, shape=(-1,)), 0
+    elif input.array.ndim == 0:
+        input = S.reshape_to(input, shape=(1,))
+    return prod_over(input, dim=normal_dim(dim, input.array.ndim), keepdim=keepdim)
+
+
+@primitive(node_name="Cumsum")
+def cumsum_along(x, *, dim):
+    """Running sum along `dim`."""
+    return np.add.accumulate(x, dim, np.int64 if x.dtype.kind in "bi" else None)
+
+
+def _reverse_cumsum(g, dim):
+    return S.flip_along(cumsum_along(S.flip_along(g, dims=(dim,)), dim=dim), dims=(dim,))
+
+
+cumsum_along.vjp(x=_reverse_cumsum)
+
+
+@primitive(node_name="Cumprod")
+def cumprod_along(x, *, dim):
+    """Running product along `dim`."""
+    return np.multiply.accumulate(x, dim, np.int64 if x.dtype.kind in "bi" else None)
+
+
+def _cumprod_slope(g, x, out, dim):
+    if (x.array != 0).all():
+        return _reverse_cumsum(g * out, dim) / x
+    # With zeros: x[k] multiplies every later product; what it multiplies starts at the product before it.
+    n = x.array.shape[dim]
+    slopes = []
+    for k in range(n):
+        rest = S.narrow(x, dim, k + 1, n - k - 1)
+        one = S.narrow(x, dim, k, 1) * 0 + 1
+        start = S.narrow(out, dim, k - 1, 1) if k else one
+        following = cumprod_along(S.concatenate(start, rest, dim=dim), dim=dim)
+        slopes.append(S.sum_over(S.narrow(g, dim, k, n - k) * following, dims=(dim,), keepdim=True))
+    return S.concatenate(*slopes, dim=dim)
+
+
+cumprod_along.vjp(x=_cumprod_slope)
+
+
+def _along(function, input, dim, dtype):
+    if dtype is not None:
+        input = input.to(dtype)
+    if input.array.ndim == 0:
+        normal_dim(dim, 0)
+        return S.reshape_to(function(S.reshape_to(input, shape=(1,)), dim=0), shape=())
+    return function(input, dim=normal_dim(dim, input.array.ndim))
+
+
+@aliases
+def cumsum(input, dim, *, dtype=None):
+    """Running sum along `dim`; bools and integers give int64."""
+    return _along(cumsum_along, input, dim, dtype)
+
+
+@aliases
+def cumprod(input, dim, *, dtype=None):
+    """Running product along `dim`; bools and integers give int64."""
+    return _along(cumprod_along, input, dim, dtype)
+
+
+# ---- extremes ---------------------------------------------------------------------------------
+
+
+@primitive(node_name="Amax")
+def amax_over(x, *, dims, keepdim):
+    """Greatest element over `dims`; ties share the gradient."""
+    return np.maximum.reduce(x, dims, None, None, keepdim)
+
+
+@primitive(node_name="Amin")
+def amin_over(x, *, dims, keepdim):
+    """Smallest element over `dims`; ties share the gradient."""
+    return np.minimum.reduce(x, dims, None, None, keepdim)
+
+
+def _extreme_slope(g, x, out, dims, keepdim):
+    shape = x.array.shape
+    hits = x.detach() == S.spread(out.detach(), shape, dims, keepdim)
+    count = S.sum_over(hits, dims=dims, keepdim=True)
+    return S.spread(g, shape, dims, keepdim) * (hits / count).to(x.dtype)
+
+
+amax_over.vjp(x=_extreme_slope)
+amin_over.vjp(x=_extreme_slope)
+
+
+@primitive(node_name="Max")
+def max_along(x, *, dim, keepdim):
+    """(greatest along `dim`, its int64 position)."""
+    return _pick(x, np.argmax(x, dim, keepdims=True), dim, keepdim)
+
+
+@primitive(node_name="Min")
+def min_along(x, *, dim, keepdim):
+    """(smallest along `dim`, its int64 position)."""
+    return _pick(x, np.argmin(x, dim, keepdims=True), dim, keepdim)
+
+
+def _pick(x, index, dim, keepdim):
+    index = index.astype(np.int64, copy=False)
+    values = np.take_along_axis(x, index, dim)
+    return (values, index) if keepdim else (np.squeeze(values, dim), np.squeeze(index, dim))
+
+
+def _picked_slope(g, x_shape, out, dim, keepdim):
+    g, index = g[0], out[1]
+    if not keepdim:
+        at = (*(slice(None),) * dim, None, ...)
+        g, index = S.slice_of(g, index=at), S.slice_of(index, index=at)
+    return scatter_along(g, index.detach(), shape=x_shape, dim=dim)
+
+
+max_along.vjp(x=_picked_slope)
+min_along.vjp(x=_picked_slope)
+
+
+@primitive(node_name="Gather")
+def gather_along(x, index, *, dim):
+    """x[..., index[..., j, ...], ...] along `dim`; index (int64) may be shorter than x in the other dimensions."""
+    return x[_open_index(index, dim)]
+
+
+def _open_index(index, dim):
+    """Index arrays that pick, for each place of `index`, the element it names along `dim`."""
+    grid = np.ogrid[tuple([slice(0, n) for n in index.shape])]
+    grid = list(grid) if isinstance(grid, tuple) else [grid]
+    grid[dim] = index
+    return tuple(grid)
+
+
+@primitive(node_name="ScatterAdd")
+def scatter_along(x, index, *, shape, dim):
+    """Zeros of `shape` with x added at the places that `gather_along` with `index` reads."""
+    result = np.zeros(shape, x.dtype)
+    np.add.at(result, _open_index(index, dim), x)
+    return result
+
+
+gather_along.vjp(x=lambda g, x_shape, index, dim: scatter_along(g, index, shape=x_shape, dim=dim))
+scatter_along.vjp(x=lambda g, index, dim: gather_along(g, index, dim=dim))
+
+MaxResult = namedtuple("max", ("values", "indices"))
+MinResult = namedtuple("min", ("values", "indices"))
+SortResult = namedtuple("sort", ("values", "indices"))
+TopkResult = namedtuple("topk", ("values", "indices"))
+MedianResult = namedtuple("median", ("values", "indices"))
+KthvalueResult = namedtuple("kthvalue", ("values", "indices"))
+ModeResult = namedtuple("mode", ("values", "indices"))
+for _result in (
+    MaxResult,
+    MinResult,
+    SortResult,
+    TopkResult,
+    MedianResult,
+    KthvalueResult,
+    ModeResult,
+):
+    _result.__module__ = "fastdl.return_types"
+
+
+def _not_empty(function, input, dim=None):
+    if input.array.size == 0 and (dim is None or input.array.shape[dim] == 0):
+        raise RuntimeError(
+            f"{function}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+            f"reduction dim with the 'dim' argument."
+            if dim is None
+            else f"{function}(): Expected reduction dim {dim} to have non-zero size."
+        )
+
+
+def _extreme(name, over, along, pairwise, result, input, dim, keepdim):
+    if dim is None:
+        _not_empty(name, input)
+        return over(input, dims=tuple(range(input.array.ndim)), keepdim=False)
+    if is_tensor(dim):
+        return pairwise(input, dim)
+    dim = normal_dim(dim, input.array.ndim)
+    if input.array.ndim == 0:
+        values, index = along(S.reshape_to(input, shape=(1,)), dim=0, keepdim=False)
+        return result(values, index)
+    if input.array.shape[dim] == 0:
+        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+    return result(*along(input, dim=dim, keepdim=keepdim))
+
+
+@aliases
+def max(input, dim=None, keepdim=False, *, other=None):
+    """Greatest element; with `dim` (values, indices) along it; with a tensor the greater element by element."""
+    dim = other if other is not None else dim
+    return _extreme("max", amax_over, max_along, E.maximum, MaxResult, input, dim, keepdim)
+
+
+@aliases
+def min(input, dim=None, keepdim=False, *, other=None):
+    """Smallest element; with `dim` (values, indices) along it; with a tensor the smaller element by element."""
+    dim = other if other is not None else dim
+    return _extreme("min", amin_over, min_along, E.minimum, MinResult, input, dim, keepdim)
+
+
+@aliases
+def amax(input, dim=(), keepdim=False):
+    """Greatest element over `dim` (int or tuple); ties share the gradient."""
+    _not_empty("amax", input)
+    return amax_over(input, dims=normal_dims(dim, input.array.ndim), keepdim=keepdim)
+
+
+@aliases
+def amin(input, dim=(), keepdim=False):
+    """Smallest element over `dim` (int or tuple); ties share the gradient."""
+    _not_empty("amin", input)
+    return amin_over(input, dims=normal_dims(dim, input.array.ndim), keepdim=keepdim)
+
+
+@aliases
+def aminmax(input, *, dim=None, keepdim=False):
+    """(smallest, greatest)."""
+    return amin(input, dim or (), keepdim), amax(input, dim or (), keepdim)
+
+
+def _position(function, input, dim, keepdim):
+    _not_empty(function.__name__, input)
+    if dim is None:
+        found = np.asarray(function(input.array), np.int64)
+        return tensor_of(found.reshape((1,) * input.array.ndim if keepdim else ()))
+    dim = normal_dim(dim, input.array.ndim)
+    if input.array.ndim == 0:
+        return tensor_of(np.zeros((), np.int64))
+    return tensor_of(function(input.array, dim, keepdims=keepdim).astype(np.int64, copy=False))
+
+
+@aliases
+def argmax(input, dim=None, keepdim=False):
+    """Position of the greatest element along `dim` (None: in the flattened tensor), int64."""
+    return _position(np.argmax, input, dim, keepdim)
+
+
+@aliases
+def argmin(input, dim=None, keepdim=False):
+    """Position of the smallest element along `dim` (None: in the flattened tensor), int64."""
+    return _position(np.argmin, input, dim, keepdim)
+
+
+# ---- logic and counts -------------------------------------------------------------------------
+
+
+@aliases
+def all(input, dim=None, keepdim=False):
+    """Are all elements non-zero (along `dim`)?"""
+    found = np.logical_and.reduce(input.array, normal_dims(dim, input.array.ndim), keepdims=keepdim)
+    return tensor_of(np.asarray(found))
+
+
+@aliases
+def any(input, dim=None, keepdim=False):
+    """Is any element non-zero (along `dim`)?"""
+    found = np.logical_or.reduce(input.array, normal_dims(dim, input.array.ndim), keepdims=keepdim)
+    return tensor_of(np.asarray(found))
+
+
+@aliases
+def count_nonzero(input, dim=None):
+    """Number of elements that are not zero (along `dim`), int64."""
+    return tensor_of(np.asarray(np.count_nonzero(input.array, normal_dims(dim, input.array.ndim))))
+
+
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Is `|input - other| <= atol + rtol * |other|`, element by element?"""
+    return tensor_of(np.isclose(input.array, other.array, rtol, atol, equal_nan))
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Are all elements close, see `isclose`?"""
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
+
+
+def equal(input, other):
+    """Same shape and same elements?"""
+    return input.array.shape == other.array.shape and bool((input.array == other.array).all())
+
+
+# ---- norms ------------------------------------------------------------------------------------
+
+
+@primitive(node_name="LinalgVectorNorm")
+def euclidean_norm(x, *, dims, keepdim):
+    """Square root of the sum of squares over `dims`."""
+    return np.sqrt(np.add.reduce(np.square(x), dims, None, None, keepdim))
+
+
+def _norm_slope(g, x, out, dims, keepdim):
+    shape = x.array.shape
+    g, out = S.spread(g, shape, dims, keepdim), S.spread(out, shape, dims, keepdim)
+    return E.where(out == 0, 0.0, g * x / out)
+
+
+euclidean_norm.vjp(x=_norm_slope)
+
+
+@aliases
+def vector_norm(x, ord=2, dim=None, keepdim=False):
+    """`sum(|x| ** ord) ** (1 / ord)` over `dim`; ord inf and -inf are the extremes, 0 counts the non-zeros."""
+    _floating("linalg.vector_norm", x)
+    dims = normal_dims(dim, x.array.ndim)
+    if ord == 2:
+        return euclidean_norm(x, dims=dims, keepdim=keepdim)
+    size = E.abs(x)
+    if ord == 1:
+        return S.sum_over(size, dims=dims, keepdim=keepdim)
+    if math.isinf(ord):
+        return (amax_over if ord > 0 else amin_over)(size, dims=dims, keepdim=keepdim)
+    if ord == 0:
+        return S.sum_over((x != 0).to(x.dtype), dims=dims, keepdim=keepdim)
+    return S.sum_over(size**ord, dims=dims, keepdim=keepdim) ** (1 / ord)
+
+
+@aliases
+def norm(input, p="fro", dim=None, keepdim=False):
+    """p-norm over `dim` (None: all elements as one vector); 'fro' is the Euclidean norm."""
+    if p not in ("fro", None) and not isinstance(p, (int, float)):
+        raise RuntimeError(f"norm: p must be 'fro' or a number, got {p!r}")
+    return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim)
+
+
+def dist(input, other, p=2):
+    """p-norm of `input - other`."""
+    return vector_norm(input - other, p)
+
+
+# ---- order ------------------------------------------------------------------------------------
+
+
+def _order(input, dim, descending):
+    """int64 positions that sort along `dim`, equal elements in their order; NaN counts as the greatest."""
+    x = input.array
+    if not descending:
+        return np.argsort(x, dim, kind="stable").astype(np.int64, copy=False)
+    back = np.flip(x, dim)
+    order = np.flip(np.argsort(back, dim, kind="stable"), dim)
+    return np.ascontiguousarray(x.shape[dim] - 1 - order)
+
+
+def _ordered(input, index, dim):
+    index = tensor_of(index)
+    return gather_along(input, index, dim=dim), index
+
+
+@aliases
+def sort(input, dim=-1, descending=False, stable=False):
+    """(values, indices) sorted along `dim`; always stable."""
+    if input.array.ndim == 0:
+        return SortResult(input.clone(), tensor_of(np.zeros((), np.int64)))
+    dim = normal_dim(dim, input.array.ndim)
+    return SortResult(*_ordered(input, _order(input, dim, descending), dim))
+
+
+@aliases
+def argsort(input, dim=-1, descending=False, stable=False):
+    """Positions that would sort along `dim`, int64."""
+    if input.array.ndim == 0:
+        return tensor_of(np.zeros((), np.int64))
+    return tensor_of(_order(input, normal_dim(dim, input.array.ndim), descending))
+
+
+@aliases
+def topk(input, k, dim=-1, largest=True, sorted=True):
+    """(values, indices) of the `k` greatest (smallest) elements along `dim`, in order."""
+    if input.array.ndim == 0:
+        return TopkResult(input.clone(), tensor_of(np.zeros((), np.int64)))
+    dim = normal_dim(dim, input.array.ndim)
+    n = input.array.shape[dim]
+    if not 0 <= k <= n:
+        raise RuntimeError("selected index k out of range")
+    first = (*(slice(None),) * dim, slice(0, k))
+    order = np.ascontiguousarray(_order(input, dim, largest)[first])
+    return TopkResult(*_ordered(input, order, dim))
+
+
+@aliases
+def kthvalue(input, k, dim=-1, keepdim=False):
+    """(values, indices) of the k-th smallest element (from 1) along `dim`."""
+    return _kth(input, k, dim, keepdim, "kthvalue", KthvalueResult)
+
+
+def _kth(input, k, dim, keepdim, name, result):
+    dim = normal_dim(dim, input.array.ndim)
+    scalar = input.array.ndim == 0
+    if scalar:
+        input = S.reshape_to(input, shape=(1,))
+    n = input.array.shape[dim]
+    if not 1 <= k <= n:
+        raise RuntimeError(f"{name}(): selected number k out of range for dimension {dim}")
+    at = (*(slice(None),) * dim, slice(k - 1, k))
+    values, index = _ordered(input, np.ascontiguousarray(_order(input, dim, False)[at]), dim)
+    if scalar or not keepdim:
+        values, index = S.squeeze(values, dim), S.squeeze(index, dim)
+    return result(values, index)
+
+
+@aliases
+def median(input, dim=None, keepdim=False):
+    """The lower median; with `dim` (values, indices) along it."""
+    if dim is None:
+        flat = S.reshape_to(input, shape=(-1,))
+        return _kth(flat, (flat.array.size + 1) // 2, 0, False, "median", MedianResult).values
+    n = input.array.shape[normal_dim(dim, input.array.ndim)] if input.array.ndim else 1
+    return _kth(input, (n + 1) // 2, dim, keepdim, "median", MedianResult)
+
+
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """Distinct elements (slices along `dim`) in order, and on request where each came from and how often."""
+    found = np.unique(
+        input.array, return_inverse=return_inverse, return_counts=return_counts, axis=dim
+    )
+    if not (return_inverse or return_counts):
+        return tensor_of(found)
+    values, *rest = found
+    if return_inverse:
+        rest[0] = rest[0].reshape(input.array.shape if dim is None else (-1,))
+    return tuple([tensor_of(a) for a in (values, *rest)])
+
+
+def bincount(input, weights=None, minlength=0):
+    """How often each non-negative integer occurs (or the sum of its `weights`)."""
+    if input.array.ndim != 1 or input.array.dtype.kind not in "iu" or (input.array < 0).any():
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    counted = np.bincount(input.array, None if weights is None else weights.array, minlength)
+    return tensor_of(counted)
+
+
+def histc(input, bins=100, min=0, max=0):
+    """Counts of `bins` equal intervals between `min` and `max` (both 0: the extremes), as floats."""
+    low, high = (min, max) if (min, max) != (0, 0) else (input.array.min(), input.array.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    counts, _ = np.histogram(input.array, bins, (low, high))
+    return tensor_of(counts.astype(input.array.dtype))

@@ -1,0 +1,524 @@
+"""class Tensor: the engine's TensorBase with PyTorch's methods. Methods are the functions of `fastdl.ops`."""
+
+import copy
+
+import numpy as np
+
+from fastdl import _dtype, _engine, _printing
+from fastdl._engine import TensorBase, tensor_of
+from fastdl.autograd import gradients
+from fastdl.ops import core, creation, elementwise, index, linalg, random, reduce, shape
+
+
+class Tensor(TensorBase):
+    """An n-dimensional array with a gradient.
+
+    Made by `tensor`, `zeros`, `randn` ...; `Tensor(2, 3)` and `Tensor([1, 2])` are PyTorch's old constructors: an
+    uninitialised tensor of that shape, or these values, in the default dtype.
+    """
+
+    __slots__ = ("__dict__",)
+    __array_priority__ = 1000  # NumPy arrays and scalars leave `array * tensor` to us
+
+    def __init__(self, *args, dtype=None, device=None):
+        creation._checked_device(device)
+        self.array = _legacy_array(args, _dtype.get_default_dtype() if dtype is None else dtype)
+
+    # -- what it is
+
+    @property
+    def dtype(self):
+        """The number type, such as fastdl.float32."""
+        return _dtype.of(self.array.dtype)
+
+    @property
+    def device(self):
+        """Where the elements are."""
+        return _dtype.CPU
+
+    @property
+    def is_cuda(self):
+        """Is it on a GPU?"""
+        return False
+
+    @property
+    def layout(self):
+        """Always 'strided'."""
+        return "fastdl.strided"
+
+    is_sparse = property(lambda self: False, doc="False: there are no sparse tensors.")
+    is_quantized = property(lambda self: False, doc="False: there are no quantized tensors.")
+    itemsize = property(lambda self: self.array.itemsize, doc="Bytes of one element.")
+    nbytes = property(lambda self: self.array.nbytes, doc="Bytes of all elements.")
+    T = property(lambda self: shape.permute_to(self, dims=tuple(range(self.array.ndim))[::-1]),
+                 doc="All dimensions in reverse order.")  # fmt: skip
+    mT = property(
+        lambda self: shape.transpose(self, -2, -1), doc="The last two dimensions exchanged."
+    )
+
+    def dim(self):
+        """Number of dimensions."""
+        return self.array.ndim
+
+    ndimension = dim
+
+    def size(self, dim=None):
+        """The shape, or its length along `dim`."""
+        if dim is None:
+            return self.shape
+        return self.array.shape[core.normal_dim(dim, self.array.ndim)]
+
+    def numel(self):
+        """Number of elements."""
+        return self.array.size
+
+    nelement = numel
+
+    def element_size(self):
+        """Bytes of one element."""
+        return self.array.itemsize
+
+    def stride(self, dim=None):
+        """Steps in elements from one index to the next, along each dimension or `dim`."""
+        steps = tuple([s // self.array.itemsize for s in self.array.strides])
+        return steps if dim is None else steps[core.normal_dim(dim, len(steps))]
+
+    def storage_offset(self):
+        """Elements between the start of the owner's memory and this view."""
+        owner = self.array
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        return (self.data_ptr() - owner.__array_interface__["data"][0]) // self.array.itemsize
+
+    def data_ptr(self):
+        """Address of the first element."""
+        return self.array.__array_interface__["data"][0]
+
+    def is_contiguous(self, memory_format=None):
+        """Are the elements in row-major order without gaps?"""
+        return self.array.flags.c_contiguous
+
+    def is_floating_point(self):
+        """Is the dtype a floating point one?"""
+        return self.array.dtype.kind == "f"
+
+    def is_complex(self):
+        """False: there are no complex tensors."""
+        return False
+
+    def is_signed(self):
+        """Can the dtype hold negative values?"""
+        return self.array.dtype.kind in "if"
+
+    def get_device(self):
+        """Number of the GPU; -1 on the CPU."""
+        return -1
+
+    # -- out of the tensor
+
+    def item(self):
+        """The only element as a Python number."""
+        if self.array.size != 1:
+            raise RuntimeError(
+                f"a Tensor with {self.array.size} elements cannot be converted to Scalar"
+            )
+        return self.array.item()
+
+    def tolist(self):
+        """Nested lists of Python numbers; a number for a 0-d tensor."""
+        return self.array.tolist()
+
+    def numpy(self, *, force=False):
+        """The NumPy array itself: changes show on both sides. `force` detaches first."""
+        if self.requires_grad and not force:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        return self.array
+
+    def __array__(self, dtype=None, copy=None):
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(
+                    f"a tensor of dtype {array.dtype} is no array of {dtype} without a copy"
+                )
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        return tensor_of(array) if array.dtype.kind in "fiub" else array
+
+    def __len__(self):
+        if self.array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self.array.shape[0]
+
+    def __iter__(self):
+        if self.array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(shape.unbind(self, 0))
+
+    def __bool__(self):
+        if self.array.size != 1:
+            what = "more than one value" if self.array.size else "no values"
+            raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
+        return bool(self.array.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __complex__(self):
+        return complex(self.item())
+
+    def __index__(self):
+        if self.array.size != 1 or self.array.dtype.kind not in "iub":
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.array.item())
+
+    def __contains__(self, element):
+        if isinstance(element, (TensorBase, int, float)):
+            return bool((self == element).any())
+        raise RuntimeError(
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+        )
+
+    def __format__(self, spec):
+        if self.array.ndim == 0 and type(self) is Tensor:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    def __repr__(self):
+        return _printing.text(self)
+
+    # -- indexing
+
+    def __getitem__(self, i):
+        return index.getitem(self, i)
+
+    def __setitem__(self, i, value):
+        index.setitem(self, i, value)
+
+    # -- conversion
+
+    def to(
+        self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None
+    ):
+        """The tensor as another dtype or on another device, itself if nothing changes: to(dtype), to(device),
+        to(device, dtype), to(other)."""
+        for i, a in enumerate(args):
+            if isinstance(a, TensorBase):
+                dtype = a.array.dtype
+            elif isinstance(a, bool):
+                copy = copy or (a and i == 2)
+            elif isinstance(a, (str, _dtype.device, int)):
+                device = a
+            elif a is not None:
+                dtype = a
+        creation._checked_device(device)
+        wanted = self.array.dtype if dtype is None else _dtype.as_numpy(dtype)
+        if wanted != self.array.dtype:
+            return elementwise.cast(self, dtype=wanted)
+        return elementwise.clone(self) if copy else self
+
+    def type(self, dtype=None, non_blocking=False):
+        """The old name of the type ('torch.FloatTensor' in PyTorch), or the tensor as another type."""
+        if dtype is None:
+            name = next(k for k, d in _dtype.LEGACY.items() if d is self.dtype)
+            return f"fastdl.{name}"
+        if isinstance(dtype, str):
+            dtype = _dtype.LEGACY.get(dtype.rpartition(".")[2], dtype)
+        return self.to(getattr(dtype, "legacy_dtype", dtype))
+
+    def type_as(self, other):
+        """The tensor in the dtype of `other`."""
+        return self.to(other.dtype)
+
+    def cpu(self, memory_format=None):
+        """The tensor on the CPU: itself."""
+        return self
+
+    def cuda(self, device=None, non_blocking=False, memory_format=None):
+        """The tensor on a GPU; RuntimeError, as there is none."""
+        return self.to("cuda" if device is None else _dtype.device(device))
+
+    def pin_memory(self):
+        """The tensor itself: there is no GPU to copy to."""
+        return self
+
+    def view_dtype(self, dtype):
+        """The same bytes read as another dtype of equal size."""
+        dtype = _dtype.as_numpy(dtype)
+        if dtype.itemsize != self.array.dtype.itemsize:
+            raise RuntimeError(f"view: dtype {dtype} has another size than {self.array.dtype}")
+        return tensor_of(self.array.view(dtype))
+
+    # -- autograd
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        """Accumulate the gradient of this tensor into `.grad` of the leaves it depends on."""
+        gradients.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    # -- new tensors of the same kind
+
+    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+        """`tensor(data)` in this dtype."""
+        dtype = self.dtype if dtype is None else dtype
+        return creation.tensor(data, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
+        """`zeros` in this dtype."""
+        return creation.zeros(
+            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        )
+
+    def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
+        """`ones` in this dtype."""
+        return creation.ones(
+            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        )
+
+    def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
+        """`empty` in this dtype."""
+        return creation.empty(
+            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        )
+
+    def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
+        """`full` in this dtype."""
+        dtype = dtype or self.dtype
+        return creation.full(
+            size, fill_value, dtype=dtype, device=device, requires_grad=requires_grad
+        )
+
+    def new(self, *args):
+        """PyTorch's old `x.new(2, 3)`: an uninitialised tensor, or one with the given values, in this dtype."""
+        return tensor_of(_legacy_array(args, self.dtype))
+
+    # -- in place
+
+    def copy_(self, src, non_blocking=False):
+        """The values of `src`, broadcast and cast to this dtype, over the own ones."""
+        if not isinstance(src, TensorBase):
+            raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
+        return elementwise.fill.inplace(self, src)
+
+    def fill_(self, value):
+        """`value`, a number or 0-d tensor, in every place."""
+        if isinstance(value, TensorBase) and value.array.ndim:
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value.array.ndim} dimensions."
+            )
+        return elementwise.fill.inplace(self, value)
+
+    def zero_(self):
+        """0 in every place."""
+        return elementwise.fill.inplace(self, 0)
+
+    def add_(self, other, *, alpha=1):
+        """`self += alpha * other`."""
+        return elementwise.add_arrays.inplace(self, other if alpha == 1 else other * alpha)
+
+    def sub_(self, other, *, alpha=1):
+        """`self -= alpha * other`."""
+        return elementwise.sub_arrays.inplace(self, other if alpha == 1 else other * alpha)
+
+    def div_(self, other, *, rounding_mode=None):
+        """`self /= other`; rounding_mode 'floor' or 'trunc'."""
+        if rounding_mode == "floor":
+            return elementwise.floor_divide.inplace(self, other)
+        elementwise.div_arrays.inplace(self, other)
+        return self.trunc_() if rounding_mode == "trunc" else self
+
+    def clamp_(self, min=None, max=None):
+        """`clamp` in place."""
+        if isinstance(min, TensorBase) or isinstance(max, TensorBase):
+            if min is not None:
+                elementwise.maximum.inplace(self, min)
+            return self if max is None else elementwise.minimum.inplace(self, max)
+        return elementwise.clamp_numbers.inplace(self, min=min, max=max)
+
+    clip_ = clamp_
+
+    def clamp_min_(self, min):
+        """`clamp_(min=min)`."""
+        return self.clamp_(min)
+
+    def clamp_max_(self, max):
+        """`clamp_(max=max)`."""
+        return self.clamp_(None, max)
+
+    def addcmul_(self, tensor1, tensor2, *, value=1):
+        """`self += value * tensor1 * tensor2`."""
+        return self.add_(tensor1 * tensor2, alpha=value)
+
+    def addcdiv_(self, tensor1, tensor2, *, value=1):
+        """`self += value * tensor1 / tensor2`."""
+        return self.add_(tensor1 / tensor2, alpha=value)
+
+    def lerp_(self, end, weight):
+        """`self += weight * (end - self)`."""
+        return self.add_((end - self) * weight)
+
+    # -- copies
+
+    def __deepcopy__(self, memo):
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
+                "the moment. If you were attempting to deepcopy a module, this may be because of a tensor "
+                "attribute that is not a leaf; detach() it."
+            )
+        made = self.__class__.__new__(self.__class__)
+        memo[id(self)] = made
+        made.array = self.array.copy(order="K")
+        if self.grad is not None:
+            made.grad = copy.deepcopy(self.grad, memo)
+        made.requires_grad_(self.requires_grad)
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
+
+    def __reduce_ex__(self, protocol):
+        return _restore, (type(self), self.array, self.requires_grad, dict(self.__dict__))
+
+
+def _restore(cls, array, requires_grad, attributes):
+    """The tensor that `__reduce_ex__` took apart."""
+    made = cls.__new__(cls)
+    made.array = array
+    made.requires_grad_(requires_grad)
+    made.__dict__.update(attributes)
+    return made
+
+
+def _legacy_array(args, dtype):
+    """The array of an old constructor: sizes or data."""
+    dtype = _dtype.as_numpy(dtype)
+    if len(args) == 1 and not isinstance(args[0], (int, np.integer)):
+        data = args[0]
+        if isinstance(data, _dtype.Size):
+            return np.empty(data, dtype)
+        if isinstance(data, TensorBase):
+            if data.array.dtype != dtype:
+                raise TypeError(f"expected a tensor of dtype {dtype}, got {data.array.dtype}")
+            return data.array
+        return np.array(creation._array_of(data, dtype), order="C")
+    if not args:
+        return np.empty((0,), dtype)
+    return np.empty(core.sizes("Tensor", args), dtype)
+
+
+def inplace(primitive):
+    """The in-place method of a primitive."""
+
+    def method(self, *args, **static):
+        return primitive.inplace(self, *args, **static)
+
+    method.__name__ = method.__qualname__ = primitive.name + "_"
+    method.__doc__ = f"`{primitive.name}` in place."
+    return method
+
+
+def _dtype_method(name, dtype):
+    def method(self, memory_format=None):
+        return self.to(dtype)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The tensor as {dtype}."
+    return method
+
+
+for _name, _as in {
+    "half": _dtype.float16, "float": _dtype.float32, "double": _dtype.float64, "char": _dtype.int8,
+    "short": _dtype.int16, "int": _dtype.int32, "long": _dtype.int64, "byte": _dtype.uint8,
+    "bool": _dtype.bool_,
+}.items():  # fmt: skip
+    setattr(Tensor, _name, _dtype_method(_name, _as))
+
+# Functions that are methods too, by module.
+METHODS = {
+    elementwise: """
+        abs absolute acos add arccos arcsin arctan asin atan atan2 bitwise_and bitwise_not bitwise_or bitwise_xor
+        ceil clamp clamp_max clamp_min clip clone cos cosh div divide eq erf erfc exp exp2 expm1 fix floor
+        floor_divide fmod frac ge greater greater_equal gt isfinite isinf isnan le less less_equal log log10
+        log1p log2 logaddexp logical_and logical_not logical_or logical_xor logit lt masked_fill maximum minimum
+        mul multiply ne neg negative not_equal pow reciprocal remainder round rsqrt rsub sigmoid sign signbit sin
+        sinh sqrt square sub subtract tan tanh true_divide trunc where
+    """,
+    reduce: """
+        all allclose amax amin aminmax any argmax argmin argsort bincount count_nonzero cumprod cumsum dist equal
+        histc isclose kthvalue logsumexp max mean median min nanmean nansum norm prod sort std sum topk unique
+        var
+    """,
+    shape: """
+        broadcast_to chunk contiguous diag diagonal expand expand_as flatten flip fliplr flipud movedim narrow
+        permute ravel repeat repeat_interleave reshape reshape_as roll select split squeeze swapaxes swapdims t
+        tensor_split tile transpose tril triu unbind unflatten unfold unsqueeze view view_as
+    """,
+    index: """
+        argwhere gather index_add index_add_ index_copy_ index_fill index_fill_ index_put_ index_select
+        masked_scatter masked_select nonzero scatter scatter_ scatter_add scatter_add_ take take_along_dim
+    """,
+    linalg: """
+        addcdiv addcmul addmm addmv baddbmm bmm cross dot inner lerp matmul mm mv outer trace
+    """,
+    random: "bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_",
+}
+for _module, _names in METHODS.items():
+    for _name in _names.split():
+        setattr(Tensor, _name, getattr(_module, _name))
+
+INPLACE = """
+    abs acos asin atan bitwise_and bitwise_not bitwise_or bitwise_xor ceil cos cosh eq erf exp exp2 expm1 floor
+    floor_divide fmod frac ge gt le log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt
+    masked_fill mul ne neg pow reciprocal remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc
+"""
+for _name in INPLACE.split():
+    setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name)))
+for _name in ("tril", "triu"):
+    setattr(Tensor, _name + "_", inplace(getattr(shape, _name)))
+
+OPERATORS = """
+    mul pow neg abs floor_divide remainder eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not
+    bitwise_left_shift bitwise_right_shift
+"""
+
+_engine.configure(
+    tensor=Tensor,
+    size=_dtype.Size,
+    promote=core.promote,
+    fit=shape.fit,
+    explain=core.explain,
+    clone=elementwise.clone,
+    operators={
+        **{name: getattr(elementwise, name) for name in OPERATORS.split()},
+        "add": elementwise.add_arrays,
+        "sub": elementwise.sub_arrays,
+        "div": elementwise.div_arrays,
+        "matmul": linalg.matmul,
+    },
+    quiet=core.QUIET,
+)
+
+
+def _legacy_type(name, dtype):
+    """An old constructor such as FloatTensor: `FloatTensor(2, 3)`, `FloatTensor([1, 2])`."""
+
+    class Meta(type):
+        legacy_dtype = dtype
+
+        def __instancecheck__(cls, obj):
+            return isinstance(obj, Tensor) and obj.dtype is dtype
+
+    def new(cls, *args):
+        return tensor_of(_legacy_array(args, dtype))
+
+    return Meta(
+        name, (), {"__new__": new, "legacy_dtype": dtype, "__doc__": f"`Tensor` of {dtype}."}
+    )
+
+
+LEGACY_TYPES = {name: _legacy_type(name, dtype) for name, dtype in _dtype.LEGACY.items()}
