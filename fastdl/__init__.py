@@ -77,5 +77,11 @@ from fastdl.ops.shape import *
 from fastdl.tensor import LEGACY_TYPES, Tensor
 
 # isort: split
+from fastdl import nn, optim, utils
+from fastdl.io import load, save
+from fastdl.ops.activation import log_softmax, relu, softmax
+from fastdl.ops.conv import conv2d
+from fastdl.ops.pool import max_pool2d
+
 # The function goes last: importing the module `fastdl.tensor` has just bound the name.
 from fastdl.ops.creation import tensor

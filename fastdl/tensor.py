@@ -7,7 +7,17 @@ import numpy as np
 from fastdl import _dtype, _engine, _printing
 from fastdl._engine import TensorBase, tensor_of
 from fastdl.autograd import gradients
-from fastdl.ops import core, creation, elementwise, index, linalg, random, reduce, shape
+from fastdl.ops import (
+    activation,
+    core,
+    creation,
+    elementwise,
+    index,
+    linalg,
+    random,
+    reduce,
+    shape,
+)
 
 
 class Tensor(TensorBase):
@@ -465,6 +475,7 @@ METHODS = {
     linalg: """
         addcdiv addcmul addmm addmv baddbmm bmm cross dot inner lerp matmul mm mv outer trace
     """,
+    activation: "log_softmax relu softmax",
     random: "bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_",
 }
 for _module, _names in METHODS.items():
@@ -478,6 +489,7 @@ INPLACE = """
 """
 for _name in INPLACE.split():
     setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name)))
+Tensor.relu_ = inplace(activation.relu)
 for _name in ("tril", "triu"):
     setattr(Tensor, _name + "_", inplace(getattr(shape, _name)))
 

@@ -1,0 +1,46 @@
+"""Where the hot functions run: ``of(array)`` gives the flat module of functions for its device.
+
+Ordinary ops call ``numpy.*``. The functions named in VOCABULARY have kernels of their own; every
+backend module defines each of them with the signature that ``fastdl.backends.cpu`` documents.
+"""
+
+import numpy as np
+
+from fastdl.backends import cpu
+
+__all__ = ["VOCABULARY", "of"]
+
+VOCABULARY = (
+    "matmul",
+    "linear",
+    "conv2d",
+    "conv2d_grad_input",
+    "conv2d_grad_weight",
+    "channel_sum",
+    "max_pool2d",
+    "max_pool2d_scatter",
+    "max_pool2d_gather",
+    "max_pool2d_positions",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "relu",
+    "relu_backward",
+    "softmax",
+    "softmax_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "cross_entropy",
+    "sgd_step",
+    "adam_step",
+)
+
+
+def of(array):
+    """The backend module that computes on `array`.
+
+    Raises:
+        TypeError: no backend takes arrays of this type.
+    """
+    if isinstance(array, np.ndarray):
+        return cpu
+    raise TypeError(f"no backend computes on {type(array).__name__}; expected a NumPy array")

@@ -1,0 +1,242 @@
+"""The CPU backend: NumPy arrays in, NumPy arrays out.
+
+float32 and float64 go to the C kernels, which want C order: other layouts are copied first. float16
+and, where a function makes sense for them, integers go to NumPy. Callers have checked that shapes
+and dtypes belong together; nothing here broadcasts but `matmul`. A kernel call costs 0.15 us, less
+than any NumPy call, so small arrays need no way of their own.
+"""
+
+import numpy as np
+
+from fastdl import _kernels
+
+KERNEL_DTYPES = frozenset("fd")  # dtype.char of float32 and float64
+
+
+def _ordered(x):
+    """x itself if it is in C order and aligned, else a copy that is."""
+    flags = x.flags
+    return x if flags.c_contiguous and flags.aligned else x.copy()
+
+
+# ------------------------------------------------------------------------------- matrix products
+
+
+def matmul(a, b):
+    """numpy.matmul: 1-d, 2-d or batched operands."""
+    return np.matmul(a, b)
+
+
+def linear(x, w, bias):
+    """x (..., in), w (out, in), bias (out,) or None -> (..., out)."""
+    y = np.matmul(x, w.T)
+    return y if bias is None else y + bias
+
+
+# ----------------------------------------------------------------------------------- convolution
+
+
+def conv2d(x, w, bias, geom):
+    """x (N, C, H, W), w (K, C / groups, R, S), bias (K,) or None -> (N, K, OH, OW)."""
+    bias = None if bias is None else _ordered(bias)
+    return _kernels.conv2d(_ordered(x), _ordered(w), bias, geom)
+
+
+def conv2d_grad_input(dy, w, geom):
+    """dy (N, K, OH, OW), w (K, C / groups, R, S) -> dx (N, C, H, W)."""
+    return _kernels.conv2d_grad_input(_ordered(dy), _ordered(w), geom)
+
+
+def conv2d_grad_weight(x, dy, geom):
+    """x (N, C, H, W), dy (N, K, OH, OW) -> dw (K, C / groups, R, S)."""
+    return _kernels.conv2d_grad_weight(_ordered(x), _ordered(dy), geom)
+
+
+def channel_sum(dy):
+    """dy (N, C, ...) -> (C,): sum over all dimensions but the second."""
+    if dy.dtype.char in KERNEL_DTYPES:
+        return _kernels.channel_sum(_ordered(dy))
+    return dy.sum(axis=(0, *range(2, dy.ndim)))
+
+
+# --------------------------------------------------------------------------------------- pooling
+
+
+def max_pool2d(x, geom):
+    """x (..., H, W) -> the maxima (..., OH, OW) and their taps, positions r * kw + s in each
+    window: uint8 where that fits, else int32."""
+    return _kernels.max_pool2d(_ordered(x), geom)
+
+
+def max_pool2d_scatter(g, taps, geom):
+    """g (..., OH, OW) added at the winners -> (..., H, W)."""
+    return _kernels.max_pool2d_scatter(_ordered(g), taps, geom)
+
+
+def max_pool2d_gather(x, taps, geom):
+    """x (..., H, W) read at the winners -> (..., OH, OW)."""
+    return _kernels.max_pool2d_gather(_ordered(x), taps, geom)
+
+
+def max_pool2d_positions(taps, geom):
+    """Taps (..., OH, OW) -> positions in the flattened H x W plane, int64."""
+    return _kernels.positions_from_taps(taps, geom)
+
+
+def avg_pool2d(x, geom):
+    """x (..., H, W) -> the mean of each window (..., OH, OW)."""
+    return _kernels.avg_pool2d(_ordered(x), geom)
+
+
+def avg_pool2d_backward(dy, geom):
+    """dy (..., OH, OW) -> (..., H, W): the adjoint of `avg_pool2d`."""
+    return _kernels.avg_pool2d_backward(_ordered(dy), geom)
+
+
+# ------------------------------------------------------------------- activations and cross-entropy
+
+
+def relu(x):
+    """max(x, 0); NaN stays NaN."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _kernels.relu(_ordered(x))
+    return np.maximum(x, 0)
+
+
+def relu_backward(g, out):
+    """g where out > 0, else 0."""
+    if g.dtype.char in KERNEL_DTYPES:
+        return _kernels.relu_backward(_ordered(g), _ordered(out))
+    return g * (out > 0)
+
+
+def _as_rows(x, axis):
+    """x as C-ordered rows (n, length of `axis`)."""
+    if axis != x.ndim - 1:
+        x = np.moveaxis(x, axis, -1)
+    return _ordered(x).reshape(-1, x.shape[-1] if x.ndim else 1)
+
+
+def _from_rows(rows, shape, axis):
+    """The inverse of `_as_rows` for an array of `shape`."""
+    if axis == len(shape) - 1 or not shape:
+        return rows.reshape(shape)
+    moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
+    return np.moveaxis(rows.reshape(moved), -1, axis)
+
+
+def softmax(x, axis):
+    """exp(x) / sum(exp(x)) along `axis`."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _from_rows(_kernels.softmax(_as_rows(x, axis)), x.shape, axis)
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def softmax_backward(g, out, axis):
+    """out * (g - sum(g * out)) along `axis`."""
+    if g.dtype.char in KERNEL_DTYPES:
+        rows = _kernels.softmax_backward(_as_rows(g, axis), _as_rows(out, axis))
+        return _from_rows(rows, g.shape, axis)
+    return out * (g - (g * out).sum(axis, keepdims=True))
+
+
+def log_softmax(x, axis):
+    """x - log(sum(exp(x))) along `axis`."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _from_rows(_kernels.softmax(_as_rows(x, axis), True), x.shape, axis)
+    x = x - x.max(axis, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis, keepdims=True))
+
+
+def log_softmax_backward(g, out, axis):
+    """g - exp(out) * sum(g) along `axis`."""
+    if g.dtype.char in KERNEL_DTYPES:
+        rows = _kernels.softmax_backward(_as_rows(g, axis), _as_rows(out, axis), True)
+        return _from_rows(rows, g.shape, axis)
+    return g - np.exp(out) * g.sum(axis, keepdims=True)
+
+
+def cross_entropy(logits, target, ignore_index):
+    """logits (N, C), target (N,) int64 -> loss (N,) = -log softmax at the target, and its gradient
+    (N, C) = softmax - onehot; both 0 in rows whose target is `ignore_index`. IndexError for any
+    other target outside [0, C)."""
+    wide = logits if logits.dtype.char in KERNEL_DTYPES else logits.astype(np.float32)
+    loss, grad = _kernels.cross_entropy(_ordered(wide), _ordered(target), ignore_index)
+    if wide is logits:
+        return loss, grad
+    return loss.astype(logits.dtype), grad.astype(logits.dtype)
+
+
+# --------------------------------------------------------------------------------- optimizer steps
+
+
+def _updatable(x):
+    """x itself if a kernel can update it where it is, else a copy that one can."""
+    flags = x.flags
+    if x.dtype.char in KERNEL_DTYPES:
+        return x if flags.c_contiguous and flags.aligned and flags.writeable else x.copy()
+    return x.astype(np.float32, order="C")
+
+
+def _update(kernel, param, grad, *state, **options):
+    """Runs an optimizer kernel that updates `param` and `state` in place."""
+    arrays = (param, *state)
+    used = [None if x is None else _updatable(x) for x in arrays]
+    kernel(used[0], _ordered(grad.astype(used[0].dtype, copy=False)), *used[1:], **options)
+    for x, y in zip(arrays, used, strict=True):
+        if x is not y:
+            x[...] = y
+
+
+def sgd_step(param, grad, buf, *, lr, momentum, dampening, weight_decay, nesterov, maximize):
+    """One step of SGD in place on `param` and on `buf`, the running average of the gradient, None
+    without momentum; the formulas stand at fastdl.optim.SGD."""
+    _update(
+        _kernels.sgd_step,
+        param,
+        grad,
+        buf,
+        lr=lr,
+        momentum=momentum,
+        dampening=dampening,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
+        maximize=maximize,
+    )
+
+
+def adam_step(
+    param,
+    grad,
+    exp_avg,
+    exp_avg_sq,
+    max_exp_avg_sq,
+    *,
+    step,
+    lr,
+    beta1,
+    beta2,
+    eps,
+    weight_decay,
+    decoupled,
+    maximize,
+):
+    """Step number `step` (from 1) of Adam in place on `param` and the averages; `max_exp_avg_sq` is
+    None without amsgrad; the formulas stand at fastdl.optim.Adam."""
+    _update(
+        _kernels.adam_step,
+        param,
+        grad,
+        exp_avg,
+        exp_avg_sq,
+        max_exp_avg_sq,
+        step=step,
+        lr=lr,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
+        decoupled=decoupled,
+        maximize=maximize,
+    )

@@ -1,0 +1,152 @@
+"""The functions behind the layers, under PyTorch's names: ``import fastdl.nn.functional as F``.
+
+Convolution, pooling, normalisation, activations and losses are defined in ``fastdl.ops``; here
+they get PyTorch's argument lists where those differ, and dropout and embedding are added.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastdl.ops import activation as _activation
+from fastdl.ops.activation import gelu, log_softmax, logsigmoid, softmax, softplus
+from fastdl.ops.conv import conv2d
+from fastdl.ops.elementwise import sigmoid, tanh, where
+from fastdl.ops.linear import linear
+from fastdl.ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    l1_loss,
+    legacy_reduction,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from fastdl.ops.norm import batch_norm, layer_norm
+from fastdl.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from fastdl.ops.random import uniform_array
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "embedding",
+    "gelu",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "legacy_reduction",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "relu_",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softplus",
+    "tanh",
+]
+
+
+def relu(input, inplace=False):
+    """max(0, x)."""
+    if input.array.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return _activation.relu.inplace(input) if inplace else _activation.relu(input)
+
+
+def relu_(input):
+    """max(0, x), in place."""
+    return relu(input, inplace=True)
+
+
+def _perhaps_in_place(function, input, inplace):
+    """function(input), written over `input` if asked; the gradient needs the old values, so what is
+    recorded then is a copy."""
+    return input.copy_(function(input.clone())) if inplace else function(input)
+
+
+def leaky_relu(input, negative_slope=0.01, inplace=False):
+    """x where positive, negative_slope * x elsewhere."""
+    return _perhaps_in_place(lambda x: _activation.leaky_relu(x, negative_slope), input, inplace)
+
+
+def elu(input, alpha=1.0, inplace=False):
+    """x where positive, alpha * (exp(x) - 1) elsewhere."""
+    return _perhaps_in_place(lambda x: _activation.elu(x, alpha), input, inplace)
+
+
+def silu(input, inplace=False):
+    """x * sigmoid(x)."""
+    return _perhaps_in_place(_activation.silu, input, inplace)
+
+
+def dropout(input, p=0.5, training=True, inplace=False):
+    """In training zeroes elements with probability `p` and scales the rest by 1 / (1 - p).
+
+    Raises:
+        ValueError: `p` lies outside [0, 1].
+    """
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0.0:
+        return input
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(
+            f"dropout: input must be of a floating dtype, but got {input.array.dtype}"
+        )
+    x = input.array
+    mask = (uniform_array(x.shape, np.float32) >= p).astype(x.dtype)
+    if p < 1.0:
+        mask *= 1.0 / (1.0 - p)
+    return input.mul_(mask) if inplace else input * mask
+
+
+def embedding(
+    input,
+    weight,
+    padding_idx=None,
+    max_norm=None,
+    norm_type=2.0,
+    scale_grad_by_freq=False,
+    sparse=False,
+):
+    """Rows of `weight` (rows, columns) at the integers `input` (*): (*, columns).
+
+    The row `padding_idx` receives no gradient. `max_norm`, `norm_type`, `scale_grad_by_freq` and
+    `sparse` are PyTorch's; only their defaults are supported.
+
+    Raises:
+        IndexError: an index is out of range.
+        RuntimeError: `input` holds no integers, or `weight` is not 2-d.
+        ValueError: an option is not supported.
+    """
+    if max_norm is not None or scale_grad_by_freq or sparse:
+        raise ValueError("embedding: max_norm, scale_grad_by_freq and sparse are not supported")
+    index = input.array
+    if index.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"embedding: expected indices of an integer dtype, but got {index.dtype}"
+        )
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    rows = weight.shape[0]
+    if index.size and not (index.min() >= 0 and index.max() < rows):
+        raise IndexError(f"embedding: index out of range in self: indices must be in [0, {rows})")
+    vectors = weight[input.long()]
+    if padding_idx is None:
+        return vectors
+    real = (input != padding_idx % rows).unsqueeze(-1)
+    return where(real, vectors, vectors.detach())

@@ -1,0 +1,752 @@
+"""Module: the base class of every layer and model.
+
+Lives here: registration of parameters, buffers and submodules, traversal, hooks, ``state_dict``
+and moving between dtypes and devices. Layers live in the files beside this one.
+
+Parameters, buffers and submodules are *plain instance attributes*; the module keeps only their
+names, in order. ``self.weight`` in a ``forward`` therefore costs one dictionary look-up, where a
+registry behind ``__getattr__`` would cost a failed look-up and a Python call each time.
+``_parameters``, ``_buffers`` and ``_modules``, which PyTorch users know, are live views made on
+demand: they read and write the same attributes, so the two can never disagree.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from fastdl._engine import RemovableHandle
+from fastdl.autograd import no_grad
+from fastdl.nn.parameter import Parameter
+from fastdl.ops.core import primitive
+from fastdl.ops.creation import as_tensor
+from fastdl.tensor import Tensor
+
+__all__ = ["Module"]
+
+# The three kinds of registered attribute and the instance attribute that lists each one's names.
+PARAMETERS, BUFFERS, MODULES = "_parameter_names", "_buffer_names", "_module_names"
+KINDS = (PARAMETERS, BUFFERS, MODULES)
+
+
+class RegisteredAttributes(MutableMapping):
+    """A live, ordered view of one kind of registered attribute of a module: name -> value."""
+
+    __slots__ = ("_attributes", "_names")
+
+    def __init__(self, module: Module, kind: str) -> None:
+        self._attributes = module.__dict__
+        self._names = module.__dict__[kind]
+
+    def __getitem__(self, name):
+        if name not in self._names:
+            raise KeyError(name)
+        return self._attributes[name]
+
+    def __setitem__(self, name, value):
+        self._names[name] = None
+        self._attributes[name] = value
+
+    def __delitem__(self, name):
+        del self._names[name]
+        del self._attributes[name]
+
+    def __iter__(self):
+        return iter(self._names)
+
+    def __len__(self):
+        return len(self._names)
+
+    def __repr__(self):
+        return repr(dict(self))
+
+
+class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+    """What ``load_state_dict`` returns: the names that the model or the dict lacks."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return super().__repr__()
+
+    __str__ = __repr__
+
+
+class Module:
+    """Base class of layers and models: subclass it, create layers in ``__init__``, use them in
+    ``forward``, and call the instance.
+
+    Assigning a :class:`Parameter`, a :class:`Module` or (after :meth:`register_buffer`) a Tensor
+    to an attribute registers it: it then appears in :meth:`parameters`, :meth:`modules`,
+    :meth:`state_dict` and follows :meth:`to`.
+    """
+
+    training: bool
+    # Hook tables are made by the first registration; None keeps calls on the short path.
+    _forward_pre_hooks: dict | None = None
+    _forward_hooks: dict | None = None
+    _backward_hooks: dict | None = None
+    _hooked = False
+
+    def __init__(self) -> None:
+        attributes = self.__dict__
+        attributes["training"] = True
+        attributes[PARAMETERS] = {}
+        attributes[BUFFERS] = {}
+        attributes[MODULES] = {}
+        attributes["_non_persistent_buffers"] = set()
+
+    def forward(self, *args, **kwargs):
+        """The computation of the module: every subclass defines it."""
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
+
+    def __call__(self, *args, **kwargs):
+        if self._hooked:
+            return self._call_with_hooks(args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    # ---------------------------------------------------------------- registered attributes
+
+    @property
+    def _parameters(self) -> MutableMapping[str, Parameter | None]:
+        return RegisteredAttributes(self, PARAMETERS)
+
+    @property
+    def _buffers(self) -> MutableMapping[str, Tensor | None]:
+        return RegisteredAttributes(self, BUFFERS)
+
+    @property
+    def _modules(self) -> MutableMapping[str, Module | None]:
+        return RegisteredAttributes(self, MODULES)
+
+    def _names_of(self, kind: str, what: str) -> dict:
+        names = self.__dict__.get(kind)
+        if names is None:
+            raise AttributeError(f"cannot assign {what} before Module.__init__() call")
+        return names
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        attributes = self.__dict__
+        if isinstance(value, Parameter):
+            names = self._names_of(PARAMETERS, "parameter")
+            self._forget(name, keep=PARAMETERS)
+            names[name] = None
+            attributes[name] = value
+        elif isinstance(value, Module):
+            names = self._names_of(MODULES, "module")
+            self._forget(name, keep=MODULES)
+            names[name] = None
+            attributes[name] = value
+        elif name in attributes.get(PARAMETERS, ()):
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}' "
+                    "(fastdl.nn.Parameter or None expected)"
+                )
+            attributes[name] = None
+        elif name in attributes.get(MODULES, ()):
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as child module '{name}' "
+                    "(fastdl.nn.Module or None expected)"
+                )
+            attributes[name] = None
+        elif name in attributes.get(BUFFERS, ()):
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as buffer '{name}' "
+                    "(fastdl.Tensor or None expected)"
+                )
+            attributes[name] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._forget(name)
+        object.__delattr__(self, name)
+
+    def _forget(self, name: str, keep: str | None = None) -> None:
+        """Takes `name` off the lists of registered names, but for the list `keep`."""
+        for kind in KINDS:
+            if kind != keep:
+                self.__dict__.get(kind, {}).pop(name, None)
+        if keep != BUFFERS:
+            self.__dict__.get("_non_persistent_buffers", set()).discard(name)
+
+    def _check_new_name(self, name: str, kind: str, what: str) -> None:
+        self._names_of(kind, what)
+        if not isinstance(name, str):
+            raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f'{what} name can\'t contain ".", got: {name}')
+        if name == "":
+            raise KeyError(f'{what} name can\'t be empty string ""')
+        if hasattr(self, name) and name not in self.__dict__[kind]:
+            raise KeyError(f"attribute '{name}' already exists")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Adds a parameter, reachable as attribute `name`; None reserves the name.
+
+        Raises:
+            TypeError: `param` is neither a Parameter nor None, or `name` is not a string.
+            KeyError: `name` is empty, contains a dot or is taken.
+        """
+        self._check_new_name(name, PARAMETERS, "parameter")
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                "(fastdl.nn.Parameter or None required)"
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Adds a Tensor that belongs to the module's state but is no parameter.
+
+        Args:
+            name: the attribute it is reached by.
+            tensor: the value; None reserves the name.
+            persistent: whether it is part of :meth:`state_dict`.
+
+        Raises:
+            TypeError: `tensor` is neither a Tensor nor None, or `name` is not a string.
+            KeyError: `name` is empty, contains a dot or is taken.
+        """
+        self._check_new_name(name, BUFFERS, "buffer")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
+                "(fastdl.Tensor or None required)"
+            )
+        self._buffers[name] = tensor
+        if persistent:
+            self._non_persistent_buffers.discard(name)
+        else:
+            self._non_persistent_buffers.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Adds a child module, reachable as attribute `name`.
+
+        Raises:
+            TypeError: `module` is neither a Module nor None, or `name` is not a string.
+            KeyError: `name` is empty, contains a dot or is taken.
+        """
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._check_new_name(name, MODULES, "module")
+        self._modules[name] = module
+
+    register_module = add_module
+
+    def _get_by_path(self, target: str) -> tuple[Module, str]:
+        path, _, name = target.rpartition(".")
+        return self.get_submodule(path), name
+
+    def get_submodule(self, target: str) -> Module:
+        """The submodule with the dotted path `target`; the module itself for ``""``.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        module = self
+        for name in target.split(".") if target else ():
+            module = getattr(module, name, None)
+            if not isinstance(module, Module):
+                raise AttributeError(f"{type(self).__name__} has no submodule `{target}`")
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter with the dotted path `target`; AttributeError where there is none."""
+        module, name = self._get_by_path(target)
+        if name not in module._parameters:
+            raise AttributeError(f"{type(module).__name__} has no parameter `{name}`")
+        return getattr(module, name)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer with the dotted path `target`; AttributeError where there is none."""
+        module, name = self._get_by_path(target)
+        if name not in module._buffers:
+            raise AttributeError(f"{type(module).__name__} has no buffer `{name}`")
+        return getattr(module, name)
+
+    # ---------------------------------------------------------------------------- traversal
+
+    def named_modules(
+        self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Every module of the tree with its dotted path, parents first, each module once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                path = f"{prefix}.{name}" if prefix else name
+                yield from module.named_modules(memo, path, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """Every module of the tree, parents first, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct submodules with their names, each once."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The direct submodules, each once."""
+        for _, module in self.named_children():
+            yield module
+
+    def _named_members(self, kind, prefix, recurse, remove_duplicate):
+        seen = set()
+        modules = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
+        for path, module in modules:
+            attributes = module.__dict__
+            for name in attributes[kind]:
+                value = attributes[name]
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield f"{path}.{name}" if path else name, value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters with their dotted names; a shared one comes once, by its first name."""
+        yield from self._named_members(PARAMETERS, prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once: what an optimizer takes."""
+        for _, parameter in self._named_members(PARAMETERS, "", recurse, True):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers with their dotted names."""
+        yield from self._named_members(BUFFERS, prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once."""
+        for _, buffer in self._named_members(BUFFERS, "", recurse, True):
+            yield buffer
+
+    # ------------------------------------------------------------------------ modes and moves
+
+    def apply(self, fn: Callable[[Module], None]) -> Module:
+        """Calls `fn` on every submodule, children before parents, and returns self."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Module:
+        """Sets training mode (dropout active, batch statistics used) on the whole tree."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for module in self.children():
+            module.train(mode)
+        return self
+
+    def eval(self) -> Module:
+        """Sets evaluation mode: ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Switches gradient recording of every parameter on or off, and returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drops the gradients of the parameters, or fills them with zeros."""
+        for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad = parameter.grad.detach()
+                parameter.grad.zero_()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Module:
+        """Replaces the data of every parameter (and its gradient) and buffer by ``fn`` of it."""
+        for module in self.children():
+            module._apply(fn)
+        for parameter in self._parameters.values():
+            if parameter is None:
+                continue
+            with no_grad():
+                parameter.data = fn(parameter.data)
+                if parameter.grad is not None:
+                    parameter.grad = fn(parameter.grad)
+        buffers = self._buffers
+        for name, buffer in buffers.items():
+            if buffer is not None:
+                buffers[name] = fn(buffer)
+        return self
+
+    def to(self, *args, **kwargs) -> Module:
+        """Moves parameters and buffers to a device and/or a floating dtype, in place.
+
+        Takes what :meth:`Tensor.to` takes. A dtype changes floating-point tensors only.
+
+        Raises:
+            TypeError: the dtype is not a floating-point one.
+        """
+        example = as_tensor(0.0).to(*args, **kwargs)
+        if not example.is_floating_point():
+            raise TypeError(
+                "nn.Module.to only accepts floating point dtypes, but got desired "
+                f"dtype={example.dtype}"
+            )
+        # what is given decides for floating tensors; the others follow to the device alone
+        return self._apply(
+            lambda t: t.to(*args, **kwargs) if t.is_floating_point() else t.to(example.device)
+        )
+
+    def type(self, dst_type) -> Module:
+        """Casts every parameter and buffer to `dst_type`."""
+        return self._apply(lambda t: t.type(dst_type))
+
+    def float(self) -> Module:
+        """Casts floating-point parameters and buffers to float32."""
+        return self._apply(lambda t: t.float() if t.is_floating_point() else t)
+
+    def double(self) -> Module:
+        """Casts floating-point parameters and buffers to float64."""
+        return self._apply(lambda t: t.double() if t.is_floating_point() else t)
+
+    def cpu(self) -> Module:
+        """Moves parameters and buffers to the CPU."""
+        return self._apply(lambda t: t.cpu())
+
+    def cuda(self, device=None) -> Module:
+        """Moves parameters and buffers to a GPU; raises where there is none."""
+        return self._apply(lambda t: t.cuda(device))
+
+    # -------------------------------------------------------------------------------- hooks
+
+    def _register_hook(self, table: str, hook, prepend: bool = False) -> RemovableHandle:
+        hooks = self.__dict__.setdefault(table, OrderedDict())
+        handle = RemovableHandle(hooks, hook)
+        if prepend:
+            hooks.move_to_end(next(reversed(hooks)), last=False)
+        self.__dict__["_hooked"] = True
+        return handle
+
+    def register_forward_pre_hook(
+        self, hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Calls ``hook(module, args)`` before each forward.
+
+        The hook may return new arguments: a tuple, or one value that becomes the only argument.
+        With `with_kwargs` it is called as ``hook(module, args, kwargs)`` and returns None or
+        ``(args, kwargs)``.
+        """
+        return self._register_hook("_forward_pre_hooks", (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Calls ``hook(module, args, output)`` after each forward; may return a new output.
+
+        With `with_kwargs` it is called as ``hook(module, args, kwargs, output)``. With
+        `always_call` it also runs, with output None, when the forward raises.
+        """
+        return self._register_hook("_forward_hooks", (hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_hook(self, hook, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(module, grad_input, grad_output)`` when the module's gradients are known.
+
+        Both are tuples with None where there is no gradient. The hook may return a new
+        ``grad_input``. Inputs and outputs must be Tensors or tuples of Tensors.
+        """
+        return self._register_hook("_backward_hooks", hook, prepend)
+
+    register_backward_hook = register_full_backward_hook
+
+    def _call_with_hooks(self, args: tuple, kwargs: dict):
+        output, hook_failed = None, False
+        try:
+            for hook, with_kwargs in tuple((self._forward_pre_hooks or {}).values()):
+                if with_kwargs:
+                    result = hook(self, args, kwargs)
+                    if result is not None:
+                        args, kwargs = result
+                else:
+                    result = hook(self, args)
+                    if result is not None:
+                        args = result if isinstance(result, tuple) else (result,)
+            if self._backward_hooks:
+                ends = FullBackwardHooks(self, tuple(self._backward_hooks.values()))
+                output = ends.watch_outputs(self.forward(*ends.watch_inputs(args), **kwargs))
+            else:
+                output = self.forward(*args, **kwargs)
+            for hook, with_kwargs, _ in tuple((self._forward_hooks or {}).values()):
+                hook_failed = True
+                output = self._run_forward_hook(hook, with_kwargs, args, kwargs, output)
+                hook_failed = False
+        except BaseException:
+            if not hook_failed:
+                for hook, with_kwargs, always in tuple((self._forward_hooks or {}).values()):
+                    if always:
+                        self._run_forward_hook(hook, with_kwargs, args, kwargs, None)
+            raise
+        return output
+
+    def _run_forward_hook(self, hook, with_kwargs, args, kwargs, output):
+        if with_kwargs:
+            result = hook(self, args, kwargs, output)
+        else:
+            result = hook(self, args, output)
+        return output if result is None else result
+
+    # --------------------------------------------------------------------------- state_dict
+
+    def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
+        """Writes this module's own parameters and persistent buffers into `destination`."""
+        for name, parameter in self._parameters.items():
+            if parameter is not None:
+                destination[prefix + name] = parameter if keep_vars else parameter.detach()
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._non_persistent_buffers:
+                destination[prefix + name] = buffer if keep_vars else buffer.detach()
+
+    def state_dict(
+        self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> OrderedDict[str, Tensor]:
+        """Names and values of all parameters and persistent buffers, in PyTorch's order.
+
+        The values share memory with the model (detached; with `keep_vars` the very objects).
+        """
+        destination = OrderedDict() if destination is None else destination
+        self._save_to_state_dict(destination, prefix, keep_vars)
+        for name, module in self._modules.items():
+            if module is not None:
+                module.state_dict(
+                    destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
+                )
+        return destination
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ) -> None:
+        """Loads this module's own parameters and buffers (the arguments are PyTorch's).
+
+        Appends to the three lists what is missing, what nothing takes, and what does not fit.
+        `local_metadata` carries ``assign_to_params_buffers``, PyTorch's key for ``assign=True``.
+        """
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        own = dict(self._parameters)
+        own.update(
+            (k, v) for k, v in self._buffers.items() if k not in self._non_persistent_buffers
+        )
+        for name, current in own.items():
+            if current is None:
+                continue
+            key = prefix + name
+            if key not in state_dict:
+                missing_keys.append(key)
+                continue
+            try:
+                value = as_loadable(state_dict[key])
+            except TypeError as error:
+                error_msgs.append(f'While copying the parameter named "{key}", {error}')
+                continue
+            if value.shape != current.shape:
+                error_msgs.append(
+                    f"size mismatch for {key}: copying a param with shape {value.shape} from "
+                    f"checkpoint, the shape in current model is {current.shape}."
+                )
+            elif assign:
+                if isinstance(current, Parameter) and not isinstance(value, Parameter):
+                    value = Parameter(value.detach(), requires_grad=current.requires_grad)
+                setattr(self, name, value)
+            else:
+                with no_grad():
+                    current.copy_(value)
+        if strict:  # collect strangers; load_state_dict decides whether they are an error
+            children = self.__dict__[MODULES]
+            for key in state_dict:
+                if key.startswith(prefix):
+                    name, dot, _ = key[len(prefix) :].partition(".")
+                    if not (name in children if dot else name in own):
+                        unexpected_keys.append(key)
+
+    def load_state_dict(
+        self, state_dict: MutableMapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copies values into the parameters and buffers of the same names.
+
+        Args:
+            state_dict: name -> Tensor, or anything NumPy can read as an array, a PyTorch tensor
+                included.
+            strict: whether the names must match exactly.
+            assign: take the given tensors themselves instead of copying from them.
+
+        Returns:
+            ``missing_keys`` and ``unexpected_keys``.
+
+        Raises:
+            TypeError: `state_dict` is not a mapping.
+            RuntimeError: shapes differ, or (when strict) names do; the message lists them all.
+        """
+        if not hasattr(state_dict, "keys"):
+            raise TypeError(
+                f"Expected state_dict to be dict-like, got {type(state_dict).__name__}."
+            )
+        state_dict = dict(state_dict)
+        missing, unexpected, errors = [], [], []
+        metadata = {"assign_to_params_buffers": assign}
+
+        def load(module, prefix):
+            module._load_from_state_dict(
+                state_dict, prefix, metadata, True, missing, unexpected, errors
+            )
+            for name, child in module._modules.items():
+                if child is not None:
+                    load(child, f"{prefix}{name}.")
+
+        load(self, "")
+        if strict:
+            for label, keys in (("Unexpected", unexpected), ("Missing", missing)):
+                if keys:
+                    listed = ", ".join(f'"{k}"' for k in keys)
+                    errors.insert(0, f"{label} key(s) in state_dict: {listed}. ")
+        if errors:
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
+                + "\n\t".join(errors)
+            )
+        return IncompatibleKeys(missing, unexpected)
+
+    # ----------------------------------------------------------------------------- printing
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        """The layer's own arguments, for printing; subclasses override it."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = [
+            f"({name}): " + indent_after_first(repr(module))
+            for name, module in self._modules.items()
+        ]
+        if not children and len(lines) <= 1:
+            return f"{self._get_name()}({extra})"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+@primitive(node_name="BackwardHook")
+def boundary(*xs, notify):
+    """The operands themselves; on the way back ``notify(gradients)`` may replace the gradients."""
+    return tuple(x.view() for x in xs)
+
+
+boundary.vjp_joint(lambda g, notify: notify(g if isinstance(g, tuple) else (g,)))
+
+
+class FullBackwardHooks:
+    """One call of a module with full backward hooks: gathers both ends' gradients.
+
+    The hooks run when the gradients of the inputs are known, or, where no input needs one, when
+    those of the outputs are.
+    """
+
+    def __init__(self, module: Module, hooks: tuple) -> None:
+        self.module = module
+        self.hooks = hooks
+        self.inputs = 0  # how many arguments there are, and which of them need gradients
+        self.watched: list[int] = []
+        self.grad_output: tuple | None = None
+
+    def watch_inputs(self, args: tuple) -> tuple:
+        """The arguments, those that need gradients behind a boundary."""
+        self.inputs = len(args)
+        self.watched = [i for i, a in enumerate(args) if needs_gradient(a)]
+        if not self.watched:
+            return args
+        passed = boundary(*(args[i] for i in self.watched), notify=self.at_inputs)
+        args = list(args)
+        for i, x in zip(self.watched, passed, strict=True):
+            args[i] = x
+        return tuple(args)
+
+    def watch_outputs(self, output):
+        """The output, a Tensor or a tuple of them, behind a boundary."""
+        single = not isinstance(output, tuple)
+        outputs = (output,) if single else output
+        watched = [i for i, y in enumerate(outputs) if needs_gradient(y)]
+        if not watched:
+            return output
+
+        def at_outputs(gradients):
+            self.grad_output = spread(gradients, watched, len(outputs))
+            if not self.watched:
+                self.run((None,) * self.inputs)
+            return gradients
+
+        outputs = list(outputs)
+        passed = boundary(*(outputs[i] for i in watched), notify=at_outputs)
+        for i, y in zip(watched, passed, strict=True):
+            outputs[i] = y
+        return outputs[0] if single else tuple(outputs)
+
+    def at_inputs(self, gradients: tuple) -> tuple:
+        """Runs the hooks on the gradients of the watched inputs."""
+        grad_input = self.run(spread(gradients, self.watched, self.inputs))
+        return tuple(grad_input[i] for i in self.watched)
+
+    def run(self, grad_input: tuple) -> tuple:
+        for hook in self.hooks:
+            result = hook(self.module, grad_input, self.grad_output)
+            if result is not None:
+                grad_input = result if isinstance(result, tuple) else (result,)
+        return grad_input
+
+
+def needs_gradient(value) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def spread(values, positions, length: int) -> tuple:
+    """A tuple of `length`: `values` at `positions`, None elsewhere."""
+    found = dict(zip(positions, values, strict=True))
+    return tuple(found.get(i) for i in range(length))
+
+
+def indent_after_first(text: str) -> str:
+    first, *rest = text.split("\n")
+    return "\n".join([first] + ["  " + line for line in rest])
+
+
+def as_loadable(value) -> Tensor:
+    """A Tensor of `value`; raises TypeError for what is no array of numbers."""
+    if isinstance(value, Tensor):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"expected a Tensor or an array, but got {type(value).__name__}.")
+    return as_tensor(array)

@@ -1,0 +1,226 @@
+"""Activations: rectifiers and other elementwise functions, softmax and log-softmax."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+from fastdl import backends
+from fastdl.ops.core import normal_dim, primitive
+from fastdl.ops.elementwise import erf, exp, sigmoid, tanh, where
+
+__all__ = [
+    "elu",
+    "gelu",
+    "leaky_relu",
+    "log_softmax",
+    "logsigmoid",
+    "relu",
+    "silu",
+    "softmax",
+    "softplus",
+]
+
+
+# ------------------------------------------------------------------------------------ rectifiers
+
+
+@primitive(into=lambda out, x: np.maximum(x, 0, out=out))
+def relu(x):
+    """max(0, x), element by element; NaN stays NaN."""
+    return backends.of(x).relu(x)
+
+
+@primitive
+def relu_backward(g, out):
+    """g where out > 0, else 0."""
+    return backends.of(g).relu_backward(g, out)
+
+
+relu.vjp(x=lambda g, out: relu_backward(g, out))
+relu_backward.vjp(g=lambda g, out: relu_backward(g, out))
+
+
+@primitive(node_name="LeakyRelu")
+def _leaky_relu(x, *, slope):
+    return np.where(x > 0, x, x * x.dtype.type(slope))
+
+
+@primitive
+def leaky_relu_backward(g, x, *, slope):
+    """g where x > 0, else slope * g."""
+    return np.where(x > 0, g, g * g.dtype.type(slope))
+
+
+_leaky_relu.vjp(x=lambda g, x, slope: leaky_relu_backward(g, x, slope=slope))
+leaky_relu_backward.vjp(g=lambda g, x, slope: leaky_relu_backward(g, x, slope=slope))
+
+
+def leaky_relu(x, negative_slope=0.01):
+    """x where positive, negative_slope * x elsewhere."""
+    return _leaky_relu(x, slope=negative_slope)
+
+
+# ------------------------------------------------------------------------ smooth elementwise ones
+
+
+@primitive(node_name="Elu")
+def _elu(x, *, alpha):
+    return np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
+
+
+_elu.vjp(x=lambda g, x, alpha: g * where(x > 0, 1.0, exp(-relu(-x)) * alpha))
+
+
+def elu(x, alpha=1.0):
+    """x where positive, alpha * (exp(x) - 1) elsewhere."""
+    return _elu(x, alpha=alpha)
+
+
+@primitive
+def silu(x):
+    """x * sigmoid(x)."""
+    return x * sigmoid.forward(x)
+
+
+def _silu_backward(g, x):
+    s = sigmoid(x)
+    return g * (s + x * s * (1 - s))
+
+
+silu.vjp(x=_silu_backward)
+
+
+@primitive(node_name="Softplus")
+def _softplus(x, *, beta, threshold):
+    scaled = x * x.dtype.type(beta)
+    return np.where(scaled > threshold, x, np.logaddexp(scaled, 0) / x.dtype.type(beta))
+
+
+_softplus.vjp(
+    x=lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, sigmoid(x * beta))
+)
+
+
+def softplus(x, beta=1.0, threshold=20.0):
+    """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
+    return _softplus(x, beta=beta, threshold=threshold)
+
+
+def logsigmoid(x):
+    """log(sigmoid(x)), without overflow."""
+    return -_softplus(-x, beta=1.0, threshold=math.inf)
+
+
+@primitive(node_name="Gelu")
+def _gelu(x):
+    return x * (0.5 * (1 + erf.forward(x * x.dtype.type(math.sqrt(0.5)))))
+
+
+_gelu.vjp(
+    x=lambda g, x: (
+        g
+        * (
+            (erf(x * math.sqrt(0.5)) + 1) * 0.5
+            + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+        )
+    )
+)
+
+
+def gelu(x, approximate="none"):
+    """x * Phi(x) with Phi the normal distribution function, or with approximate="tanh"
+    0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+
+    Raises:
+        RuntimeError: `approximate` is neither.
+    """
+    if approximate == "none":
+        return _gelu(x)
+    if approximate == "tanh":
+        return x * 0.5 * (tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1)
+    raise RuntimeError(
+        f"gelu: approximate argument must be either none or tanh, but got {approximate!r}"
+    )
+
+
+# --------------------------------------------------------------------------------------- softmax
+
+
+@primitive(node_name="Softmax")
+def _softmax(x, *, axis):
+    return backends.of(x).softmax(x, axis)
+
+
+@primitive
+def softmax_backward(g, out, *, axis):
+    """out * (g - sum(g * out)) along `axis`."""
+    return backends.of(g).softmax_backward(g, out, axis)
+
+
+@primitive(node_name="LogSoftmax")
+def _log_softmax(x, *, axis):
+    return backends.of(x).log_softmax(x, axis)
+
+
+@primitive
+def log_softmax_backward(g, out, *, axis):
+    """g - exp(out) * sum(g) along `axis`."""
+    return backends.of(g).log_softmax_backward(g, out, axis)
+
+
+def _total(x, axis):
+    return x.sum(axis, keepdim=True)
+
+
+_softmax.vjp(x=lambda g, out, axis: softmax_backward(g, out, axis=axis))
+softmax_backward.vjp(
+    g=lambda g, out, axis: softmax_backward(g, out, axis=axis),
+    out=lambda h, g, out, axis: h * (g - _total(g * out, axis)) - g * _total(h * out, axis),
+)
+_log_softmax.vjp(x=lambda g, out, axis: log_softmax_backward(g, out, axis=axis))
+log_softmax_backward.vjp(
+    g=lambda h, out, axis: h - _total(h * exp(out), axis),
+    out=lambda h, g, out, axis: -h * exp(out) * _total(g, axis),
+)
+
+
+def _along(function, x, dim, dtype):
+    """x and dim, ready for a softmax along dim."""
+    if dim is None:
+        dim = 0 if x.ndim in (0, 1, 3) else 1
+        warnings.warn(
+            f"Implicit dimension choice for {function} has been deprecated. Change the call to "
+            "include dim=X as an argument.",
+            stacklevel=3,
+        )
+    if dtype is not None:
+        x = x.to(dtype)
+    if x.array.dtype.kind != "f":
+        raise NotImplementedError(
+            f"{function}: not implemented for {x.array.dtype}; pass dtype= or a floating tensor"
+        )
+    return x, normal_dim(dim, x.ndim)
+
+
+def softmax(x, dim=None, dtype=None):
+    """exp(x) / sum(exp(x)) along `dim`.
+
+    Args:
+        x: a floating tensor, or any with `dtype` given: it is cast first.
+        dim: the dimension that sums to 1; None (deprecated) is 0 for 0, 1 or 3 dimensions, else 1.
+
+    Raises:
+        NotImplementedError: integers.
+        IndexError: `dim` is out of range.
+    """
+    x, axis = _along("softmax", x, dim, dtype)
+    return _softmax(x, axis=axis)
+
+
+def log_softmax(x, dim=None, dtype=None):
+    """log(softmax(x)) along `dim`, without overflow; arguments as in :func:`softmax`."""
+    x, axis = _along("log_softmax", x, dim, dtype)
+    return _log_softmax(x, axis=axis)

@@ -1,0 +1,108 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastdl.optim.optimizer import Optimizer, check_hyperparameter
+
+__all__ = ["RMSprop"]
+
+
+class RMSprop(Optimizer):
+    """Scales by a running root mean square of the gradient (Tieleman & Hinton 2012).
+
+    With g = gradient + weight_decay * p: square_avg = alpha square_avg + (1 - alpha) g^2 and
+    p -= lr g / (sqrt(square_avg) + eps).
+
+    Args:
+        params: parameters or parameter groups.
+        lr: the learning rate.
+        alpha: memory of the average.
+        eps: added to the denominator.
+        weight_decay: as above.
+        momentum: where > 0, the step is gathered in a buffer, buf = momentum * buf + step.
+        centered: subtract the squared running mean, so that the variance scales (Graves 2013).
+        maximize: ascend instead.
+        foreach, capturable, differentiable: PyTorch's choice of implementation; here there is one.
+
+    Raises:
+        ValueError: an option is negative.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        for name, value in (
+            ("learning rate", lr),
+            ("alpha", alpha),
+            ("epsilon", eps),
+            ("weight_decay", weight_decay),
+            ("momentum", momentum),
+        ):
+            check_hyperparameter(name, value)
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "alpha": alpha,
+            "eps": eps,
+            "centered": centered,
+            "weight_decay": weight_decay,
+            "capturable": capturable,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults)
+
+    def step(self, closure=None):
+        loss = self._loss_of(closure)
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._update(param, group)
+        return loss
+
+    def _update(self, param, group) -> None:
+        alpha, momentum, lr = group["alpha"], group["momentum"], float(group["lr"])
+        state = self.state[param]
+        if not state:
+            state["step"] = 0
+            names = ["square_avg"]
+            names += ["momentum_buffer"] * (momentum > 0) + ["grad_avg"] * group["centered"]
+            for name in names:
+                state[name] = param.new_zeros(param.shape)
+        state["step"] += 1
+
+        array, grad = param.array, param.grad.array
+        if group["maximize"]:
+            grad = -grad
+        if group["weight_decay"]:
+            grad = grad + group["weight_decay"] * array
+        square_avg = state["square_avg"].array
+        square_avg *= alpha
+        square_avg += (1 - alpha) * grad * grad
+        spread = square_avg
+        if group["centered"]:
+            grad_avg = state["grad_avg"].array
+            grad_avg += (1 - alpha) * (grad - grad_avg)
+            spread = square_avg - grad_avg * grad_avg
+        update = grad / (np.sqrt(spread) + group["eps"])
+        if momentum > 0:
+            buffer = state["momentum_buffer"].array
+            buffer *= momentum
+            buffer += update
+            update = buffer
+        array -= lr * update
+        param._bump()
