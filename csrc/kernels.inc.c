@@ -18,6 +18,7 @@
 #include "conv/grad_weight.c"
 
 #include "pool/naive.c"
+#include "pool/phases.c"
 #include "pool/rows.c"
 
 #include "nnops/relu.c"
@@ -50,11 +51,23 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_weight),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_weight),
     },
-    .max_forward = {[FDL_POOL_NAIVE] = F(max_forward_naive), F(max_forward_naive), F(max_forward_naive)},
-    .max_scatter = {[FDL_POOL_NAIVE] = F(max_scatter_naive), F(max_scatter_naive), F(max_scatter_naive)},
+    .max_forward = {
+        [FDL_POOL_NAIVE] = F(max_forward_naive), [FDL_POOL_ROWS] = F(max_forward_rows),
+        [FDL_POOL_THREADED] = F(max_forward_threaded),
+    },
+    .max_scatter = {
+        [FDL_POOL_NAIVE] = F(max_scatter_naive), [FDL_POOL_ROWS] = F(max_scatter_rows),
+        [FDL_POOL_THREADED] = F(max_scatter_threaded),
+    },
     .max_gather = F(max_gather),
-    .avg_forward = {[FDL_POOL_NAIVE] = F(avg_forward_naive), F(avg_forward_naive), F(avg_forward_naive)},
-    .avg_backward = {[FDL_POOL_NAIVE] = F(avg_backward_naive), F(avg_backward_naive), F(avg_backward_naive)},
+    .avg_forward = {
+        [FDL_POOL_NAIVE] = F(avg_forward_naive), [FDL_POOL_ROWS] = F(avg_forward_rows),
+        [FDL_POOL_THREADED] = F(avg_forward_threaded),
+    },
+    .avg_backward = {
+        [FDL_POOL_NAIVE] = F(avg_backward_naive), [FDL_POOL_ROWS] = F(avg_backward_rows),
+        [FDL_POOL_THREADED] = F(avg_backward_threaded),
+    },
     .relu = F(relu),
     .relu_backward = F(relu_backward),
     .softmax = F(softmax),
@@ -67,6 +80,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
 };
 
 #undef REAL
+#undef REAL_BYTES
 #undef INT
 #undef F
 #undef DTYPE

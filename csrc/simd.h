@@ -9,6 +9,8 @@
  *   SEL(m, a, b)    lane of a where m, else of b      VMAX VMIN  second operand if either is NaN
  *   VSQRT           square root of every lane
  *   HSUM HMAX       over the lanes, in a fixed order
+ *   EVEN ODD        of (a, b): lanes 0, 2, 4, ... or 1, 3, 5, ... of the 2 VL lanes a, b
+ *   LOW HIGH        of (a, b): the halves of a0 b0 a1 b1 a2 b2 ...
  *   LDN(p, n, x)    the first n lanes from p, x in the others; n may be <= 0 or >= VL
  *   STN(p, v, n)    stores the first n lanes of v, and nothing else
  */
@@ -22,7 +24,7 @@ typedef REAL VU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 typedef INT VI __attribute__((vector_size(VBYTES)));
 typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
 
-#define LD(p) (*(const VU *)(p))
+#define LD(p) ((V) * (const VU *)(p))
 #define ST(p, v) (*(VU *)(p) = (v))
 #define SPLAT(x) ((REAL)(x) - (V){0})   /* x - 0 is x, -0 and NaN included, and costs nothing; 0 + x is not */
 #define SEL(m, a, b) ((V)(((VI)(m) & (VI)(a)) | (~(VI)(m) & (VI)(b))))
@@ -31,8 +33,38 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 #define VSQRT(v) F(vsqrt)(v)
 #define HSUM(v) F(hsum)(v)
 #define HMAX(v) F(hmax)(v)
+#define EVEN(a, b) __builtin_shufflevector(a, b, EVEN_LANES)
+#define ODD(a, b) __builtin_shufflevector(a, b, ODD_LANES)
+#define LOW(a, b) __builtin_shufflevector(a, b, LOW_LANES)
+#define HIGH(a, b) __builtin_shufflevector(a, b, HIGH_LANES)
 #define LDN(p, n, x) F(ldn)(p, n, x)
 #define STN(p, v, n) F(stn)(p, v, n)
+
+#undef EVEN_LANES
+#undef ODD_LANES
+#undef LOW_LANES
+#undef HIGH_LANES
+#if VBYTES / REAL_BYTES == 2
+#define EVEN_LANES 0, 2
+#define ODD_LANES 1, 3
+#define LOW_LANES 0, 2
+#define HIGH_LANES 1, 3
+#elif VBYTES / REAL_BYTES == 4
+#define EVEN_LANES 0, 2, 4, 6
+#define ODD_LANES 1, 3, 5, 7
+#define LOW_LANES 0, 4, 1, 5
+#define HIGH_LANES 2, 6, 3, 7
+#elif VBYTES / REAL_BYTES == 8
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
+#define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#elif VBYTES / REAL_BYTES == 16
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#endif
 
 INLINE V F(vmax)(V a, V b) { return SEL(a > b, a, b); }
 INLINE V F(vmin)(V a, V b) { return SEL(a < b, a, b); }

@@ -54,12 +54,14 @@ INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }   /* a
 
 /* one dtype: the kernel bodies in reading order, then their table */
 #define REAL float
+#define REAL_BYTES 4
 #define INT int32_t
 #define F(name) name##_f32
 #define DTYPE f32
 #include "kernels.inc.c"
 
 #define REAL double
+#define REAL_BYTES 8
 #define INT int64_t
 #define F(name) name##_f64
 #define DTYPE f64

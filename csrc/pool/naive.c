@@ -18,15 +18,28 @@ INLINE void F(window)(int64_t i, int64_t stride, int64_t pad, int64_t dil, int64
     *r1 = *start < size ? min64(k, (size - 1 - *start) / dil + 1) : 0;
 }
 
-/* Elements a window's average is divided by: without padding, with the caller's padding, or as the caller says. */
-INLINE int64_t F(avg_count)(const fdl_pool *g, int64_t i, int64_t j)
+/* Rows (columns) of a window that its average counts: those in the plane, or in the padding too. */
+INLINE int64_t F(avg_extent)(int64_t i, int64_t stride, int64_t pad, int64_t k, int64_t size,
+                             int64_t pad_after, int count_include_pad)
 {
-    if (g->divisor) return g->divisor;
-    int64_t top = i * g->stride_h - g->pad_h, left = j * g->stride_w - g->pad_w;
-    int64_t bottom = min64(top + g->kh, g->h + g->pad_bottom),
-            right = min64(left + g->kw, g->w + g->pad_right);
-    if (g->count_include_pad) return (bottom - top) * (right - left);
-    return (min64(bottom, g->h) - max64(top, 0)) * (min64(right, g->w) - max64(left, 0));
+    int64_t start = i * stride - pad, stop = min64(start + k, size + pad_after);
+    return count_include_pad ? stop - start : min64(stop, size) - max64(start, 0);
+}
+
+INLINE int64_t F(avg_rows)(const fdl_pool *g, int64_t i)
+{
+    return F(avg_extent)(i, g->stride_h, g->pad_h, g->kh, g->h, g->pad_bottom,
+                         g->count_include_pad);
+}
+
+INLINE int64_t F(avg_cols)(const fdl_pool *g, int64_t j)
+{
+    return F(avg_extent)(j, g->stride_w, g->pad_w, g->kw, g->w, g->pad_right, g->count_include_pad);
+}
+
+INLINE REAL F(avg_count)(const fdl_pool *g, int64_t i, int64_t j)
+{
+    return g->divisor ? g->divisor : F(avg_rows)(g, i) * F(avg_cols)(g, j);
 }
 
 INLINE int64_t F(get_tap)(const fdl_pool *g, const void *taps, int64_t i)
@@ -128,7 +141,7 @@ static int F(avg_forward_naive)(const fdl_pool *g, const void *x_, void *y_, int
                 REAL sum = 0;
                 for (int64_t r = r0; r < r1; r++)
                     for (int64_t s = s0; s < s1; s++) sum += x[(top + r) * g->w + left + s];
-                *y++ = sum / (REAL)F(avg_count)(g, i, j);
+                *y++ = sum / F(avg_count)(g, i, j);
             }
     return FDL_OK;
 }
@@ -145,7 +158,7 @@ static int F(avg_backward_naive)(const fdl_pool *g, const void *dy_, void *dx_, 
             for (int64_t j = 0; j < g->ow; j++) {
                 F(window)(i, g->stride_h, g->pad_h, 1, g->kh, g->h, &top, &r0, &r1);
                 F(window)(j, g->stride_w, g->pad_w, 1, g->kw, g->w, &left, &s0, &s1);
-                REAL share = *dy++ / (REAL)F(avg_count)(g, i, j);
+                REAL share = *dy++ / F(avg_count)(g, i, j);
                 for (int64_t r = r0; r < r1; r++)
                     for (int64_t s = s0; s < s1; s++) dx[(top + r) * g->w + left + s] += share;
             }
