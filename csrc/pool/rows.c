@@ -52,30 +52,28 @@ INLINE double F(pool_cost)(const fdl_pool *g)
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-INLINE void F(put_taps)(void *taps, int64_t at, VI tap, int64_t n, const int narrow)
+/* n taps from or to the form that callers see; plain loops, which compilers turn into vectors */
+INLINE void F(narrow_taps)(const fdl_pool *g, const INT *from, int64_t n, void *taps, int64_t at)
 {
-    typedef uint8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
-    typedef int32_t words __attribute__((vector_size(4 * VL), aligned(4), may_alias));
-    if (narrow) {
-        bytes b = __builtin_convertvector(tap, bytes);
-        if (n >= VL)
-            *(bytes *)((uint8_t *)taps + at) = b;
-        else
-            memcpy((uint8_t *)taps + at, &b, n);
-    } else {
-        words b = __builtin_convertvector(tap, words);
-        if (n >= VL)
-            *(words *)((int32_t *)taps + at) = b;
-        else
-            memcpy((int32_t *)taps + at, &b, 4 * n);
-    }
+    if (g->kh * g->kw <= 256)
+        for (int64_t i = 0; i < n; i++) ((uint8_t *)taps)[at + i] = (uint8_t)from[i];
+    else
+        for (int64_t i = 0; i < n; i++) ((int32_t *)taps)[at + i] = (int32_t)from[i];
+}
+
+INLINE void F(widen_taps)(const fdl_pool *g, const void *taps, int64_t at, int64_t n, INT *to)
+{
+    if (g->kh * g->kw <= 256)
+        for (int64_t i = 0; i < n; i++) to[i] = ((const uint8_t *)taps)[at + i];
+    else
+        for (int64_t i = 0; i < n; i++) to[i] = ((const int32_t *)taps)[at + i];
 }
 
 /* m neighbouring windows at x, n taps each. first[j] + base is a tap of window j that lies in the
  * plane; cols[j] * count is what its sum is divided by; NULL stands for 0s and for 1s. */
-INLINE void F(pool_lanes)(const int kind, const int n, const int narrow, const REAL *x,
-                          const int64_t *offset, const INT *first, INT base, const REAL *cols,
-                          REAL count, int64_t m, REAL *y, void *taps, int64_t at)
+INLINE void F(pool_lanes)(const int kind, const int n, const REAL *x, const int64_t *offset,
+                          const INT *first, INT base, const REAL *cols, REAL count, int64_t m,
+                          REAL *y, INT *taps)
 {
     for (int64_t j = 0; j < m; j += VL) {
         if (j + VL > m && m >= VL) j = m - VL; /* the last vector overlaps the one before */
@@ -92,37 +90,35 @@ INLINE void F(pool_lanes)(const int kind, const int n, const int narrow, const R
                 best += v;
         }
         if (kind == F(POOL_MAX))
-            F(put_taps)(taps, at + j, tap, m - j, narrow);
+            *(VIU *)(taps + j) = tap;
         else
             best /= cols ? LD(cols + j) * SPLAT(count) : SPLAT(count);
-        STN(y + at + j, best, m - j);
+        STN(y + j, best, m - j);
     }
 }
 
 NOINLINE void F(max_run)(int64_t n, const REAL *x, const int64_t *offset, const INT *first,
-                         INT base, int64_t m, REAL *y, void *taps, int64_t at)
+                         INT base, int64_t m, REAL *y, INT *taps)
 {
     const int kind = F(POOL_MAX);
     if (n == 4)
-        F(pool_lanes)(kind, 4, 1, x, offset, first, base, NULL, 0, m, y, taps, at);
+        F(pool_lanes)(kind, 4, x, offset, first, base, NULL, 0, m, y, taps);
     else if (n == 9)
-        F(pool_lanes)(kind, 9, 1, x, offset, first, base, NULL, 0, m, y, taps, at);
-    else if (n <= 256)
-        F(pool_lanes)(kind, n, 1, x, offset, first, base, NULL, 0, m, y, taps, at);
+        F(pool_lanes)(kind, 9, x, offset, first, base, NULL, 0, m, y, taps);
     else
-        F(pool_lanes)(kind, n, 0, x, offset, first, base, NULL, 0, m, y, taps, at);
+        F(pool_lanes)(kind, n, x, offset, first, base, NULL, 0, m, y, taps);
 }
 
 NOINLINE void F(avg_run)(int64_t n, const REAL *x, const int64_t *offset, const REAL *cols,
-                         REAL count, int64_t m, REAL *y, int64_t at)
+                         REAL count, int64_t m, REAL *y)
 {
     const int kind = F(POOL_AVG);
     if (n == 4)
-        F(pool_lanes)(kind, 4, 0, x, offset, NULL, 0, cols, count, m, y, NULL, at);
+        F(pool_lanes)(kind, 4, x, offset, NULL, 0, cols, count, m, y, NULL);
     else if (n == 9)
-        F(pool_lanes)(kind, 9, 0, x, offset, NULL, 0, cols, count, m, y, NULL, at);
+        F(pool_lanes)(kind, 9, x, offset, NULL, 0, cols, count, m, y, NULL);
     else
-        F(pool_lanes)(kind, n, 0, x, offset, NULL, 0, cols, count, m, y, NULL, at);
+        F(pool_lanes)(kind, n, x, offset, NULL, 0, cols, count, m, y, NULL);
 }
 
 /* Whether every window's average is divided by the same number */
@@ -136,38 +132,43 @@ NOINLINE void F(forward_bands)(const int kind, const fdl_pool *g, const F(frame)
                                REAL *y, void *taps, int *status, int64_t begin, int64_t end)
 {
     const REAL *x_end = x + g->planes * g->h * g->w, fill = kind == F(POOL_MAX) ? -INFINITY : 0;
-    const int64_t taps_n = g->kh * g->kw;
+    const int64_t n = g->kh * g->kw;
     const int padded = g->pad_h || g->pad_w, uniform = F(avg_uniform)(g);
     F(pool_work) w;
-    if (F(pool_tables)(g, f, f->phases_h * f->phases_w, &w)) {
+    if (F(pool_tables)(g, f, f->phases_h * f->phases_w + 1, &w)) {
         __atomic_store_n(status, FDL_NOMEM, __ATOMIC_RELAXED);
         return;
     }
     for (int64_t q = 0; q < f->phases_w; q++)
         w.spans[q] = F(make_span)(q, g->stride_w, g->pad_w, g->w, f->pitch);
-    for (int64_t t = 0; t < taps_n; t++) {
+    for (int64_t t = 0; t < n; t++) {
         int64_t r = t / g->kw * g->dil_h, s = t % g->kw * g->dil_w;
         int64_t phase = r % g->stride_h * f->phases_w + s % g->stride_w;
         w.offset[t] = phase * f->plane + r / g->stride_h * f->pitch + s / g->stride_w;
     }
+    INT *won = (INT *)(w.planes + f->phases_h * f->phases_w * f->plane); /* the taps of a band */
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t plane = unit / f->bands, i0 = unit % f->bands * f->rows;
-        int64_t rows = min64(f->rows, g->oh - i0), run = g->ow, at = (plane * g->oh + i0) * g->ow;
+        int64_t rows = min64(f->rows, g->oh - i0), at = (plane * g->oh + i0) * g->ow;
+        int64_t runs = rows,
+                m = g->ow; /* a run of windows for every row, or one over the ends of rows */
         F(split_band)(g, f, w.spans, x + plane * g->h * g->w, x_end, i0, rows, fill, w.planes);
         if (f->pitch == g->ow && (kind == F(POOL_MAX) ? !padded : uniform)) {
-            run = rows * g->ow; /* one run of windows, over the ends of rows */
-            rows = 1;
+            runs = 1;
+            m *= rows;
         }
-        for (int64_t i = i0; i < i0 + rows; i++, at += g->ow) {
-            const REAL *from = w.planes + (i - i0) * f->pitch;
-            int64_t above = max64(g->pad_h - i * g->stride_h, 0);
+        for (int64_t i = 0; i < runs; i++) {
+            const REAL *from = w.planes + i * f->pitch;
+            int64_t above = max64(g->pad_h - (i0 + i) * g->stride_h, 0);
+            REAL *to = y + at + i * g->ow;
             if (kind == F(POOL_MAX))
-                F(max_run)(taps_n, from, w.offset, padded ? w.first : NULL,
-                           ceil_div(above, g->dil_h) * g->kw, run, y, taps, at);
+                F(max_run)(n, from, w.offset, padded ? w.first : NULL,
+                           ceil_div(above, g->dil_h) * g->kw, m, to, won + i * g->ow);
             else
-                F(avg_run)(taps_n, from, w.offset, uniform ? NULL : w.cols,
-                           uniform ? F(avg_count)(g, 0, 0) : F(avg_rows)(g, i), run, y, at);
+                F(avg_run)(n, from, w.offset, uniform ? NULL : w.cols,
+                           uniform ? F(avg_count)(g, 0, 0) : F(avg_rows)(g, i0 + i), m, to);
         }
+        if (kind == F(POOL_MAX)) F(narrow_taps)(g, won, rows * g->ow, taps, at);
     }
 }
 
@@ -186,18 +187,10 @@ INLINE int F(pool_forward)(const int kind, const fdl_pool *g, const void *x, voi
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-INLINE VI F(get_taps)(const void *taps, int64_t at, const int narrow)
-{
-    typedef uint8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
-    typedef int32_t words __attribute__((vector_size(4 * VL), aligned(4), may_alias));
-    return narrow ? __builtin_convertvector(*(const bytes *)((const uint8_t *)taps + at), VI)
-                  : __builtin_convertvector(*(const words *)((const int32_t *)taps + at), VI);
-}
-
 /* dx[j] = the sum over n windows of dy where the window's tap is the one sought (taps NULL: always)
  * for m neighbouring elements; reads and writes whole vectors. */
-INLINE void F(gather_lanes)(const int n, const int narrow, const REAL *dy, const void *taps,
-                            const int64_t *offset, const int64_t *tap, int64_t m, REAL *dx)
+INLINE void F(gather_lanes)(const int n, const REAL *dy, const INT *taps, const int64_t *offset,
+                            const int64_t *tap, int64_t m, REAL *dx)
 {
     for (int64_t j = 0; j < m; j += VL) {
         V sum = SPLAT(0);
@@ -205,7 +198,7 @@ INLINE void F(gather_lanes)(const int n, const int narrow, const REAL *dy, const
         for (int t = 0; t < n; t++) {
             V v = LD(dy + offset[t] + j);
             if (taps) {
-                VI won = (VI)(F(get_taps)(taps, offset[t] + j, narrow) == (INT)tap[t]);
+                VI won = (VI)(*(const VIU *)(taps + offset[t] + j) == (INT)tap[t]);
                 v = (V)((VI)v & won);
             }
             sum += v;
@@ -214,29 +207,23 @@ INLINE void F(gather_lanes)(const int n, const int narrow, const REAL *dy, const
     }
 }
 
-NOINLINE void F(scatter_run)(int64_t n, int narrow, const REAL *dy, const void *taps,
-                             const int64_t *offset, const int64_t *tap, int64_t m, REAL *dx)
+NOINLINE void F(gather_run)(int64_t n, const REAL *dy, const INT *taps, const int64_t *offset,
+                            const int64_t *tap, int64_t m, REAL *dx)
 {
-    if (n == 1 && narrow)
-        F(gather_lanes)(1, 1, dy, taps, offset, tap, m, dx);
-    else if (n == 2 && narrow)
-        F(gather_lanes)(2, 1, dy, taps, offset, tap, m, dx);
-    else if (n == 4 && narrow)
-        F(gather_lanes)(4, 1, dy, taps, offset, tap, m, dx);
-    else if (narrow)
-        F(gather_lanes)(n, 1, dy, taps, offset, tap, m, dx);
-    else
-        F(gather_lanes)(n, 0, dy, taps, offset, tap, m, dx);
-}
-
-NOINLINE void F(spread_run)(int64_t n, const REAL *dy, const int64_t *offset, int64_t m, REAL *dx)
-{
-    if (n == 1)
-        F(gather_lanes)(1, 0, dy, NULL, offset, NULL, m, dx);
+    if (taps && n == 1)
+        F(gather_lanes)(1, dy, taps, offset, tap, m, dx);
+    else if (taps && n == 2)
+        F(gather_lanes)(2, dy, taps, offset, tap, m, dx);
+    else if (taps && n == 4)
+        F(gather_lanes)(4, dy, taps, offset, tap, m, dx);
+    else if (taps)
+        F(gather_lanes)(n, dy, taps, offset, tap, m, dx);
+    else if (n == 1)
+        F(gather_lanes)(1, dy, NULL, offset, NULL, m, dx);
     else if (n == 4)
-        F(gather_lanes)(4, 0, dy, NULL, offset, NULL, m, dx);
+        F(gather_lanes)(4, dy, NULL, offset, NULL, m, dx);
     else
-        F(gather_lanes)(n, 0, dy, NULL, offset, NULL, m, dx);
+        F(gather_lanes)(n, dy, NULL, offset, NULL, m, dx);
 }
 
 /* Groups the taps by the phase of the elements they fall on. Within a phase the last tap comes
@@ -266,40 +253,37 @@ INLINE void F(backward_tables)(const fdl_pool *g, const F(frame) * f, F(pool_wor
 }
 
 /* The windows that rows u0 ... u0 + rows - 1 of the phase planes lie in: dy (divided, for averages)
- * and taps at the frame's pitch, dy = 0 where there is no window. */
+ * and taps at the frame's pitch, dy = 0 where there is no window. `out` is the plane's first
+ * window. */
 INLINE void F(frame_windows)(const int kind, const fdl_pool *g, const F(frame) * f,
-                             const F(pool_work) * w, const REAL *dy, const char *taps,
-                             int64_t tap_bytes, const REAL *dy_end, int64_t u0, int64_t rows,
-                             REAL *dy_out, char *taps_out)
+                             const F(pool_work) * w, const REAL *dy, const REAL *dy_end,
+                             const void *taps, int64_t out, int64_t u0, int64_t rows, REAL *dy_out,
+                             INT *taps_out)
 {
-    for (int64_t k = 0; k < rows + f->halo_h;
-         k++, dy_out += f->pitch, taps_out += f->pitch * tap_bytes) {
-        int64_t i = u0 - f->halo_h + k, j = 0, to = 0;
+    for (int64_t k = 0; k < rows + f->halo_h; k++, dy_out += f->pitch, taps_out += f->pitch) {
+        int64_t i = u0 - f->halo_h + k, j = 0;
         if (i >= 0 && i < g->oh) {
-            const REAL *row = dy + i * g->ow;
+            const REAL *row = dy + out + i * g->ow;
             REAL count = g->divisor ? g->divisor : F(avg_rows)(g, i);
             for (; j < f->halo_w; j++) dy_out[j] = 0;
-            for (j = 0; j < g->ow; j += VL) {
-                V v = LDN(row + j, dy_end - row - j, 0);
+            for (int64_t t = 0; t < g->ow; t += VL) {
+                V v = LDN(row + t, dy_end - row - t, 0);
                 if (kind == F(POOL_AVG))
-                    v /= g->divisor ? SPLAT(count) : LD(w->cols + j) * SPLAT(count);
-                ST(dy_out + f->halo_w + j, v);
+                    v /= g->divisor ? SPLAT(count) : LD(w->cols + t) * SPLAT(count);
+                ST(dy_out + j + t, v);
             }
-            if (kind == F(POOL_MAX))
-                memcpy(taps_out + f->halo_w * tap_bytes, taps + i * g->ow * tap_bytes,
-                       g->ow * tap_bytes);
-            to = f->halo_w + g->ow;
+            if (kind == F(POOL_MAX)) F(widen_taps)(g, taps, out + i * g->ow, g->ow, taps_out + j);
+            j += g->ow;
         }
-        for (j = to; j < f->pitch; j++) dy_out[j] = 0;
+        for (; j < f->pitch; j++) dy_out[j] = 0;
     }
 }
 
 NOINLINE void F(backward_bands)(const int kind, const fdl_pool *g, const F(frame) * f,
-                                const REAL *dy, const char *taps, REAL *dx, int *status,
+                                const REAL *dy, const void *taps, REAL *dx, int *status,
                                 int64_t begin, int64_t end)
 {
     const REAL *dy_end = dy + g->planes * g->oh * g->ow;
-    const int narrow = g->kh * g->kw <= 256, tap_bytes = narrow ? 1 : 4;
     const int64_t phases = f->phases_h * f->phases_w;
     F(pool_work) w;
     if (F(pool_tables)(g, f, phases + 2, &w)) {
@@ -310,26 +294,21 @@ NOINLINE void F(backward_bands)(const int kind, const fdl_pool *g, const F(frame
         w.spans[q] = F(make_span)(q, g->stride_w, g->pad_w, g->w, f->pitch - f->halo_w);
     F(backward_tables)(g, f, &w);
     REAL *dy_copy = w.planes + phases * f->plane;
-    char *taps_copy = (char *)(dy_copy + f->plane);
+    INT *won = (INT *)(dy_copy + f->plane);
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t plane = unit / f->bands, u0 = unit % f->bands * f->rows;
         int64_t u1 = min64(u0 + f->rows, ceil_div(g->h + g->pad_h, g->stride_h));
         int64_t m = (u1 - u0) * f->pitch, out = plane * g->oh * g->ow;
         const REAL *from = dy_copy;
-        const char *won = taps_copy;
         if (kind == F(POOL_MAX) && f->halo_h == 0 && f->pitch == g->ow && u1 <= g->oh && m >= VL) {
             from = dy + out + u0 * g->ow; /* already at the frame's pitch */
-            won = taps + (out + u0 * g->ow) * tap_bytes;
+            F(widen_taps)(g, taps, out + u0 * g->ow, m, won);
         } else
-            F(frame_windows)(kind, g, f, &w, dy + out, taps + out * tap_bytes, tap_bytes, dy_end,
-                             u0, u1 - u0, dy_copy, taps_copy);
+            F(frame_windows)(kind, g, f, &w, dy, dy_end, taps, out, u0, u1 - u0, dy_copy, won);
         for (int64_t p = 0; p < phases; p++) {
-            int64_t k = w.start[p], n = w.start[p + 1] - k;
-            if (kind == F(POOL_MAX))
-                F(scatter_run)(n, narrow, from, won, w.offset + k, w.tap + k, m,
-                               w.planes + p * f->plane);
-            else
-                F(spread_run)(n, from, w.offset + k, m, w.planes + p * f->plane);
+            int64_t k = w.start[p];
+            F(gather_run)(w.start[p + 1] - k, from, kind == F(POOL_MAX) ? won : NULL, w.offset + k,
+                          w.tap + k, m, w.planes + p * f->plane);
         }
         REAL *to = dx + plane * g->h * g->w;
         REAL *to_end = to + min64(g->h, u1 * g->stride_h - g->pad_h) * g->w;
