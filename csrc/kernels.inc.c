@@ -12,8 +12,8 @@
 #include "gemm/driver.c"
 
 #include "conv/naive.c"
-#include "conv/im2col.c"
 #include "conv/lower.c"
+#include "conv/im2col.c"
 #include "conv/implicit.c"
 #include "conv/grad_weight.c"
 
@@ -41,14 +41,17 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     },
     .conv_forward = {
         [FDL_CONV_NAIVE] = F(conv_naive_forward),
+        [FDL_CONV_IM2COL] = F(conv_im2col_forward),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_forward),
     },
     .conv_grad_input = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_input),
+        [FDL_CONV_IM2COL] = F(conv_im2col_grad_input),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_input),
     },
     .conv_grad_weight = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_weight),
+        [FDL_CONV_IM2COL] = F(conv_im2col_grad_weight),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_weight),
     },
     .max_forward = {

@@ -128,6 +128,13 @@ static int64_t conv_chain_rows(const conv_taps *t, const conv_block *b, const co
     chains->slot[chains->n] = slots;
     return slots;
 }
+/* Columns j0 <= j < j1 of a piece whose sources v0 + j * step lie in [0, w). */
+INLINE void conv_inside(const conv_piece *p, int64_t v0, int64_t step, int64_t w, int64_t *j0,
+                        int64_t *j1)
+{
+    *j0 = v0 >= 0 ? 0 : min64(p->cols, ceil_div(-v0, step));
+    *j1 = v0 >= w ? *j0 : max64(*j0, min64(p->cols, ceil_div(w - v0, step)));
+}
 #endif
 
 /* Copy and clear of a few elements without a call. Short runs: two overlapping halves. */
@@ -168,10 +175,9 @@ static void F(conv_lower)(const REAL *x, int64_t xn, int64_t h, int64_t w, const
     const int64_t step = cols->step, pitch = p->g * p->cols;
     for (int64_t c = b->c0; c < b->c1; c++)
         for (int64_t s = 0; s < cols->n; s++, out += plane) {
-            /* columns j0 <= j < j1 of the piece lie inside the image */
             const int64_t v0 = p->j0 * step + cols->at[s];
-            const int64_t j0 = v0 >= 0 ? 0 : min64(p->cols, ceil_div(-v0, step));
-            const int64_t j1 = v0 >= w ? j0 : max64(j0, min64(p->cols, ceil_div(w - v0, step)));
+            int64_t j0, j1;
+            conv_inside(p, v0, step, w, &j0, &j1);
             for (int64_t q = 0; q < chains->n; q++) {
                 int64_t u = chains->row[q];
                 REAL *d = out + chains->slot[q] * pitch;
