@@ -44,19 +44,27 @@ cdef int conv_array(cnp.ndarray x, str where, str argument, int64_t a, int64_t b
     return 0
 
 
-cdef cnp.ndarray conv_empty(cnp.ndarray like, int64_t a, int64_t b, int64_t c, int64_t d):
+cdef cnp.ndarray conv_out(out, str where, cnp.ndarray p, cnp.ndarray q, int64_t a, int64_t b, int64_t c,
+                          int64_t d):
+    """`out`, checked, or a new array of shape (a, b, c, d); p and q: the operands."""
     cdef cnp.npy_intp shape[4]
-    shape[0], shape[1], shape[2], shape[3] = a, b, c, d
-    return cnp.PyArray_EMPTY(4, shape, cnp.PyArray_TYPE(like), 0)
+    if out is None:
+        shape[0], shape[1], shape[2], shape[3] = a, b, c, d
+        return cnp.PyArray_EMPTY(4, shape, cnp.PyArray_TYPE(p), 0)
+    same_dtype(p, out, where, "out")
+    conv_array(out, where, "out", a, b, c, d)
+    if not out.flags.writeable or np.may_share_memory(out, p) or np.may_share_memory(out, q):
+        raise ValueError(f"{where}: out must be writable and share no memory with the operands")
+    return out
 
 
-def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, variant="implicit",
-           isa=None, int threads=0):
+def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, out=None,
+           variant="implicit", isa=None, int threads=0):
     """Cross-correlation of x (n, c, h, w) with filters w (k, c / groups, r, s), plus bias (k) or None.
 
     `geom`: the 16 numbers n, c, h, w, k, r, s, oh, ow, stride_h, stride_w, pad_h, pad_w (top, left), dil_h,
     dil_w, groups. Reads outside the image give zero, so bottom and right padding follow from oh and ow.
-    Arrays are C-contiguous, all float32 or all float64. Returns y (n, k, oh, ow).
+    Arrays are C-contiguous, all float32 or all float64. Returns y (n, k, oh, ow), `out` if given.
     """
     cdef const fdl_kernels *kernels = table_of(x, isa, "conv2d", "x")
     cdef int v = variant_of("conv2d", CONV_VARIANTS, variant)
@@ -75,7 +83,7 @@ def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, varian
         if cnp.PyArray_DIM(b, 0) != g.k:
             raise ValueError(f"conv2d: bias must have {g.k} values, got {cnp.PyArray_DIM(b, 0)}")
         bias_data = cnp.PyArray_DATA(b)
-    y = conv_empty(x, g.n, g.k, g.oh, g.ow)
+    y = conv_out(out, "conv2d", x, w, g.n, g.k, g.oh, g.ow)
     with nogil:
         status = kernels.conv_forward[v](
             &g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), bias_data, cnp.PyArray_DATA(y), n
@@ -84,11 +92,11 @@ def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, varian
     return y
 
 
-def conv2d_grad_input(cnp.ndarray dy not None, cnp.ndarray w not None, geom, *, variant="implicit",
-                      isa=None, int threads=0):
+def conv2d_grad_input(cnp.ndarray dy not None, cnp.ndarray w not None, geom, *, out=None,
+                      variant="implicit", isa=None, int threads=0):
     """dx (n, c, h, w): the gradient of `sum(conv2d(x, w) * dy)` in x, for dy (n, k, oh, ow).
 
-    `geom` as for `conv2d`. Also what transposed convolution computes.
+    `geom` and `out` as for `conv2d`. Also what transposed convolution computes.
     """
     cdef const fdl_kernels *kernels = table_of(dy, isa, "conv2d_grad_input", "dy")
     cdef int v = variant_of("conv2d_grad_input", CONV_VARIANTS, variant)
@@ -99,7 +107,7 @@ def conv2d_grad_input(cnp.ndarray dy not None, cnp.ndarray w not None, geom, *, 
     same_dtype(dy, w, "conv2d_grad_input", "w")
     conv_array(dy, "conv2d_grad_input", "dy", g.n, g.k, g.oh, g.ow)
     conv_array(w, "conv2d_grad_input", "w", g.k, g.c // g.groups, g.r, g.s)
-    dx = conv_empty(dy, g.n, g.c, g.h, g.w)
+    dx = conv_out(out, "conv2d_grad_input", dy, w, g.n, g.c, g.h, g.w)
     with nogil:
         status = kernels.conv_grad_input[v](
             &g, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(w), cnp.PyArray_DATA(dx), n
@@ -108,11 +116,11 @@ def conv2d_grad_input(cnp.ndarray dy not None, cnp.ndarray w not None, geom, *, 
     return dx
 
 
-def conv2d_grad_weight(cnp.ndarray x not None, cnp.ndarray dy not None, geom, *,
+def conv2d_grad_weight(cnp.ndarray x not None, cnp.ndarray dy not None, geom, *, out=None,
                        variant="implicit", isa=None, int threads=0):
     """dw (k, c / groups, r, s): the gradient of `sum(conv2d(x, w) * dy)` in w.
 
-    x (n, c, h, w), dy (n, k, oh, ow); `geom` as for `conv2d`.
+    x (n, c, h, w), dy (n, k, oh, ow); `geom` and `out` as for `conv2d`.
     """
     cdef const fdl_kernels *kernels = table_of(x, isa, "conv2d_grad_weight", "x")
     cdef int v = variant_of("conv2d_grad_weight", CONV_VARIANTS, variant)
@@ -123,7 +131,7 @@ def conv2d_grad_weight(cnp.ndarray x not None, cnp.ndarray dy not None, geom, *,
     same_dtype(x, dy, "conv2d_grad_weight", "dy")
     conv_array(x, "conv2d_grad_weight", "x", g.n, g.c, g.h, g.w)
     conv_array(dy, "conv2d_grad_weight", "dy", g.n, g.k, g.oh, g.ow)
-    dw = conv_empty(x, g.k, g.c // g.groups, g.r, g.s)
+    dw = conv_out(out, "conv2d_grad_weight", x, dy, g.k, g.c // g.groups, g.r, g.s)
     with nogil:
         status = kernels.conv_grad_weight[v](
             &g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(dw), n
