@@ -11,6 +11,7 @@ other.
 """
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import itertools
@@ -206,12 +207,11 @@ def cases(quick):
 # ---- the worker: builds a case when told, times a round when told -------------------------------
 
 
-def work(module, threads):
+def work(module):
     """Answers requests, one JSON object a line, until standard input ends."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not be taken for a reply
     torch = importlib.import_module(module)
-    torch.set_num_threads(threads)
     one_round = stopwatch().one_round
     known, call = cases(quick=False), None
     for line in sys.stdin:
@@ -231,7 +231,7 @@ def work(module, threads):
 
 
 class Side:
-    """A worker process that has `module` for torch."""
+    """A worker process that has `module` for torch; its environment says how many threads."""
 
     def __init__(self, module, threads, preload=None):
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -241,18 +241,21 @@ class Side:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         if preload:
             environment["LD_PRELOAD"] = preload
-        command = [sys.executable, __file__, "--worker", module, "--threads", str(threads)]
+        command = [sys.executable, __file__, "--worker", module]
         self.module = module
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
     def ask(self, **request):
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         if not line:
-            raise RuntimeError(f"{self.module}: its process ended with {self.process.wait()}")
+            raise SystemExit(f"{self.module}: its process ended with {self.process.wait()}")
         reply = json.loads(line)
         if "error" in reply:
             raise RuntimeError(f"{self.module}: {reply['error']}")
@@ -268,7 +271,8 @@ class Side:
         return self.ask(seconds=seconds, repeats=repeats)["seconds"]
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait(timeout=30)
 
 
@@ -343,7 +347,7 @@ def main(argv=None):
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.worker:
-        work(options.worker, options.threads)
+        work(options.worker)
         return
     threads = options.threads or int(os.environ.get("OMP_NUM_THREADS", "0").split(",")[0])
     threads = threads or len(os.sched_getaffinity(0))

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastdl import _baselines, _kernels, kernels
 from fastdl._measure import Work, conv2d_work, gemm_work, pool2d_work
+from fastdl._stopwatch import one_round, race
 from fastdl.kernels.calling import conv2d_geometry, pool2d_geometry
 
 
@@ -29,6 +30,10 @@ class Case(NamedTuple):
     roof: str  # "compute": FLOP/s of FMA peak; "memory": bytes/s of copy bandwidth; "": neither
     terms: int  # the longest sum behind one value of the result: sets the tolerance
     build: Callable[[], dict]
+    sides: tuple = ("fastdl", "numpy")
+
+
+ALL_SIDES = ("fastdl", "numpy", "textbook")
 
 
 def check(case, calls):
@@ -115,7 +120,8 @@ def conv2d(label, shape, mode):
         return calls
 
     terms = max(w_shape[1] * r * s, n * y_shape[2] * y_shape[3] if mode != "forward" else 0)
-    return Case("conv", f"{label}, {mode}", work, "compute", terms, build)
+    sides = ALL_SIDES if mode == "forward" and groups == 1 else ALL_SIDES[:2]
+    return Case("conv", f"{label}, {mode}", work, "compute", terms, build, sides)
 
 
 def conv2d_training(x, w, bias, dy, geometry):
@@ -181,7 +187,8 @@ def pool2d(label, shape, mode):
     work = pool2d_work(x_shape, y_shape, window**2, tap_bytes=1 if kind == "max" else 0)
     if mode == "training":
         work = Work(2 * work.flops, 2 * work.bytes)
-    return Case("pool", f"{label}, {mode}", work, "memory", window**2, build)
+    sides = ALL_SIDES if mode == "forward" else ALL_SIDES[:2]
+    return Case("pool", f"{label}, {mode}", work, "memory", window**2, build, sides)
 
 
 def max_pool2d_training(x, dy, geometry):
@@ -204,7 +211,7 @@ def relu(*shape):
         return {"fastdl": partial(_kernels.relu, x), "numpy": partial(_baselines.relu, x)}
 
     size = math.prod(shape)
-    name = f"relu {'x'.join(map(str, shape))}"
+    name = f"relu, {'x'.join(map(str, shape))}"
     return Case("rows", name, Work(size, 8.0 * size), "memory", 1, build)
 
 
@@ -214,7 +221,7 @@ def softmax(rows, columns):
         return {"fastdl": partial(_kernels.softmax, x), "numpy": partial(_baselines.softmax, x)}
 
     size = rows * columns
-    name = f"softmax {rows} x {columns}"
+    name = f"softmax, {rows} x {columns}"
     return Case("rows", name, Work(4.0 * size, 8.0 * size), "memory", columns, build)
 
 
@@ -229,12 +236,12 @@ def cross_entropy(rows, columns):
         }
 
     size = rows * columns
-    name = f"cross-entropy with gradient {rows} x {columns}"
+    name = f"cross-entropy, {rows} x {columns}"
     return Case("rows", name, Work(5.0 * size, 8.0 * size), "memory", columns, build)
 
 
 def sgd(size):
-    """SGD with momentum 0.9. Each side steps copies of its own; the parameters must agree."""
+    """SGD with momentum on a few million values; each side has its own, which must agree."""
 
     def build():
         grad = normal(size, seed=1)
@@ -255,12 +262,12 @@ def sgd(size):
 
         return {"fastdl": fastdl, "numpy": numpy}
 
-    name = f"SGD with momentum, {size} parameters"
-    return Case("optim", name, Work(4.0 * size, 20.0 * size), "memory", 100, build)
+    name = f"SGD momentum, {size // 10**6} M values"
+    return Case("rows", name, Work(4.0 * size, 20.0 * size), "memory", 100, build)
 
 
 def adam(size):
-    """Adam. Each side steps copies of its own; the parameters must agree."""
+    """Adam on a few million values; each side has its own, which must agree."""
 
     def build():
         grad = normal(size, seed=1)
@@ -285,5 +292,52 @@ def adam(size):
 
         return {"fastdl": fastdl, "numpy": numpy}
 
-    name = f"Adam, {size} parameters"
-    return Case("optim", name, Work(13.0 * size, 28.0 * size), "memory", 100, build)
+    name = f"Adam, {size // 10**6} M values"
+    return Case("rows", name, Work(13.0 * size, 28.0 * size), "memory", 100, build)
+
+
+# ---- measuring one ------------------------------------------------------------------------------
+
+
+def measure(case, machine, rounds=5, seconds=0.3):
+    """Checks a case, then times fastdl against the faster of NumPy's formulations.
+
+    `machine`: what `_measure.machine` returned. Returns a dict that JSON can hold: seconds per call
+    of "fastdl" and "numpy", "formulation", "ratio", and where there is another, "textbook_ratio";
+    "rate" (FLOP/s or bytes/s) and "of_roof", its share of the measured peak or bandwidth.
+    """
+    calls = case.build()
+    check(case, calls)
+    opponents = {name: call for name, call in calls.items() if name != "fastdl"}
+    tried = {name: one_round(call, seconds / rounds, 3) for name, call in opponents.items()}
+    formulation = min(tried, key=tried.get)
+    times = race(
+        {"fastdl": calls["fastdl"], "numpy": opponents[formulation]}, rounds=rounds, seconds=seconds
+    )
+    ours, numpy = times["fastdl"], times["numpy"]
+    row = {
+        "family": case.family,
+        "case": case.name,
+        "fastdl": ours.best,
+        "numpy": numpy.best,
+        "fastdl_spread": ours.spread,
+        "numpy_spread": numpy.spread,
+        "formulation": formulation,
+        "ratio": numpy.best / ours.best,
+        "flops": case.work.flops,
+        "bytes": case.work.bytes,
+    }
+    if "textbook" in tried:
+        row["textbook_ratio"] = tried["textbook"] / ours.best
+    if case.roof:
+        compute = case.roof == "compute"
+        row["roof"] = case.roof
+        row["rate"] = (case.work.flops if compute else case.work.bytes) / ours.best
+        row["of_roof"] = row["rate"] / machine["peak" if compute else "bandwidth"]
+    return row
+
+
+def geometric_mean(values):
+    """The mean for ratios: 2 and 1/2 average to 1."""
+    values = list(values)
+    return math.exp(sum(map(math.log, values)) / len(values))

@@ -25,17 +25,17 @@ SLOW = 1.0  # seconds: a call that takes longer is timed once, without warming u
 def one_round(call, seconds=0.06, repeats=7):
     """Median seconds per call of at least `repeats` repeats and about `seconds`, warmed up twice.
 
-    A call slower than `seconds / 2` is repeated three times, its second warm-up among them.
+    Of a call slower than `seconds` one is timed, after one to warm up.
     """
-    times = []
     for _ in range(2):
         start = time.perf_counter()
         call()
         once = time.perf_counter() - start
         if once > SLOW:
             return once
-    if once > seconds / 2:
-        times, repeats, seconds = [once], 3, 0
+    if once > seconds:
+        return once
+    times = []
     inner = max(1, int(1e-4 / max(once, 1e-9)))
     stop = time.perf_counter() + seconds
     while len(times) < repeats or time.perf_counter() < stop:

@@ -55,6 +55,12 @@ def header(path):
     return None
 
 
+def field(text, name):
+    """One field of a header, `Removes` say, as a single line; "" where there is none."""
+    match = re.search(rf"^{name}[ \t]+(.*(?:\n[ \t]+.*)*)", text, re.MULTILINE)
+    return " ".join(match[1].split()) if match else ""
+
+
 def file_of(family, variant):
     """The C file that holds a variant; ValueError names what there is."""
     if family not in families():

@@ -1,0 +1,337 @@
+"""Measures everything and writes it where it is read: the tables between markers, and two pictures.
+
+    python bench/report.py                 ladders and NumPy, about 4 minutes
+    python bench/report.py --torch         and PyTorch, in a process of its own; about 8 minutes
+    python bench/report.py --quick         fewer and shorter, about a minute
+    python bench/report.py --from FILE     measures nothing: tables and pictures from saved results
+
+Results go to bench/results.json, tables between `<!-- bench:NAME -->` and `<!-- /bench -->` in
+README.md, csrc/README.md and bench/README.md, pictures to bench/plots/. A table whose figures
+were not measured this time is left as it stands. No figure is written by hand.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import shapes
+import versus
+
+from fastdl import _cases, _measure
+from fastdl.cli.bench import FAMILIES, settings
+from fastdl.kernels import climbing, reading
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PAGES = (ROOT / "README.md", ROOT / "csrc" / "README.md", HERE / "README.md")
+PLOTS = HERE / "plots"
+
+LADDERS = {"gemm": 1024, "conv": None, "pool": None, "softmax": None}
+QUICK_LADDERS = {**LADDERS, "gemm": 512}
+
+
+# ---- measuring ----------------------------------------------------------------------------------
+
+
+def measure(threads, quick, torch, preload):
+    """Everything, as a dict that JSON can hold."""
+    seconds, rounds = (0.1, 3) if quick else (0.3, 5)
+    with settings(threads, None) as threads, _measure.numpy_threads(threads) as blas:
+        say("machine")
+        machine = _measure.machine(threads, seconds=seconds)
+        results = {"machine": {**machine, "blas_threads": blas}}
+        results["ladders"] = {
+            family: measure_ladder(family, size, seconds, rounds)
+            for family, size in (QUICK_LADDERS if quick else LADDERS).items()
+        }
+        results["cases"] = []
+        for case in numpy_cases(quick):
+            say(f"{case.family}: {case.name}")
+            results["cases"].append(_cases.measure(case, machine, rounds, seconds))
+    if torch:
+        results["torch"] = {
+            "version": torch_version(),
+            "preload": preload,
+            "cases": versus.compare(
+                threads, (), quick, preload, rounds, seconds, lambda row: say(row["case"])
+            ),
+        }
+    return results
+
+
+def measure_ladder(family, size, seconds, rounds):
+    ladder = climbing.problem(family, size)
+    found = []
+    for rung in climbing.climb(ladder, seconds=seconds, rounds=rounds):
+        say(f"ladder of {family}: {rung.name}")
+        amount = ladder.work.flops if ladder.roof == "compute" else ladder.work.bytes
+        found.append(
+            {
+                "name": rung.name,
+                "threads": rung.threads,
+                "seconds": rung.timing.best,
+                "rate": amount / rung.timing.best,
+                "of_roof": rung.of_roof,
+                "gain": rung.gain,
+                "error": rung.error,
+            }
+        )
+    return {
+        "title": ladder.title,
+        "roof": ladder.roof,
+        "flops": ladder.work.flops,
+        "bytes": ladder.work.bytes,
+        "rungs": found,
+    }
+
+
+def numpy_cases(quick):
+    """The cases against NumPy: the command line's quick ones, or every shape."""
+    if quick:
+        return [case for _, _, cases in FAMILIES.values() for case in cases]
+    found = [_cases.gemm(*shape) for shape in [*shapes.GEMM, (2048, 2048, 2048)]]
+    for name, shape in shapes.CONV.items():
+        found += [_cases.conv2d(name, shape, mode) for mode in ("forward", "training")]
+    for name, shape in shapes.POOL.items():
+        found += [_cases.pool2d(name, shape, mode) for mode in ("forward", "training")]
+    return found + FAMILIES["rows"][1] + FAMILIES["train"][1]
+
+
+def torch_version():
+    from importlib.metadata import version
+
+    return version("torch")
+
+
+def say(text):
+    _measure.progress(f"  {text} ...")
+
+
+# ---- tables: each a function of the results that returns Markdown, None without its figures ------
+
+
+def header(results):
+    """What a table is read with."""
+    m = results["machine"]
+    threads = f"{m['threads']} thread" + "s" * (m["threads"] != 1)
+    return (
+        f"{m['cpu']}, `{m['isa']}` kernels, {threads}; measured FMA peak "
+        f"{m['peak'] / 1e9:.0f} GFLOP/s (one thread {m['peak_1'] / 1e9:.0f}), copy bandwidth "
+        f"{m['bandwidth'] / 1e9:.0f} GB/s (one thread {m['bandwidth_1'] / 1e9:.0f}). fastdl "
+        f"{m['fastdl']}, Python {m['python']}, NumPy {m['numpy']} ({m['blas']}, "
+        f"{m['blas_threads']})."
+    )
+
+
+def markdown(head, align, rows):
+    lines = [head, align, *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def machine_table(results):
+    return header(results)
+
+
+def ladder_table(family):
+    """A table of rungs, with what each removes by its own header."""
+
+    def table(results):
+        ladder = results["ladders"].get(family)
+        if ladder is None:
+            return None
+        unit = "GFLOP/s" if ladder["roof"] == "compute" else "GB/s"
+        roof = "of peak" if ladder["roof"] == "compute" else "of copy"
+        rows = []
+        for i, rung in enumerate(ladder["rungs"]):
+            rows.append(
+                (
+                    f"`{rung['name']}`",
+                    rung["threads"],
+                    _measure.duration(rung["seconds"]),
+                    _measure.three_digits(rung["rate"] / 1e9),
+                    f"{rung['of_roof']:.0%}",
+                    f"{rung['gain']:.1f}" if i else "",
+                    removes(family, rung["name"]),
+                )
+            )
+        gain = ladder["rungs"][0]["seconds"] / ladder["rungs"][-1]["seconds"]
+        head = ["rung", "threads", "time", unit, roof, "× the one before", "removes"]
+        align = ["---", *["---:"] * 5, "---"]
+        if not any(row[-1] for row in rows):
+            head, align, rows = head[:-1], align[:-1], [row[:-1] for row in rows]
+        title = ladder["title"][0].upper() + ladder["title"][1:]
+        return (
+            f"{title}, float32; the last is {gain:.0f} times the first.\n\n"
+            f"{markdown(head, align, rows)}"
+        )
+
+    return table
+
+
+def removes(family, rung):
+    """What a rung removes, by its own header; a rung climbed again with threads adds cores only."""
+    if rung not in reading.list().get(family, ()):
+        return ""
+    return reading.field(reading.describe(family, rung), "Removes")
+
+
+def span(values):
+    """`1.32 (0.98 - 2.10, 9 cases)`: geometric mean, and between what."""
+    values = sorted(values)
+    if not values:
+        return ""
+    mean = _cases.geometric_mean(values)
+    if len(values) == 1:
+        return f"**{mean:.2f}**"
+    return f"**{mean:.2f}** ({values[0]:.2f} to {values[-1]:.2f}, {len(values)} cases)"
+
+
+SUMMARY = {
+    "gemm": "matrix product",
+    "conv": "convolution, forward and training",
+    "pool": "pooling, forward and training",
+    "rows": "softmax, cross-entropy, relu, optimizers",
+    "tiny": "one operation on 4 numbers",
+    "step": "training step",
+}
+
+
+def summary_table(results):
+    """One line per family, for the front page."""
+    numpy, torch = {}, {}
+    for row in results["cases"]:
+        family = "step" if row["family"] == "train" else row["family"]
+        numpy.setdefault(family, []).append(row["ratio"])
+    for row in results.get("torch", {}).get("cases", ()):
+        if "ratio" in row:
+            torch.setdefault(row["family"], []).append(row["ratio"])
+    head, align = ["times the speed of", f"NumPy {results['machine']['numpy']}"], ["---", "---"]
+    if torch:
+        head.append(f"PyTorch {results['torch']['version']} CPU{tuned(results)}")
+        align.append("---")
+    rows = []
+    for family, title in SUMMARY.items():
+        cells = [title, span(numpy.get(family, ()))]
+        if torch:
+            cells.append(span(torch.get(family, ())))
+        if any(cells[1:]):
+            rows.append(cells)
+    rungs = "".join(
+        f"![{what}](bench/plots/{file}.png)\n"
+        for file, what in (("ladder", "the ladders"), ("roofline", "the roofline"))
+    )
+    return (
+        f"{header(results)} Geometric means, from the worst to the best case; each case stands in "
+        f"[`bench/README.md`](bench/README.md). NumPy in its fastest formulation found.\n\n"
+        f"{markdown(head, align, rows)}\n\n{rungs}"
+    ).rstrip()
+
+
+def tuned(results):
+    return ", allocator preloaded" if results["torch"]["preload"] else ""
+
+
+def numpy_table(results):
+    rows = []
+    for row in results["cases"]:
+        textbook = row.get("textbook_ratio")
+        rate = ""
+        if "rate" in row:
+            unit = "GFLOP/s" if row["roof"] == "compute" else "GB/s"
+            rate = f"{_measure.three_digits(row['rate'] / 1e9)} {unit}"
+        rows.append(
+            (
+                row["case"],
+                _measure.duration(row["fastdl"]),
+                _measure.duration(row["numpy"]),
+                f"**{row['ratio']:.2f}**",
+                f"{textbook:.1f}" if textbook else "",
+                rate,
+                f"{row['of_roof']:.0%}" if rate else "",
+                f"{row['fastdl_spread']:.0%} / {row['numpy_spread']:.0%}",
+            )
+        )
+    head = ("", "fastdl", "NumPy", "ratio", "textbook", "rate", "of the roof", "spread")
+    return f"{header(results)}\n\n{markdown(head, ('---', *['---:'] * 7), rows)}"
+
+
+def torch_table(results):
+    if "torch" not in results:
+        return None
+    rows = []
+    for row in results["torch"]["cases"]:
+        if "error" in row:
+            rows.append((row["case"], "", "", row["error"], ""))
+            continue
+        rows.append(
+            (
+                row["case"],
+                _measure.duration(row["fastdl"]),
+                _measure.duration(row["torch"]),
+                f"**{row['ratio']:.2f}**",
+                f"{row['fastdl_spread']:.0%} / {row['torch_spread']:.0%}",
+            )
+        )
+    version = f"PyTorch {results['torch']['version']}{tuned(results)}"
+    head = ("", "fastdl", version, "ratio", "spread")
+    return f"{header(results)}\n\n{markdown(head, ('---', *['---:'] * 4), rows)}"
+
+
+TABLES = {
+    "summary": summary_table,
+    "machine": machine_table,
+    "numpy": numpy_table,
+    "torch": torch_table,
+    **{family: ladder_table(family) for family in LADDERS},
+}
+
+
+def fill(text, results, page="the page"):
+    """`text` with the tables between its markers rewritten; ValueError for an unknown name."""
+
+    def table(match):
+        name = match[1]
+        if name not in TABLES:
+            raise ValueError(f"{page}: no table is called {name!r}; there are {sorted(TABLES)}")
+        made = TABLES[name](results)
+        return match[0] if made is None else f"<!-- bench:{name} -->\n{made}\n<!-- /bench -->"
+
+    return re.sub(r"<!-- bench:(\w+) -->.*?<!-- /bench -->", table, text, flags=re.DOTALL)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description="measure, then write the tables and pictures")
+    parser.add_argument("--quick", action="store_true", help="fewer cases, shorter rounds")
+    parser.add_argument("--torch", action="store_true", help="compare with PyTorch too")
+    parser.add_argument("--preload", help="a library for PyTorch's process, such as tcmalloc")
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as fastdl would use")
+    parser.add_argument("--from", dest="saved", metavar="FILE", help="results to read, not measure")
+    parser.add_argument("--save", metavar="FILE", default=str(HERE / "results.json"))
+    parser.add_argument("--no-pages", action="store_true", help="write results only")
+    options = parser.parse_args(argv)
+    if options.saved:
+        results = json.loads(Path(options.saved).read_text(encoding="utf-8"))
+    else:
+        results = measure(options.threads, options.quick, options.torch, options.preload)
+        _measure.progress("")
+        text = json.dumps(results, indent=1) + "\n"
+        Path(options.save).write_text(text, encoding="utf-8")
+        print(f"results in {options.save}")
+    print(summary_table(results))
+    if options.no_pages:
+        return
+    for page in PAGES:
+        if page.is_file():
+            before = page.read_text(encoding="utf-8")
+            page.write_text(fill(before, results, page), encoding="utf-8")
+            print(f"tables in {page}")
+    import plots
+
+    plots.ladders(results, PLOTS / "ladder.png")
+    plots.roofline(results, PLOTS / "roofline.png")
+    print(f"pictures in {PLOTS}")
+
+
+if __name__ == "__main__":
+    main()

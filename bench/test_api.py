@@ -1,0 +1,33 @@
+"""fastdl through its public API: the cases of bench/versus.py without PyTorch.
+
+What one operation costs on four numbers, and whole training steps; NumPy's addition stands beside
+the operations.
+"""
+
+import numpy as np
+import pytest
+import versus
+
+import fastdl
+
+CASES = {
+    name: case
+    for name, case in versus.cases(quick=True).items()
+    if case[0] in {"tiny", "rows", "step"}
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_api(benchmark, name):
+    family, build, arguments = CASES[name]
+    call, result = build(fastdl, *arguments)
+    assert all(np.isfinite(value.numpy()).all() for value in result())
+    benchmark.group = family if family == "tiny" else name
+    benchmark(call)
+
+
+def test_numpy_addition(benchmark):
+    """The floor under `tiny`: what NumPy itself takes for a + b of four numbers."""
+    a, b = np.ones(4, np.float32), np.ones(4, np.float32)
+    benchmark.group = "tiny"
+    benchmark(np.add, a, b)
