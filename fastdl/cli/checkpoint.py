@@ -1,0 +1,95 @@
+"""A trained network in a file, with all that `predict` needs to know about it.
+
+The file is a safetensors file with the tensors of the network's `state_dict` under their own names,
+and one entry more, named below, of plain numbers and strings.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import fastdl
+from fastdl import nn
+from fastdl.cli.console import CliError, UsageError
+from fastdl.cli.models import build
+from fastdl.cli.preparation import Preparation
+from fastdl.io import CheckpointError
+
+ENTRY = "fastdl.network"
+
+
+class Checkpoint(NamedTuple):
+    model: nn.Module
+    preparation: Preparation
+    classes: tuple[str, ...]
+
+
+def require_safetensors(option: str) -> None:
+    """Raise CliError where the package that writes checkpoints is missing."""
+    try:
+        import safetensors  # noqa: F401
+    except ImportError:
+        raise CliError(f"{option} needs safetensors: pip install 'fastdl[demo]'") from None
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    architecture: dict,
+    preparation: Preparation,
+    classes: tuple[str, ...],
+    progress: dict,
+) -> None:
+    """Write a network and what it was trained for; the file is replaced in one step.
+
+    Args:
+        architecture: what `fastdl.cli.models.build` makes the network from.
+        progress: numbers on how far the training went, for a reader.
+
+    Raises:
+        CliError: the file cannot be written.
+    """
+    entry = {
+        "architecture": architecture,
+        "preparation": preparation.to_dict(),
+        "classes": list(classes),
+        "progress": {k: None if math.isnan(v) else v for k, v in progress.items()},
+    }
+    try:
+        fastdl.save({**model.state_dict(), ENTRY: entry}, path)
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        CliError: there is no such file, it is damaged, or it holds no network of this program.
+    """
+    try:
+        state = fastdl.load(path)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (CheckpointError, ImportError) as error:
+        raise CliError(str(error).removeprefix("load: ")) from None
+    except OSError as error:
+        raise CliError(f"{path}: {error.strerror or error}") from None
+    entry = state.pop(ENTRY, None) if isinstance(state, dict) else None
+    if entry is None:
+        raise CliError(
+            f"{path}: holds tensors, but does not say of what network; predict needs a file "
+            f"written by python -m fastdl demo --save or train --out"
+        )
+    try:
+        classes = tuple(str(name) for name in entry["classes"])
+        preparation = Preparation.from_dict(entry["preparation"])
+        model = build(entry["architecture"])
+        model.load_state_dict(state)
+        outputs = list(model.parameters())[-1].shape[0]
+        if outputs != len(classes):
+            raise ValueError(f"{len(classes)} class names for {outputs} outputs")
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CliError(f"{path}: its description does not fit its tensors ({reason})") from None
+    return Checkpoint(model, preparation, classes)

@@ -1,0 +1,210 @@
+"""`python -m fastdl demo`: a LeNet learns real digits, then races the same network in NumPy."""
+
+import json
+import time
+from statistics import median
+
+import numpy as np
+
+import fastdl
+from fastdl import nn
+from fastdl.cli.checkpoint import require_safetensors
+from fastdl.cli.console import CliError, Parser, Table, bold, dim, output_file
+from fastdl.cli.models import LeNet, build
+from fastdl.cli.numpy_lenet import NumpyAdam, NumpyLeNet, cross_entropy
+from fastdl.cli.training import (
+    Settings,
+    Task,
+    add_training_options,
+    batches,
+    introduce,
+    median_rate,
+    run,
+)
+from fastdl.datasets import load_digits, stratified_part
+
+ARCHITECTURE = {"model": "lenet", "channels": 1, "size": [28, 28], "classes": 10}
+
+# The race: rounds of steps on one side, then the same steps on the other. In a round's first step
+# the caches are still the other side's; it counts for the loss, not for the time.
+ROUNDS, STEPS = 5, 6
+
+# Both sides compute the loss in float32, in another order of additions. Adding up k numbers in
+# another order changes the sum by about sqrt(k) roundings; the longest sums here have k = 400 terms
+# (fc1), and five layers stand behind one another.
+LOSS_TOLERANCE = 5 * 400**0.5 * float(np.finfo(np.float32).eps)  # 1.2e-5
+
+
+def parser() -> Parser:
+    parser = Parser(
+        "demo",
+        "Train a convolutional network (LeNet) on the 1,797 handwritten digits shipped with\n"
+        "fastdl, then run the same network, weights and batches in plain NumPy and compare.",
+    )
+    add = parser.add_argument
+    add(
+        "--save",
+        type=output_file(".safetensors"),
+        metavar="FILE",
+        help="keep a checkpoint of each epoch (.safetensors), for python -m fastdl predict",
+    )
+    add_training_options(parser, epochs=20, batch_size=64)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    args = parser().parse_args(argv)
+    if args.plot:
+        from fastdl.cli.plot import require_matplotlib
+
+        require_matplotlib()  # before the work, not after it
+    if args.save:
+        require_safetensors("--save")
+    if args.threads:
+        fastdl.set_num_threads(args.threads)
+    digits = load_digits()
+    task = Task.of(
+        "UCI handwritten digits", stratified_part(digits, True), stratified_part(digits, False)
+    )
+    settings = Settings(args.epochs, args.batch_size, args.lr, args.seed, shift=2)
+    fastdl.manual_seed(args.seed)
+    model = build(ARCHITECTURE)
+    if not args.json:
+        introduce(task, model, settings)
+    history = run(model, ARCHITECTURE, task, settings, args.save, "--save", quiet=args.json)
+    race = compare_with_numpy(task, settings)
+    last, rate = history[-1], median_rate(history)
+    if args.plot:
+        from fastdl.cli.plot import plot_training
+
+        plot_training(args.plot, history, model, task)
+    if args.json:
+        print(json.dumps(report(args, history, race, rate), indent=2))
+        return 0
+    show_race(race)
+    for what, path in (("picture", args.plot), ("checkpoint", args.save)):
+        if path:
+            print(f"  {what} saved in {path}")
+    if args.save:
+        print(f"  try: python -m fastdl predict {args.save} IMAGE...")
+    if args.plot or args.save:
+        print()
+    print(
+        f"test accuracy {last.test_accuracy:.4f}, {rate:.0f} images/s, "
+        f"{race['ratio']:.1f} times NumPy"
+    )
+    return 0
+
+
+def compare_with_numpy(task: Task, settings: Settings) -> dict:
+    """Run the same steps in fastdl and in NumPy, from the same weights on the same batches.
+
+    Returns:
+        Seconds a step for each side and phase (medians), the ratio, and the largest relative
+        difference of a loss.
+
+    Raises:
+        CliError: the losses differ by more than rounding explains.
+    """
+    fastdl.manual_seed(settings.seed)
+    model = LeNet(channels=1, size=(28, 28), classes=10)
+    optimizer = fastdl.optim.Adam(model.parameters(), lr=settings.lr)
+    numpy_net = NumpyLeNet({name: w.numpy() for name, w in model.state_dict().items()})
+    numpy_adam = NumpyAdam(numpy_net.weights, settings.lr)
+    loss_of = nn.CrossEntropyLoss()
+
+    def fastdl_step(x, y):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        loss = loss_of(model(fastdl.from_numpy(x)), fastdl.from_numpy(y))
+        middle = time.perf_counter()
+        loss.backward()
+        end = time.perf_counter()
+        optimizer.step()
+        return loss.item(), (middle - start, end - middle, time.perf_counter() - end)
+
+    def numpy_step(x, y):
+        start = time.perf_counter()
+        logits, saved = numpy_net.forward(x)
+        loss, gradient = cross_entropy(logits, y)
+        middle = time.perf_counter()
+        gradients = numpy_net.backward(gradient, saved)
+        end = time.perf_counter()
+        numpy_adam.step(gradients)
+        return loss, (middle - start, end - middle, time.perf_counter() - end)
+
+    rng = np.random.default_rng(settings.seed)
+    stream = (batch for _ in iter(int, 1) for batch in batches(task, settings, rng))
+    sides = {"fastdl": fastdl_step, "numpy": numpy_step}
+    times = {side: [] for side in sides}
+    difference = 0.0
+    for _ in range(ROUNDS):
+        steps = [next(stream) for _ in range(STEPS)]
+        losses = {}
+        for side, step in sides.items():
+            results = [step(x, y) for x, y in steps]
+            losses[side] = [loss for loss, _ in results]
+            times[side] += [phases for _, phases in results[1:]]
+        for ours, theirs in zip(losses["fastdl"], losses["numpy"]):
+            difference = max(difference, abs(ours - theirs) / max(abs(theirs), 1e-3))
+    if not difference <= LOSS_TOLERANCE:
+        raise CliError(
+            f"fastdl and NumPy disagree on the loss by {difference:.1e} (rounding explains "
+            f"{LOSS_TOLERANCE:.1e}): please report this with the output of python -m fastdl info"
+        )
+    phases = ("forward", "backward", "update")
+    result = {
+        side: dict(zip(phases, (median(column) for column in zip(*rows))))
+        | {"step": median(sum(row) for row in rows)}
+        for side, rows in times.items()
+    }
+    return result | {
+        "ratio": result["numpy"]["step"] / result["fastdl"]["step"],
+        "steps": ROUNDS * STEPS,
+        "loss_difference": difference,
+        "loss_tolerance": LOSS_TOLERANCE,
+    }
+
+
+def show_race(race: dict) -> None:
+    print()
+    print(bold("The same network in plain NumPy") + ": same weights, same batches, float32")
+    print(dim("  im2col by sliding_window_view, BLAS matmul on its own threads, Adam; ms a step"))
+    print()
+    table = Table(("", -16), ("NumPy", 7), ("fastdl", 7), ("ratio", 6))
+    names = {
+        "forward": "forward + loss",
+        "backward": "backward",
+        "update": "Adam",
+        "step": "training step",
+    }
+    for phase, name in names.items():
+        theirs, ours = race["numpy"][phase], race["fastdl"][phase]
+        table.row(name, f"{theirs * 1e3:.2f}", f"{ours * 1e3:.2f}", f"{theirs / ours:.1f}x")
+    print()
+    print(
+        f"  losses agree to {race['loss_difference']:.0e} over {race['steps']} steps "
+        f"(rounding allows {race['loss_tolerance']:.0e})"
+    )
+    print("  where the ratio comes from: python -m fastdl bench; the kernels: csrc/README.md")
+    print()
+
+
+def report(args, history, race: dict, rate: float) -> dict:
+    """Return what `--json` prints."""
+    return {
+        "test_accuracy": history[-1].test_accuracy,
+        "images_per_second": rate,
+        "times_numpy": race["ratio"],
+        "epochs": [row._asdict() for row in history],
+        "race": race,
+        "settings": {
+            "epochs": args.epochs,
+            "batch_size": args.batch_size,
+            "lr": args.lr,
+            "seed": args.seed,
+        },
+        "config": fastdl.runtime.config(),
+        "plot": str(args.plot) if args.plot else None,
+        "checkpoint": str(args.save) if args.save else None,
+    }
