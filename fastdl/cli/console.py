@@ -54,8 +54,8 @@ def add_common_options(parser: Parser) -> None:
 def number(kind, least, most=None, open_below=False):
     """Return an argument type: an int or float of at least `least` (more, if `open_below`)."""
     name = "a whole number" if kind is int else "a number"
-    limits = f"{'more than' if open_below else 'at least'} {least}"
-    limits += "" if most is None else f" and at most {most}"
+    limits = f"above {least}" if open_below else f"from {least}"
+    limits += "" if most is None else f" to {most}"
 
     def parse(text: str):
         try:
@@ -65,7 +65,7 @@ def number(kind, least, most=None, open_below=False):
         low = value <= least if open_below else value < least
         # A NaN is neither low nor high: the comparison is written so that it fails.
         if low or not value < float("inf") or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"expected {name} of {limits}, not {text}")
+            raise argparse.ArgumentTypeError(f"expected {name} {limits}, not {text}")
         return value
 
     return parse
@@ -88,6 +88,11 @@ def output_file(*suffixes: str):
         return path
 
     return parse
+
+
+def complain(command: str, message: str) -> None:
+    """Print one line on stderr, as for a file that is left out."""
+    print(f"fastdl {command}: {message}", file=sys.stderr)
 
 
 def bold(text: str) -> str:

@@ -246,6 +246,7 @@ def mistakes(model, task: Task) -> str:
     )
     worst = np.argsort(-counts, kind="stable")[:3]
     said = ", ".join(
-        f"{task.classes[pairs[i, 0]]} for {task.classes[pairs[i, 1]]} ({counts[i]}x)" for i in worst
+        f"{task.classes[truth]} taken for {task.classes[guess]} ({count}x)"
+        for (truth, guess), count in zip(pairs[worst], counts[worst])
     )
-    return f"  {wrong.sum():,} of {len(guesses):,} test samples are mistaken, most often {said}"
+    return f"  {wrong.sum():,} of {len(guesses):,} test samples are wrong: most often {said}"

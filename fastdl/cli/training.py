@@ -28,6 +28,8 @@ from fastdl.cli.models import count_parameters, describe
 from fastdl.cli.preparation import Preparation
 from fastdl.datasets import Arrays
 
+MOST_ROWS = 25  # of the table; of a longer training, every second, third, ... epoch is shown
+
 
 @dataclass
 class Task:
@@ -241,6 +243,7 @@ def run(
     unit = "rows/s" if task.preparation.size is None else "images/s"
     columns = [("epoch", 5), ("loss", 7), ("train acc", 9), ("test acc", 8), (unit, 9)]
     table = None if quiet else Table(*columns)
+    stride = math.ceil(settings.epochs / MOST_ROWS)
     history: list[Epoch] = []
     try:
         for row in fit(model, task, settings):
@@ -249,7 +252,7 @@ def run(
                     checkpoint, model, architecture, task.preparation, task.classes, row._asdict()
                 )
             history.append(row)
-            if table is not None:
+            if table is not None and (row.epoch % stride == 0 or row.epoch in (1, settings.epochs)):
                 test = "-" if math.isnan(row.test_accuracy) else f"{row.test_accuracy:.4f}"
                 table.row(
                     str(row.epoch),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastdl.tensor import as_tensor
+from fastdl.ops.creation import from_numpy
 from fastdl.utils.data import Dataset
 
 
@@ -85,8 +85,8 @@ class ArrayDataset(Dataset):
         self.arrays = arrays
         self.transform = transform
         self.target_transform = target_transform
-        self.data = as_tensor(np.ascontiguousarray(arrays.data))
-        self.targets = as_tensor(arrays.targets)
+        self.data = from_numpy(np.ascontiguousarray(arrays.data))
+        self.targets = from_numpy(arrays.targets)
         self.classes = list(arrays.classes)
 
     @property
@@ -101,7 +101,7 @@ class ArrayDataset(Dataset):
         if self.transform is not None:
             sample = self.transform(sample)
         elif sample.ndim == 1:
-            sample = as_tensor(sample.astype(np.float32))
+            sample = from_numpy(sample.astype(np.float32))
         else:
             sample = image_to_tensor(sample, self.arrays.white)
         if self.target_transform is not None:
@@ -119,4 +119,4 @@ class ArrayDataset(Dataset):
 def image_to_tensor(image: np.ndarray, white: float = 255.0):
     """Return an image (H, W) or (H, W, C) as a float32 Tensor (C, H, W), `white` becoming 1."""
     planes = image[None] if image.ndim == 2 else np.moveaxis(image, 2, 0)
-    return as_tensor(planes.astype(np.float32) / np.float32(white))
+    return from_numpy(planes.astype(np.float32) / np.float32(white))

@@ -1,0 +1,48 @@
+"""The programs in examples/ run, and come to what they promise."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def run(name, folder):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def last_accuracy(text):
+    return float(re.findall(r"test accuracy (\d\.\d+)", text)[-1])
+
+
+def test_lenet(tmp_path):
+    pytest.importorskip("safetensors")
+    assert last_accuracy(run("lenet.py", tmp_path)) > 0.95
+    assert (tmp_path / "lenet.safetensors").stat().st_size > 4 * 61_706  # its parameters
+
+
+def test_mlp(tmp_path):
+    assert last_accuracy(run("mlp.py", tmp_path)) >= 0.9  # two flowers of 30 overlap in the data
+
+
+def test_autograd(tmp_path):
+    last = run("autograd.py", tmp_path).splitlines()[-1]
+    x, y = (float(number) for number in re.findall(r"[+-]\d\.\d{9}", last))
+    assert abs(x - 1) < 1e-8
+    assert abs(y - 1) < 1e-8
+
+
+def test_every_example_is_tested():
+    tested = Path(__file__).read_text(encoding="utf-8")
+    assert [p.name for p in EXAMPLES.glob("*.py") if f'"{p.name}"' not in tested] == []
