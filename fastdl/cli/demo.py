@@ -26,12 +26,16 @@ from fastdl.datasets import load_digits, stratified_part
 ARCHITECTURE = {"model": "lenet", "channels": 1, "size": [28, 28], "classes": 10}
 
 # The race: rounds of steps on one side, then the same steps on the other. In a round's first step
-# the caches are still the other side's; it counts for the loss, not for the time.
+# the caches are still the other side's; it counts for the loss, not for the time. Every round
+# starts from the same weights with a new Adam: Adam divides a gradient by its own size, so that the
+# rounding error of a gradient near zero becomes a whole step, and after some dozens of steps two
+# float32 programs have parted, whoever wrote them.
 ROUNDS, STEPS = 5, 6
+RACE_LR = 3e-3  # whatever --lr is: a rate too large for learning would part the losses, too
 
-# Both sides compute the loss in float32, in another order of additions. Adding up k numbers in
-# another order changes the sum by about sqrt(k) roundings; the longest sums here have k = 400 terms
-# (fc1), and five layers stand behind one another.
+# Both sides compute the loss in float32, with additions in another order. That changes a sum of k
+# numbers by about sqrt(k) roundings; the longest sums here have k = 400 terms (fc1), and five
+# layers stand behind one another.
 LOSS_TOLERANCE = 5 * 400**0.5 * float(np.finfo(np.float32).eps)  # 1.2e-5
 
 
@@ -97,7 +101,7 @@ def main(argv: list[str]) -> int:
 
 
 def compare_with_numpy(task: Task, settings: Settings) -> dict:
-    """Run the same steps in fastdl and in NumPy, from the same weights on the same batches.
+    """Run the same steps in fastdl and in NumPy: the same weights, batches and optimizer.
 
     Returns:
         Seconds a step for each side and phase (medians), the ratio, and the largest relative
@@ -108,41 +112,44 @@ def compare_with_numpy(task: Task, settings: Settings) -> dict:
     """
     fastdl.manual_seed(settings.seed)
     model = LeNet(channels=1, size=(28, 28), classes=10)
-    optimizer = fastdl.optim.Adam(model.parameters(), lr=settings.lr)
-    numpy_net = NumpyLeNet({name: w.numpy() for name, w in model.state_dict().items()})
-    numpy_adam = NumpyAdam(numpy_net.weights, settings.lr)
+    weights = {name: weight.numpy().copy() for name, weight in model.state_dict().items()}
     loss_of = nn.CrossEntropyLoss()
 
-    def fastdl_step(x, y):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        loss = loss_of(model(fastdl.from_numpy(x)), fastdl.from_numpy(y))
-        middle = time.perf_counter()
-        loss.backward()
-        end = time.perf_counter()
-        optimizer.step()
-        return loss.item(), (middle - start, end - middle, time.perf_counter() - end)
+    def fastdl_steps(steps):
+        model.load_state_dict({name: fastdl.tensor(weight) for name, weight in weights.items()})
+        optimizer = fastdl.optim.Adam(model.parameters(), lr=RACE_LR)
+        for x, y in steps:
+            start = time.perf_counter()
+            optimizer.zero_grad()
+            loss = loss_of(model(fastdl.from_numpy(x)), fastdl.from_numpy(y))
+            middle = time.perf_counter()
+            loss.backward()
+            end = time.perf_counter()
+            optimizer.step()
+            yield loss.item(), (middle - start, end - middle, time.perf_counter() - end)
 
-    def numpy_step(x, y):
-        start = time.perf_counter()
-        logits, saved = numpy_net.forward(x)
-        loss, gradient = cross_entropy(logits, y)
-        middle = time.perf_counter()
-        gradients = numpy_net.backward(gradient, saved)
-        end = time.perf_counter()
-        numpy_adam.step(gradients)
-        return loss, (middle - start, end - middle, time.perf_counter() - end)
+    def numpy_steps(steps):
+        network = NumpyLeNet(weights)
+        optimizer = NumpyAdam(network.weights, RACE_LR)
+        for x, y in steps:
+            start = time.perf_counter()
+            logits, saved = network.forward(x)
+            loss, gradient = cross_entropy(logits, y)
+            middle = time.perf_counter()
+            gradients = network.backward(gradient, saved)
+            end = time.perf_counter()
+            optimizer.step(gradients)
+            yield loss, (middle - start, end - middle, time.perf_counter() - end)
 
     rng = np.random.default_rng(settings.seed)
-    stream = (batch for _ in iter(int, 1) for batch in batches(task, settings, rng))
-    sides = {"fastdl": fastdl_step, "numpy": numpy_step}
+    sides = {"fastdl": fastdl_steps, "numpy": numpy_steps}
     times = {side: [] for side in sides}
     difference = 0.0
     for _ in range(ROUNDS):
-        steps = [next(stream) for _ in range(STEPS)]
+        steps = [next(batches(task, settings, rng)) for _ in range(STEPS)]
         losses = {}
-        for side, step in sides.items():
-            results = [step(x, y) for x, y in steps]
+        for side, run_steps in sides.items():
+            results = list(run_steps(steps))
             losses[side] = [loss for loss, _ in results]
             times[side] += [phases for _, phases in results[1:]]
         for ours, theirs in zip(losses["fastdl"], losses["numpy"]):
@@ -188,9 +195,11 @@ def show_race(race: dict) -> None:
         f"(rounding allows {race['loss_tolerance']:.0e})"
     )
     columns = 4 * race["batch_size"] * (25 * 28 * 28 + 6 * 25 * 10 * 10) / 1e6  # float32, im2col
-    print(f"  why: NumPy copies every 5x5 window ({columns:.0f} MB of columns a step) before BLAS can")
-    print("  multiply, and crosses memory once for each operation; fastdl's kernels read the windows")
-    print("  out of the image while they multiply. See python -m fastdl bench, and csrc/README.md")
+    print(f"  why: NumPy copies every 5x5 window ({columns:.0f} MB of columns a step) before BLAS")
+    print("  multiplies, and crosses memory once for each operation; fastdl's kernels read the")
+    print(
+        "  windows out of the image while they multiply. See python -m fastdl bench, and csrc/README.md"
+    )
     print()
 
 
