@@ -197,9 +197,7 @@ def show_race(race: dict) -> None:
     columns = 4 * race["batch_size"] * (25 * 28 * 28 + 6 * 25 * 10 * 10) / 1e6  # float32, im2col
     print(f"  why: NumPy copies every 5x5 window ({columns:.0f} MB of columns a step) before BLAS")
     print("  multiplies, and crosses memory once for each operation; fastdl's kernels read the")
-    print(
-        "  windows out of the image while they multiply. See python -m fastdl bench, and csrc/README.md"
-    )
+    print("  windows out of the image while they multiply (python -m fastdl bench, csrc/README.md)")
     print()
 
 
