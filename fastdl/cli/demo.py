@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 
 import fastdl
-from fastdl import nn
+from fastdl import nn, runtime
 from fastdl.cli.checkpoint import require_safetensors
 from fastdl.cli.console import CliError, Parser, Table, bold, dim, output_file
 from fastdl.cli.models import LeNet, build
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
     if args.save:
         require_safetensors("--save")
     if args.threads:
-        fastdl.set_num_threads(args.threads)
+        runtime.set_num_threads(args.threads)
     digits = load_digits()
     task = Task.of(
         "UCI handwritten digits", stratified_part(digits, True), stratified_part(digits, False)
@@ -215,7 +215,7 @@ def report(args, history, race: dict, rate: float) -> dict:
             "lr": args.lr,
             "seed": args.seed,
         },
-        "config": fastdl.runtime.config(),
+        "config": runtime.config(),
         "plot": str(args.plot) if args.plot else None,
         "checkpoint": str(args.save) if args.save else None,
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import fastdl
+from fastdl import runtime
 from fastdl.cli.checkpoint import Checkpoint, load_checkpoint
 from fastdl.cli.console import CliError, Parser, Table, add_common_options, complain, number
 from fastdl.cli.training import predict
@@ -49,7 +50,7 @@ def parser() -> Parser:
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     if args.threads:
-        fastdl.set_num_threads(args.threads)
+        runtime.set_num_threads(args.threads)
     checkpoint = load_checkpoint(args.model)
     table = None
     if not args.json:

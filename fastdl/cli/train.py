@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import fastdl
+from fastdl import runtime
 from fastdl.cli.checkpoint import require_safetensors
 from fastdl.cli.console import CliError, Parser, UsageError, complain, number, output_file
 from fastdl.cli.models import build
@@ -100,7 +101,7 @@ def main(argv: list[str]) -> int:
         require_matplotlib()
     require_safetensors("train")
     if args.threads:
-        fastdl.set_num_threads(args.threads)
+        runtime.set_num_threads(args.threads)
     try:
         task = Task.of(*load(args))
     except (DatasetError, ImportError) as error:
@@ -130,7 +131,7 @@ def main(argv: list[str]) -> int:
             "architecture": architecture,
             "classes": task.classes,
             "checkpoint": str(args.out),
-            "config": fastdl.runtime.config(),
+            "config": runtime.config(),
         }
         print(json.dumps(result, indent=2))
         return 0

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 import fastdl
-from fastdl import nn
+from fastdl import nn, runtime
 from fastdl.cli.checkpoint import save_checkpoint
 from fastdl.cli.console import (
     CliError,
@@ -110,7 +110,7 @@ def add_training_options(parser, epochs: int | None = None, batch_size: int | No
 
 def introduce(task: Task, model: nn.Module, settings: Settings) -> None:
     """Print what is about to be trained, on what, by what."""
-    config = fastdl.runtime.config()
+    config = runtime.config()
     threads = f"{config['threads']} thread" + ("s" if config["threads"] > 1 else "")
     print(bold(f"fastdl {config['version']}") + f": {config['isa']} kernels, {threads}")
     print()
