@@ -31,7 +31,7 @@ int fdl_has_openmp(void)
 #endif
 }
 
-#ifdef __linux__
+#if defined(__linux__) && defined(_OPENMP)
 /* CPUs' worth of time the control group allows, rounded up; 0: no limit found. cgroup v2 writes "quota period" or
  * "max period" in cpu.max, v1 two files. Inside a container the own group is mounted at the root. */
 static int cgroup_cpus(void)
