@@ -234,7 +234,8 @@ class Table:
         if "rate" in row:
             unit = "GFLOP/s" if row["roof"] == "compute" else "GB/s"
             rate = f"{_measure.three_digits(row['rate'] / 1e9)} {unit}"
-            share = f"{row['of_roof']:.0%}" if row["of_roof"] < 1.1 else "from cache"
+            cached = row["roof"] == "memory" and row["of_roof"] > 1.1
+            share = "from cache" if cached else f"{row['of_roof']:.0%}"
             cells.append(f"{rate:>14}  {self.bar(row['of_roof'])} {share}")
         print("".join(cells).rstrip(), flush=True)
 
