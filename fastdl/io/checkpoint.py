@@ -95,15 +95,6 @@ def _unpack(packed: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return tuple(items) if tag == "u" else items
 
 
-def _is_flat(packed: Any) -> bool:
-    """Whether the structure is a dict from names to tensors, which needs no description."""
-    return (
-        isinstance(packed, dict)
-        and "d" in packed
-        and all(isinstance(k, str) and v == {"t": k} for k, v in packed["d"])
-    )
-
-
 # ------------------------------------------------------------------------------------------ files
 
 
@@ -121,8 +112,8 @@ def save(obj: Any, f: str | os.PathLike | Any) -> None:
     """
     arrays: dict[str, np.ndarray] = {}
     packed = _pack(obj, "", arrays)
-    metadata = {} if _is_flat(packed) else {STRUCTURE: json.dumps(packed)}
-    data = _safetensors().numpy.save(arrays, metadata={"format": "pt", **metadata})
+    metadata = {"format": "pt", STRUCTURE: json.dumps(packed)}
+    data = _safetensors().numpy.save(arrays, metadata=metadata)
     if hasattr(f, "write"):
         f.write(data)
         return

@@ -1,0 +1,339 @@
+"""Optimizers and schedules step for step against PyTorch."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import fastdl
+from fastdl import nn, optim
+
+SHAPES = [(5, 3), (4,), ()]
+OPTIMIZERS = [
+    ("sgd", "SGD", {"lr": 0.1}),
+    ("sgd_momentum", "SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("sgd_dampening", "SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
+    ("sgd_nesterov", "SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
+    ("sgd_maximize", "SGD", {"lr": 0.1, "maximize": True, "weight_decay": 0.1}),
+    ("adam", "Adam", {"lr": 0.1}),
+    ("adam_options", "Adam", {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("adam_amsgrad", "Adam", {"lr": 0.1, "amsgrad": True, "maximize": True}),
+    ("adamw", "AdamW", {"lr": 0.1}),
+    ("adamw_amsgrad", "AdamW", {"lr": 0.1, "amsgrad": True, "weight_decay": 0.3}),
+    ("rmsprop", "RMSprop", {"lr": 0.05}),
+    ("rmsprop_momentum", "RMSprop", {"lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
+    ("rmsprop_centered", "RMSprop", {"lr": 0.05, "centered": True, "alpha": 0.9}),
+]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def parameters(lib, values):
+    return [lib.nn.Parameter(lib.tensor(v)) for v in values]
+
+
+def loss_of(params, targets):
+    """A bowl with a bend: its gradient changes with every step."""
+    return sum((((p - t) ** 2).sum() + (p * t).sin().sum()) for p, t in zip(params, targets))
+
+
+def train(lib, make, values, targets, steps, schedule=None):
+    """The parameters after each step, and the optimizer."""
+    params = parameters(lib, values)
+    optimizer = make(lib.optim, params)
+    scheduler = schedule(lib.optim.lr_scheduler, optimizer) if schedule else None
+    targets = [lib.tensor(t) for t in targets]
+    history = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss_of(params, targets).backward()
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        history.append([p.detach().numpy().copy() for p in params])
+    return history, optimizer, params
+
+
+def assert_same_history(ours, theirs, dtype):
+    """Each of about ten roundings a step is carried on by the map of a step, whose slope is below 2
+    here; 20 steps of it stay within 1e4 eps."""
+    bound = 1e4 * np.finfo(dtype).eps
+    for step, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, y, rtol=bound, atol=bound, err_msg=f"step {step}")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("name", "options"), [c[1:] for c in OPTIMIZERS], ids=[c[0] for c in OPTIMIZERS]
+)
+def test_trajectory_matches_torch(name, options, dtype, rng):
+    torch = pytest.importorskip("torch")
+    values = [rng.standard_normal(s).astype(dtype) for s in SHAPES]
+    targets = [rng.standard_normal(s).astype(dtype) for s in SHAPES]
+    make = lambda optim, params: getattr(optim, name)(params, **options)
+    ours, _, _ = train(fastdl, make, values, targets, 20)
+    theirs, _, _ = train(torch, make, values, targets, 20)
+    assert_same_history(ours, theirs, dtype)
+
+
+def test_defaults_match_torch():
+    torch = pytest.importorskip("torch")
+    for name in ("SGD", "Adam", "AdamW", "RMSprop"):
+        ours = getattr(optim, name)([nn.Parameter(fastdl.zeros(1))])
+        theirs = getattr(torch.optim, name)([torch.nn.Parameter(torch.zeros(1))])
+        assert ours.defaults == theirs.defaults, name
+        assert repr(ours) == repr(theirs)
+        mine, other = (o.state_dict()["param_groups"][0] for o in (ours, theirs))
+        assert set(mine) == set(other)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_parameters_that_kernels_cannot_take(name, rng):
+    """Transposed, strided and float16 parameters are updated where they are."""
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    values = rng.standard_normal((4, 6)).astype("float32")
+    plain = nn.Parameter(fastdl.tensor(values))
+    turned = nn.Parameter(fastdl.from_numpy(values.T.copy()).t())
+    holder = np.zeros((4, 12), np.float32)
+    holder[:, ::2] = values
+    strided = nn.Parameter(fastdl.from_numpy(holder)[:, ::2])
+    short = nn.Parameter(fastdl.tensor(values.astype(np.float16)))
+    for _ in range(3):
+        for p in (plain, turned, strided, short):
+            if not hasattr(p, "optimizer"):
+                p.optimizer = getattr(optim, name)([p], lr=0.1, **options)
+            p.grad = None
+            (p * p).sum().backward()
+            p.optimizer.step()
+    np.testing.assert_array_equal(turned.detach().numpy(), plain.detach().numpy())
+    np.testing.assert_array_equal(strided.detach().numpy(), plain.detach().numpy())
+    assert (holder[:, 1::2] == 0).all(), "what lies between is not touched"
+    # three steps, each rounded to float16 and of slope below 1
+    bound = 4 * np.finfo(np.float16).eps * np.abs(values).max()
+    np.testing.assert_allclose(short.detach().numpy(), plain.detach().numpy(), atol=bound)
+
+
+def test_groups_and_changes_while_training(rng):
+    torch = pytest.importorskip("torch")
+    values = [rng.standard_normal(s) for s in SHAPES]
+    targets = [rng.standard_normal(s) for s in SHAPES]
+
+    def make(optim, params):
+        optimizer = optim.SGD(
+            [{"params": params[:1], "lr": 0.3}, {"params": params[1]}], lr=0.1, momentum=0.5
+        )
+        optimizer.add_param_group({"params": params[2:], "momentum": 0.0})
+        optimizer.param_groups[1]["lr"] = 0.05
+        return optimizer
+
+    ours, optimizer, _ = train(fastdl, make, values, targets, 5)
+    theirs, reference, _ = train(torch, make, values, targets, 5)
+    assert_same_history(ours, theirs, "float64")
+    assert repr(optimizer) == repr(reference)
+    named = nn.Linear(2, 2)
+    group = optim.SGD(named.named_parameters(), lr=0.1).param_groups[0]
+    assert group["param_names"] == ["weight", "bias"]
+    assert group["params"][0] is named.weight
+
+
+def test_parameters_without_gradient_are_passed_over():
+    used, unused = parameters(fastdl, [np.ones(2), np.ones(2)])
+    optimizer = optim.Adam([used, unused])
+    used.sum().backward()
+    optimizer.step()
+    assert (unused == 1).all()
+    assert used[0] != 1
+    assert list(optimizer.state_dict()["state"]) == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [c[1:] for c in OPTIMIZERS], ids=[c[0] for c in OPTIMIZERS]
+)
+def test_state_dict_resumes_and_moves_from_torch(name, options, rng):
+    """Ten steps, then ten more after moving everything into fresh objects, equal twenty in one go;
+    so do ten steps of PyTorch carried on here."""
+    torch = pytest.importorskip("torch")
+    values = [rng.standard_normal(s) for s in SHAPES]
+    targets = [rng.standard_normal(s) for s in SHAPES]
+    make = lambda optim, params: getattr(optim, name)(params, **options)
+    whole, _, _ = train(fastdl, make, values, targets, 20)
+    for lib in (fastdl, torch):
+        first, optimizer, _ = train(lib, make, values, targets, 10)
+        state = copy.deepcopy(optimizer.state_dict())
+
+        def resumed(optim, params, state=state):
+            fresh = make(optim, params)
+            fresh.load_state_dict(state)
+            return fresh
+
+        second, fresh, params = train(fastdl, resumed, first[-1], targets, 10)
+        assert_same_history(first + second, whole, "float64")
+    packed = fresh.state_dict()
+    assert packed["param_groups"][0]["params"] == [0, 1, 2]
+    for number, entries in packed["state"].items():
+        for key, value in entries.items():
+            if key != "step" and value is not None:
+                assert value.shape == params[number].shape
+                assert value.dtype == params[number].dtype
+
+
+def test_loading_copies_the_state():
+    p = parameters(fastdl, [np.ones(3)])
+    first, second = optim.Adam(p), optim.Adam(p)
+    p[0].grad = fastdl.ones(3, dtype=fastdl.float64)
+    first.step()
+    second.load_state_dict(first.state_dict())
+    second.step()
+    assert first.state[p[0]]["step"] == 1
+    assert (first.state[p[0]]["exp_avg"] < 0.11).all(), "the second step has moved its own copy"
+
+
+def test_step_is_noticed_by_autograd():
+    """A step changes what a graph saved: going back through it raises, it gives no wrong numbers."""
+    w = nn.Parameter(fastdl.ones(2))
+    y = (w * w).sum()
+    w.grad = fastdl.ones(2)
+    optim.SGD([w], lr=0.1).step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_closure_records_under_no_grad():
+    w = nn.Parameter(fastdl.ones(2))
+    optimizer = optim.SGD([w], lr=0.5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    with fastdl.no_grad():
+        assert optimizer.step(closure).item() == 2
+    assert (w == 0).all()
+
+
+def test_zero_grad():
+    (w,) = parameters(fastdl, [np.ones(2)])
+    optimizer = optim.SGD([w])
+    w.sum().backward()
+    grad = w.grad
+    optimizer.zero_grad(set_to_none=False)
+    assert (grad == 0).all()
+    optimizer.zero_grad()
+    assert w.grad is None
+
+
+REFUSED = {
+    "a tensor": lambda t: t.optim.SGD(t.zeros(2)),
+    "nothing": lambda t: t.optim.SGD([]),
+    "no tensor": lambda t: t.optim.SGD([3]),
+    "no leaf": lambda t: t.optim.SGD([t.nn.Parameter(t.zeros(2)) * 2]),
+    "twice": lambda t: t.optim.SGD([{"params": [p := t.nn.Parameter(t.zeros(2))]}, {"params": p}]),
+    "a set": lambda t: t.optim.SGD([{"params": {t.nn.Parameter(t.zeros(2))}}]),
+    "lr": lambda t: t.optim.SGD([t.nn.Parameter(t.zeros(2))], lr=-1),
+    "momentum": lambda t: t.optim.SGD([t.nn.Parameter(t.zeros(2))], momentum=-1),
+    "nesterov": lambda t: t.optim.SGD([t.nn.Parameter(t.zeros(2))], nesterov=True),
+    "betas": lambda t: t.optim.Adam([t.nn.Parameter(t.zeros(2))], betas=(0.9, 1.0)),
+    "eps": lambda t: t.optim.AdamW([t.nn.Parameter(t.zeros(2))], eps=-1),
+    "alpha": lambda t: t.optim.RMSprop([t.nn.Parameter(t.zeros(2))], alpha=-1),
+    "groups": lambda t: t.optim.SGD([t.nn.Parameter(t.zeros(2))]).load_state_dict(
+        {"state": {}, "param_groups": []}
+    ),
+    "group size": lambda t: t.optim.SGD([t.nn.Parameter(t.zeros(2))]).load_state_dict(
+        {"state": {}, "param_groups": [{"params": [0, 1]}]}
+    ),
+    "no optimizer": lambda t: t.optim.lr_scheduler.StepLR(3, 2),
+    "no initial lr": lambda t: t.optim.lr_scheduler.StepLR(
+        t.optim.SGD([t.nn.Parameter(t.zeros(2))]), 2, last_epoch=3
+    ),
+    "factor": lambda t: t.optim.lr_scheduler.ReduceLROnPlateau(
+        t.optim.SGD([t.nn.Parameter(t.zeros(2))]), factor=1.5
+    ),
+    "lambdas": lambda t: t.optim.lr_scheduler.LambdaLR(
+        t.optim.SGD([t.nn.Parameter(t.zeros(2))]), [abs, abs]
+    ),
+}
+
+
+@pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED.keys())
+def test_refused_as_by_torch(call):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(Exception) as theirs:
+        call(torch)
+    with pytest.raises(theirs.type):
+        call(fastdl)
+
+
+# ---------------------------------------------------------------------------------------- schedules
+
+SCHEDULES = [
+    ("step", lambda s, o: s.StepLR(o, 3, 0.5)),
+    ("multi_step", lambda s, o: s.MultiStepLR(o, [2, 5, 5, 9], 0.1)),
+    ("exponential", lambda s, o: s.ExponentialLR(o, 0.9)),
+    ("lambda", lambda s, o: s.LambdaLR(o, lambda epoch: 1 / (1 + epoch))),
+    ("lambdas", lambda s, o: s.LambdaLR(o, [lambda e: 0.9**e, lambda e: e + 1])),
+    ("cosine", lambda s, o: s.CosineAnnealingLR(o, 5, 0.01)),
+]
+
+
+def two_groups(lib):
+    p, q = parameters(lib, [np.ones(1), np.ones(1)])
+    return lib.optim.SGD([{"params": [p], "lr": 0.3}, {"params": [q]}], lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.parametrize("make", [c[1] for c in SCHEDULES], ids=[c[0] for c in SCHEDULES])
+def test_schedule_matches_torch(make):
+    torch = pytest.importorskip("torch")
+    sequences = []
+    for lib in (fastdl, torch):
+        optimizer = two_groups(lib)
+        scheduler = make(lib.optim.lr_scheduler, optimizer)
+        rates = []
+        for epoch in range(25):
+            rates.append([group["lr"] for group in optimizer.param_groups])
+            assert scheduler.get_last_lr() == rates[-1]
+            scheduler.step()
+            if epoch == 12:  # carried over into new objects
+                state, kept = scheduler.state_dict(), optimizer.state_dict()
+                optimizer = two_groups(lib)
+                scheduler = make(lib.optim.lr_scheduler, optimizer)
+                scheduler.load_state_dict(state)
+                optimizer.load_state_dict(kept)
+        scheduler.step(4)
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        sequences.append(rates)
+    np.testing.assert_allclose(*sequences, rtol=1e-12)  # 25 steps of a few roundings each
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+def test_plateau_matches_torch(mode, threshold_mode, rng):
+    torch = pytest.importorskip("torch")
+    metrics = 1 + np.repeat(rng.standard_normal(20), 3) * 0.1
+    sequences = []
+    for lib in (fastdl, torch):
+        optimizer = two_groups(lib)
+        scheduler = lib.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer,
+            mode,
+            0.5,
+            2,
+            threshold=0.01,
+            threshold_mode=threshold_mode,
+            cooldown=1,
+            min_lr=0.02,
+        )
+        rates = []
+        for metric in metrics:
+            scheduler.step(lib.tensor(metric))
+            rates.append([group["lr"] for group in optimizer.param_groups])
+        sequences.append(rates)
+    np.testing.assert_allclose(*sequences, rtol=1e-12)
+    assert sequences[0][-1] != sequences[0][0], "the metric did stall"
