@@ -77,7 +77,7 @@ from fastdl.ops.shape import *
 from fastdl.tensor import LEGACY_TYPES, Tensor
 
 # isort: split
-from fastdl import nn, optim, utils
+from fastdl import cuda, nn, optim, utils
 from fastdl.io import load, save
 from fastdl.ops.activation import log_softmax, relu, softmax
 from fastdl.ops.conv import conv2d
