@@ -88,7 +88,7 @@ for step in range(50):
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
     optimizer.step()
-    losses.append(float(loss))
+    losses.append(loss.item())
 model.eval()
 correct = (model(torch.tensor(images)).argmax(dim=1) == torch.tensor(labels)).float().mean().item()
 """

@@ -23,14 +23,26 @@ def _ordered(x):
 
 
 def matmul(a, b):
-    """numpy.matmul: 1-d, 2-d or batched operands."""
-    return np.matmul(a, b)
+    """numpy.matmul: 1-d, 2-d or batched operands of one dtype."""
+    if a.dtype.char not in KERNEL_DTYPES:
+        return np.matmul(a, b)
+    if a.ndim > 1 and b.ndim > 1:
+        return _kernels.gemm(a, b)
+    y = _kernels.gemm(a if a.ndim > 1 else a[None], b if b.ndim > 1 else b[:, None])
+    if a.ndim == 1:
+        y = y[..., 0, :]
+    return y if b.ndim > 1 else y[..., 0]
 
 
 def linear(x, w, bias):
     """x (..., in), w (out, in), bias (out,) or None -> (..., out)."""
-    y = np.matmul(x, w.T)
-    return y if bias is None else y + bias
+    if x.dtype.char not in KERNEL_DTYPES:
+        y = np.matmul(x, w.T)
+        return y if bias is None else y + bias
+    if x.ndim == 2:
+        return _kernels.gemm(x, w.T, bias=bias)
+    y = _kernels.gemm(x.reshape(-1, x.shape[-1]), w.T, bias=bias)
+    return y.reshape(*x.shape[:-1], w.shape[0])
 
 
 # ----------------------------------------------------------------------------------- convolution

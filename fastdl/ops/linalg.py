@@ -5,6 +5,7 @@ import string
 
 import numpy as np
 
+from fastdl import backends
 from fastdl.ops import shape as S
 from fastdl.ops.core import primitive, tensor_argument
 
@@ -52,7 +53,7 @@ def matmul(x, y):
         )
     if x.shape[-1] != y.shape[-2 if y.ndim > 1 else 0]:
         raise RuntimeError(_product_mismatch(x.shape, y.shape))
-    return np.matmul(x, y)
+    return backends.of(x).matmul(x, y)
 
 
 def _product_mismatch(a, b):
