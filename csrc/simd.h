@@ -13,7 +13,17 @@
  *   LOW HIGH        of (a, b): the halves of a0 b0 a1 b1 a2 b2 ...
  *   LDN(p, n, x)    the first n lanes from p, x in the others; n may be <= 0 or >= VL
  *   STN(p, v, n)    stores the first n lanes of v, and nothing else
+ *   KEEP(v)         v is in a register from here on: no load of it is repeated
  */
+#if defined(__x86_64__) && VBYTES == 64
+#define KEEP(v) __asm__("" : "+v"(v))
+#elif defined(__x86_64__)
+#define KEEP(v) __asm__("" : "+x"(v))
+#elif defined(__aarch64__)
+#define KEEP(v) __asm__("" : "+w"(v))
+#else
+#define KEEP(v) (void)0
+#endif
 #define VL ((int)(VBYTES / sizeof(REAL)))
 #define V F(vec)
 #define VU F(vecu)

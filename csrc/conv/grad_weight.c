@@ -41,14 +41,14 @@ INLINE void F(conv_dot)(const int mr, const int nr, const REAL *dy, int64_t ldy,
         V d[DOT_MR];
         UNROLL(8) for (int i = 0; i < mr; i++) d[i] = LD(dy + i * ldy + p);
         UNROLL(8) for (int j = 0; j < nr; j++) {
-            const V v = LD(xj[j] + p);
+            V v = LD(xj[j] + p);
+            KEEP(v);                    /* gcc would load it again for each FMA                     */
             UNROLL(8) for (int i = 0; i < mr; i++) sum[i][j] += d[i] * v;
         }
     }
     if (left) {                         /* dy may end here: copy, rather than read past a tensor    */
         REAL rest[DOT_MR][VL];
-        VI lanes;
-        for (int l = 0; l < VL; l++) lanes[l] = l < left ? -1 : 0;
+        const VI lanes = F(conv_lanes)(0, left);
         UNROLL(8) for (int i = 0; i < mr; i++) {
             ST(rest[i], SPLAT(0));
             for (int64_t l = 0; l < left; l++) rest[i][l] = dy[i * ldy + whole + l];
@@ -125,12 +125,16 @@ static const REAL *F(conv_grad_dy)(const F(conv_grad) *e, int64_t group, const c
         *ldy = plane;
         return dy;
     }
-    *ldy = (ceil_div(p->rows * p->g * p->cols, VL) | 1) * VL;
+    const int64_t tail = ceil_div(p->cols, VL) * VL - VL;
+    const VI first = F(conv_lanes)(0, p->cols), last = F(conv_lanes)(-tail, p->cols - tail);
+    const REAL *end = e->dy + g->n * g->k * plane;
+    *ldy = F(conv_plane)(p->rows, p);
     for (int64_t k = 0; k < K; k++) {
         REAL *d = buffer + k * *ldy;
         for (int64_t i = 0; i < p->rows; i++)
             for (int64_t n = 0; n < p->g; n++, d += p->cols)
-                F(conv_copy)(d, dy + (n * g->k + k) * plane + i * g->ow, p->cols);
+                F(conv_row)(d, dy + (n * g->k + k) * plane + i * g->ow, 1, 0, p->cols, p->cols,
+                            first, last, e->dy, end);
     }
     return buffer;
 }
@@ -151,16 +155,17 @@ static int F(conv_grad_item)(const F(conv_grad) *e, int64_t item)
     int64_t *to = off + nk;
     conv_chains chains = {.base = to + nk, .row = to + nk + nr, .slot = to + nk + 2 * nr};
 
+    F(conv_source) source = F(conv_source_of)(e->x, g->n, g->c, g->h, g->w);
+    source.x += group * C * g->h * g->w;
     const int64_t p0 = share * e->pieces / e->shares, p1 = (share + 1) * e->pieces / e->shares;
     for (int64_t t = p0; t < p1; t++) {
         const conv_piece p = conv_piece_at(&e->cut, t, g->n, g->oh, g->ow);
         const int64_t pixels = p.rows * p.g * p.cols;
         const int64_t plane = F(conv_plane)(conv_chain_rows(&e->rows, &b, &p, &chains), &p);
         REAL *x = fdl_scratch(FDL_SCRATCH_CONV_2, (b.c1 - b.c0) * ns * plane * sizeof(REAL));
-        REAL *buffer = fdl_scratch(FDL_SCRATCH_CONV_3, K * (pixels + 2 * VL) * sizeof(REAL));
+        REAL *buffer = fdl_scratch(FDL_SCRATCH_CONV_3, K * F(conv_plane)(p.rows, &p) * sizeof(REAL));
         if (!x || !buffer) return FDL_NOMEM;
-        F(conv_lower)(e->x + group * C * g->h * g->w, g->c * g->h * g->w, g->h, g->w, &e->cols,
-                      g->stride_h, &b, &p, &chains, plane, x);
+        F(conv_lower)(&source, &e->cols, g->stride_h, &b, &p, &chains, plane, x);
         int64_t ldy;
         const REAL *dy = F(conv_grad_dy)(e, group, &p, buffer, &ldy);
 

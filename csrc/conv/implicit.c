@@ -112,8 +112,8 @@ typedef struct F(conv_phase) {          /* one product: the outputs (i * yi + a,
 
 typedef struct F(conv_engine) {
     int64_t groups, n;
-    const REAL *x;                      /* (n, groups * c, h, w)                                    */
-    int64_t c, h, w;
+    F(conv_source) x;                   /* (n, groups * c, h, w)                                    */
+    int64_t c;                          /* input channels of a group                                */
     int64_t m, panels;                  /* output channels of a group                               */
     REAL *y;                            /* (n, groups * m, yh, yw)                                  */
     int64_t yh, yw, yi, yj;             /* rows, columns; steps between outputs of a phase          */
@@ -153,6 +153,29 @@ static void F(conv_pack)(const F(conv_engine) *e, const F(conv_phase) *f, int64_
     }
 }
 
+/* y: the first output of piece p; c (m x ldc): its pixels. Whole vectors are written where what they
+ * write beyond their row is this piece's too, and follows. */
+static void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, const REAL *c, int64_t ldc,
+                           REAL *y)
+{
+    const int64_t yn = e->groups * e->m * e->yh * e->yw, yi = e->yi * e->yw, yj = e->yj;
+    const int64_t cols = p->cols, end = ceil_div(cols, VL) * VL;
+    const int64_t own = yj == 1 && yi == cols ? p->rows * cols : 0;
+    for (int64_t m = 0; m < e->m; m++)
+        for (int64_t n = 0; n < p->g; n++) {
+            const REAL *s = c + m * ldc + n * cols;
+            REAL *d = y + n * yn + m * e->yh * e->yw;
+            for (int64_t i = 0; i < p->rows; i++, s += p->g * cols, d += yi)
+                if (i * cols + end <= own)
+                    for (int64_t j = 0; j < end; j += VL) {
+                        ST(d + j, LD(s + j));
+                        CONV_NO_CALL;
+                    }
+                else if (yj == 1) F(conv_copy)(d, s, cols);
+                else for (int64_t j = 0; j < cols; j++) d[j * yj] = s[j];
+        }
+}
+
 /* One phase of one piece: outputs p of group g. */
 static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
                                const conv_piece *p)
@@ -182,6 +205,8 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
         if (!c) return FDL_NOMEM;
     }
 
+    F(conv_source) source = e->x;
+    source.x += g * e->c * source.h * source.w;
     const REAL *a0 = f->a + g * e->m * e->c * nr * ns;
     for (int64_t t = 0, done = 0; t < blocks->nc * blocks->nr; t++) {
         const conv_block b = conv_block_at(blocks, t, e->c, nr);
@@ -190,12 +215,11 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
         const int64_t plane = F(conv_plane)(slots, p);
         REAL *x = fdl_scratch(FDL_SCRATCH_CONV_2, width * plane * sizeof(REAL));
         if (!x) return FDL_NOMEM;
-        F(conv_lower)(e->x + g * e->c * e->h * e->w, e->groups * e->c * e->h * e->w, e->h, e->w,
-                      &f->cols, step, &b, p, &chains, plane, x);
+        F(conv_lower)(&source, &f->cols, step, &b, p, &chains, plane, x);
         F(conv_offsets)(&b, ns, p, &chains, plane, koff);
         const int64_t *at = f->rows.at;
         const int outside = p->i0 * step + at[b.r0] < 0 ||
-                            (p->i0 + p->rows - 1) * step + at[b.r1 - 1] >= e->h;
+                            (p->i0 + p->rows - 1) * step + at[b.r1 - 1] >= source.h;
 
         for (int64_t q = 0; q < e->panels; q++) {      /* A panel: kc x mr, in L1                   */
             const int64_t m0 = F(conv_panel)(e, q), mr = F(conv_panel)(e, q + 1) - m0;
@@ -210,7 +234,7 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
                     const int64_t first = p->i0 + p0 / pitch;
                     const int64_t last = p->i0 + (p0 + min64(left, nv * VL) - 1) / pitch;
                     while (r0 < r1 && last * step + at[r0] < 0) r0++;
-                    while (r1 > r0 && first * step + at[r1 - 1] >= e->h) r1--;
+                    while (r1 > r0 && first * step + at[r1 - 1] >= source.h) r1--;
                 }
                 const int64_t k0 = (r0 - b.r0) * width, k1 = (r1 - b.r0) * width;
                 F(conv_tile_fn) *tile = F(conv_tiles)[nv][mr];
@@ -231,15 +255,7 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
     }
     if (direct) return FDL_OK;
 
-    const int64_t yn = e->groups * e->m * e->yh * e->yw, yi = e->yi * e->yw, yj = e->yj;
-    for (int64_t m = 0; m < e->m; m++)
-        for (int64_t n = 0; n < p->g; n++) {
-            const REAL *s = c + m * ldc + n * p->cols;
-            REAL *d = y + n * yn + m * e->yh * e->yw;
-            for (int64_t i = 0; i < p->rows; i++, s += pitch, d += yi)
-                if (yj == 1) F(conv_copy)(d, s, p->cols);
-                else for (int64_t j = 0; j < p->cols; j++) d[j * yj] = s[j];
-        }
+    F(conv_unload)(e, p, c, ldc, y);
     return FDL_OK;
 }
 
@@ -316,8 +332,8 @@ static int F(conv_implicit_forward)(const fdl_conv *g, const void *x, const void
     F(conv_phase) phase = {.rows = {g->r, g->stride_h, at, index},
                            .cols = {g->s, g->stride_w, at + g->r, index + g->r},
                            .oh = g->oh, .ow = g->ow};
-    F(conv_engine) e = {.groups = g->groups, .n = g->n, .x = x, .c = C, .h = g->h, .w = g->w,
-                        .m = K, .y = y, .yh = g->oh, .yw = g->ow, .yi = 1, .yj = 1, .bias = bias,
+    F(conv_engine) e = {.groups = g->groups, .n = g->n,
+                        .x = F(conv_source_of)(x, g->n, g->c, g->h, g->w), .c = C, .m = K, .y = y, .yh = g->oh, .yw = g->ow, .yi = 1, .yj = 1, .bias = bias,
                         .filter = w, .wg = K * C * g->r * g->s, .wm = C * g->r * g->s,
                         .wc = g->r * g->s, .wr = g->s, .nphases = 1, .phases = &phase};
     return F(conv_run)(&e, g->oh, g->ow, (REAL *)(at + lists), threads);
@@ -363,8 +379,8 @@ static int F(conv_implicit_grad_input)(const fdl_conv *g, const void *dy, const 
                     .cols = {count[sh + b], 1, at + s, index + s},
                     .oh = ceil_div(g->h - a, g->stride_h), .ow = ceil_div(g->w - b, g->stride_w),
                     .y = a * g->w + b};
-    F(conv_engine) e = {.groups = g->groups, .n = g->n, .x = dy, .c = K, .h = g->oh, .w = g->ow,
-                        .m = C, .y = dx, .yh = g->h, .yw = g->w, .yi = g->stride_h,
+    F(conv_engine) e = {.groups = g->groups, .n = g->n,
+                        .x = F(conv_source_of)(dy, g->n, g->k, g->oh, g->ow), .c = K, .m = C, .y = dx, .yh = g->h, .yw = g->w, .yi = g->stride_h,
                         .yj = g->stride_w, .filter = w, .wg = K * C * g->r * g->s,
                         .wm = g->r * g->s, .wc = C * g->r * g->s, .wr = g->s, .nphases = n,
                         .phases = phases, .clear = n < g->stride_h * g->stride_w};

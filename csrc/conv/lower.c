@@ -128,6 +128,7 @@ static int64_t conv_chain_rows(const conv_taps *t, const conv_block *b, const co
     chains->slot[chains->n] = slots;
     return slots;
 }
+
 /* Columns j0 <= j < j1 of a piece whose sources v0 + j * step lie in [0, w). */
 INLINE void conv_inside(const conv_piece *p, int64_t v0, int64_t step, int64_t w, int64_t *j0,
                         int64_t *j1)
@@ -137,67 +138,115 @@ INLINE void conv_inside(const conv_piece *p, int64_t v0, int64_t step, int64_t w
 }
 #endif
 
-/* Copy and clear of a few elements without a call. Short runs: two overlapping halves. */
+/* Copy and clear of short rows without calls: gcc would make memmove and memset of these loops. */
+#define CONV_NO_CALL __asm__ volatile("" ::: "memory")
+
 INLINE void F(conv_copy)(REAL *dst, const REAL *src, int64_t n)
 {
-    if (n >= VL) {
-        for (int64_t j = 0; j < n - VL; j += VL) ST(dst + j, LD(src + j));
+    int64_t j = 0;
+    for (; j + VL <= n; j += VL) {
+        ST(dst + j, LD(src + j));
+        CONV_NO_CALL;
+    }
+    if (j == n) return;
+    if (j) {                            /* the last vector overlaps the one before                  */
         ST(dst + n - VL, LD(src + n - VL));
         return;
     }
     UNROLL(4) for (int half = VL / 2; half > 0; half /= 2)
-        if (n >= half) {
+        if (n >= half) {                /* two overlapping halves                                   */
             __builtin_memcpy(dst, src, half * sizeof(REAL));
-            __builtin_memmove(dst + n - half, src + n - half, half * sizeof(REAL));
+            __builtin_memcpy(dst + n - half, src + n - half, half * sizeof(REAL));
             return;
         }
 }
 
 INLINE void F(conv_zero)(REAL *dst, int64_t n)
 {
-    for (; n >= VL; n -= VL, dst += VL) ST(dst, SPLAT(0));
-    while (n-- > 0) *dst++ = 0;
+    for (; n >= VL; n -= VL, dst += VL) {
+        ST(dst, SPLAT(0));
+        CONV_NO_CALL;
+    }
+    for (; n > 0; n--) {
+        *dst++ = 0;
+        CONV_NO_CALL;
+    }
 }
 
-/* Elements of a plane: room for the last, partly used vector, and an odd number of vectors, lest
- * equal taps of all channels fall into the same cache sets. */
+/* Lanes from <= l < to of a vector. */
+INLINE VI F(conv_lanes)(int64_t from, int64_t to)
+{
+    VI lanes;
+    UNROLL(16) for (int l = 0; l < VL; l++) lanes[l] = l >= from && l < to ? -1 : 0;
+    return lanes;
+}
+
+/* dst[j] = src[j * step] for j0 <= j < j1, 0 for the other j < cols. Whole vectors are read and
+ * written: up to VL - 1 elements of dst past cols change, for the row that follows to overwrite, and
+ * [from, to) is what may be read. first and last: the lanes inside [j0, j1) of the first and the
+ * last vector, the only ones that may have others. */
+INLINE void F(conv_row)(REAL *dst, const REAL *src, int64_t step, int64_t j0, int64_t j1,
+                        int64_t cols, VI first, VI last, const REAL *from, const REAL *to)
+{
+    const int64_t end = ceil_div(cols, VL) * VL;
+    if (step > 2 || j0 > VL || j1 <= end - VL || src < from || end * step > to - src) {
+        for (int64_t j = 0; j < cols; j++) dst[j] = j < j0 || j >= j1 ? 0 : src[j * step];
+        return;
+    }
+    for (int64_t j = 0; j < end; j += VL) {
+        V v = step == 1 ? LD(src + j) : EVEN(LD(src + 2 * j), LD(src + 2 * j + VL));
+        if (j == 0) v = (V)((VI)v & first);
+        if (j == end - VL) v = (V)((VI)v & last);
+        ST(dst + j, v);
+        CONV_NO_CALL;
+    }
+}
+
+/* Elements of a plane: a vector to spare for what conv_row writes past the end, and an odd number of
+ * vectors, lest equal taps of all channels fall into the same cache sets. */
 INLINE int64_t F(conv_plane)(int64_t slots, const conv_piece *p)
 {
-    return (ceil_div(slots * p->g * p->cols, VL) | 1) * VL;
+    return ((ceil_div(slots * p->g * p->cols, VL) + 1) | 1) * VL;
 }
 
-/* x: (images, channels, h, w), the first of the group's channels; xn: elements between images.
- * out: the planes [c - c0][s] of block b. */
-static void F(conv_lower)(const REAL *x, int64_t xn, int64_t h, int64_t w, const conv_taps *cols,
-                          int64_t row_step, const conv_block *b, const conv_piece *p,
-                          const conv_chains *chains, int64_t plane, REAL *out)
+typedef struct F(conv_source) {
+    const REAL *from, *to;              /* the whole tensor (images, all channels, h, w)            */
+    const REAL *x;                      /* the group's first channel in the first image             */
+    int64_t image, h, w;                /* image: elements between images                           */
+} F(conv_source);
+
+INLINE F(conv_source) F(conv_source_of)(const REAL *x, int64_t n, int64_t c, int64_t h, int64_t w)
 {
-    const int64_t step = cols->step, pitch = p->g * p->cols;
-    for (int64_t c = b->c0; c < b->c1; c++)
-        for (int64_t s = 0; s < cols->n; s++, out += plane) {
-            const int64_t v0 = p->j0 * step + cols->at[s];
-            int64_t j0, j1;
-            conv_inside(p, v0, step, w, &j0, &j1);
+    return (F(conv_source)){x, x + n * c * h * w, x, c * h * w, h, w};
+}
+
+/* out: the planes [c - c0][s] of block b of the channels. */
+static void F(conv_lower)(const F(conv_source) *x, const conv_taps *cols, int64_t row_step,
+                          const conv_block *b, const conv_piece *p, const conv_chains *chains,
+                          int64_t plane, REAL *out)
+{
+    const int64_t step = cols->step, pitch = p->g * p->cols, tail = ceil_div(p->cols, VL) * VL - VL;
+    for (int64_t s = 0; s < cols->n; s++) {
+        const int64_t v0 = p->j0 * step + cols->at[s];
+        int64_t j0, j1;
+        conv_inside(p, v0, step, x->w, &j0, &j1);
+        const VI first = F(conv_lanes)(j0, j1), last = F(conv_lanes)(j0 - tail, j1 - tail);
+        for (int64_t c = b->c0; c < b->c1; c++)
             for (int64_t q = 0; q < chains->n; q++) {
-                int64_t u = chains->row[q];
-                REAL *d = out + chains->slot[q] * pitch;
-                for (int64_t t = chains->slot[q]; t < chains->slot[q + 1]; t++, u += row_step) {
-                    if (u < 0 || u >= h) {
+                REAL *d = out + ((c - b->c0) * cols->n + s) * plane + chains->slot[q] * pitch;
+                const REAL *end = d + (chains->slot[q + 1] - chains->slot[q]) * pitch;
+                for (int64_t u = chains->row[q]; d < end; u += row_step) {
+                    if (u < 0 || u >= x->h) {
                         F(conv_zero)(d, pitch);
                         d += pitch;
                         continue;
                     }
-                    const REAL *src = x + p->n0 * xn + (c * h + u) * w + v0;
-                    for (int64_t n = 0; n < p->g; n++, d += p->cols, src += xn) {
-                        for (int64_t j = 0; j < j0; j++) d[j] = 0;
-                        if (step == 1) F(conv_copy)(d + j0, src + j0, j1 - j0);
-                        else if (step == 2) for (int64_t j = j0; j < j1; j++) d[j] = src[2 * j];
-                        else for (int64_t j = j0; j < j1; j++) d[j] = src[step * j];
-                        for (int64_t j = j1; j < p->cols; j++) d[j] = 0;
-                    }
+                    const REAL *src = x->x + p->n0 * x->image + (c * x->h + u) * x->w + v0;
+                    for (int64_t n = 0; n < p->g; n++, d += p->cols, src += x->image)
+                        F(conv_row)(d, src, step, j0, j1, p->cols, first, last, x->from, x->to);
                 }
             }
-        }
+    }
 }
 
 /* koff[((r - r0) * nc + c - c0) * ns + s]: rows of the filter outermost, so that the taps of a range
