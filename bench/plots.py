@@ -39,8 +39,8 @@ def subtitle(machine):
     threads = machine["threads"]
     return (
         f"{machine['cpu']}, {machine['isa']}, float32, measured: FMA peak "
-        f"{machine['peak'] / 1e9:.0f} GFLOP/s on {threads} threads, "
-        f"{machine['peak_1'] / 1e9:.0f} on one; copy {machine['bandwidth'] / 1e9:.0f} GB/s"
+        f"{machine['peak'] / 1e9:.0f} GFLOP/s and copy {machine['bandwidth'] / 1e9:.0f} GB/s on "
+        f"{threads} thread{'s' * (threads != 1)}"
     )
 
 
@@ -69,7 +69,7 @@ def panel(ax, ladder, color):
     bars = ax.barh(range(len(rungs)), rates - left, left=left, height=0.68, color=color)
     for bar, alpha in zip(bars, np.linspace(0.35, 1, len(rungs))):
         bar.set_alpha(alpha)
-    columns = ((1.18, unit), (1.28, "of roof"), (1.38, "gain"))
+    columns = ((1.18, unit), (1.29, "of roof"), (1.41, "gain"))
     for i, rung in enumerate(rungs):
         cells = (
             three_digits(rung["rate"] / 1e9),
@@ -87,8 +87,8 @@ def panel(ax, ladder, color):
     for threads, roof in ordered:
         ax.axvline(roof, color=FAINT, lw=0.9, ls=(0, (4, 3)), zorder=0)
         # the roof of one thread is named to the left of its line, that of more to the right
-        first = threads == ordered[0][0] and len(ordered) > 1
-        name = f"{what}, 1 thread " if threads == 1 else f" {threads} threads"
+        first = threads == 1
+        name = f"{what}, 1 thread " if first else f" {threads} threads"
         ax.text(roof, -0.6, name, ha="right" if first else "left", va="bottom", fontsize=8,
                 color=FAINT)  # fmt: skip
     ax.set_xscale("log")
@@ -119,7 +119,8 @@ def roofline(results, path):
     intensity = np.logspace(-1.6, 3.3, 400)
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(8.6, 5.6))
-        for threads, width, suffix in ((1, 1.0, "_1"), (machine["threads"], 1.8, "")):
+        lines = ((1, 1.0, "_1"), (machine["threads"], 1.8, ""))
+        for threads, width, suffix in lines[machine["threads"] == 1 :]:
             peak, copy = machine[f"peak{suffix}"] / 1e9, machine[f"bandwidth{suffix}"] / 1e9
             ax.plot(intensity, np.minimum(peak, intensity * copy), color=INK, lw=width, zorder=1)
             name = f"{threads} thread" + "s" * (threads != 1)

@@ -42,7 +42,7 @@ def measure(threads, quick, torch, preload):
         machine = _measure.machine(threads, seconds=seconds)
         results = {"machine": {**machine, "blas_threads": blas}}
         results["ladders"] = {
-            family: measure_ladder(family, size, seconds, rounds)
+            family: measure_ladder(family, size, machine, seconds, rounds)
             for family, size in (QUICK_LADDERS if quick else LADDERS).items()
         }
         results["cases"] = []
@@ -60,10 +60,12 @@ def measure(threads, quick, torch, preload):
     return results
 
 
-def measure_ladder(family, size, seconds, rounds):
+def measure_ladder(family, size, machine, seconds, rounds):
     ladder = climbing.problem(family, size)
+    roof = "peak" if ladder.roof == "compute" else "bandwidth"
+    roofs = {1: machine[f"{roof}_1"], machine["threads"]: machine[roof]}
     found = []
-    for rung in climbing.climb(ladder, seconds=seconds, rounds=rounds):
+    for rung in climbing.climb(ladder, seconds=seconds, rounds=rounds, roofs=roofs):
         say(f"ladder of {family}: {rung.name}")
         amount = ladder.work.flops if ladder.roof == "compute" else ladder.work.bytes
         found.append(
@@ -114,11 +116,14 @@ def say(text):
 def header(results):
     """What a table is read with."""
     m = results["machine"]
-    threads = f"{m['threads']} thread" + "s" * (m["threads"] != 1)
+    more = m["threads"] > 1
+    peak_1, copy_1 = (
+        f" ({m[f'{roof}_1'] / 1e9:.0f} on one)" * more for roof in ("peak", "bandwidth")
+    )
     return (
-        f"{m['cpu']}, `{m['isa']}` kernels, {threads}; measured FMA peak "
-        f"{m['peak'] / 1e9:.0f} GFLOP/s (one thread {m['peak_1'] / 1e9:.0f}), copy bandwidth "
-        f"{m['bandwidth'] / 1e9:.0f} GB/s (one thread {m['bandwidth_1'] / 1e9:.0f}). fastdl "
+        f"{m['cpu']}, `{m['isa']}` kernels, {m['threads']} thread{'s' * more}; measured FMA peak "
+        f"{m['peak'] / 1e9:.0f} GFLOP/s{peak_1}, copy bandwidth "
+        f"{m['bandwidth'] / 1e9:.0f} GB/s{copy_1}. fastdl "
         f"{m['fastdl']}, Python {m['python']}, NumPy {m['numpy']} ({m['blas']}, "
         f"{m['blas_threads']})."
     )

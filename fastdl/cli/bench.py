@@ -207,10 +207,12 @@ class Table:
         print(bold(f"fastdl {m['fastdl']}") + f" and NumPy {m['numpy']} on {m['cpu']}")
         threads = f"{m['threads']} thread" + "s" * (m["threads"] != 1)
         print(f"{m['isa']} kernels on {threads}; NumPy: {m['blas']}, {m['blas_threads']}")
+        more = m["threads"] > 1
+        peak_1 = f" ({m['peak_1'] / 1e9:.0f} on one thread)" * more
+        copy_1 = f" ({m['bandwidth_1'] / 1e9:.1f} on one)" * more
         print(
-            f"FMA peak {m['peak'] / 1e9:.0f} GFLOP/s (one thread {m['peak_1'] / 1e9:.0f}), "
-            f"copy bandwidth {m['bandwidth'] / 1e9:.1f} GB/s (one thread "
-            f"{m['bandwidth_1'] / 1e9:.1f}), both measured"
+            f"measured: FMA peak {m['peak'] / 1e9:.0f} GFLOP/s{peak_1}, "
+            f"copy bandwidth {m['bandwidth'] / 1e9:.1f} GB/s{copy_1}"
         )
         print()
         heads = ("fastdl", "NumPy", "ratio", "textbook")

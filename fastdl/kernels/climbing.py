@@ -73,7 +73,8 @@ def softmax_ladder(size, dtype, isa, threads):
     rungs = [(tier, 1, partial(_kernels.softmax, x, isa=tier, threads=1)) for tier in tiers]
     last = tiers[-1]
     call = partial(_kernels.softmax, x, isa=last, threads=threads)
-    rungs.append((f"{last}, threads", threads, call))
+    if threads > 1:
+        rungs.append((f"{last}, threads", threads, call))
     return Ladder(
         f"softmax of {rows} rows of {columns}",
         Work(4.0 * x.size, 2.0 * x.nbytes),
@@ -93,12 +94,12 @@ def rungs_of(family, threads, call):
     Where no variant is called `threaded`, the last one is climbed twice, without and with them.
     """
     rungs = [(name, 1, partial(call, variant=name, threads=1)) for name in LADDERS[family]]
-    name = LADDERS[family][-1]
-    if name == "threaded":
-        rungs.pop()
-    else:
-        name = f"{name}, threads"
-    rungs.append((name, threads, partial(call, variant=LADDERS[family][-1], threads=threads)))
+    last = LADDERS[family][-1]
+    with_threads = partial(call, variant=last, threads=threads)
+    if last == "threaded":
+        rungs[-1] = (last, threads, with_threads)
+    elif threads > 1:
+        rungs.append((f"{last}, threads", threads, with_threads))
     return tuple(rungs)
 
 
@@ -122,9 +123,12 @@ def problem(family, size=None, dtype="float32", isa=None, threads=0):
         raise ValueError(f"ladder: size for {family} is {build.__doc__} Got {size!r}") from error
 
 
-def climb(ladder_, dtype="float32", isa=None, seconds=0.3, rounds=3):
-    """Yields a `Rung` for each rung of a `Ladder`."""
-    roofs, first, before = {}, None, None
+def climb(ladder_, dtype="float32", isa=None, seconds=0.3, rounds=3, roofs=None):
+    """Yields a `Rung` for each rung of a `Ladder`.
+
+    `roofs`: peak in FLOP/s or bandwidth in bytes/s by number of threads; measured where missing.
+    """
+    roofs, first, before = dict(roofs or {}), None, None
     for name, threads, call in ladder_.rungs:
         if threads not in roofs:
             compute = ladder_.roof == "compute"
