@@ -138,20 +138,34 @@ def max_pool2d_textbook(x, size, stride, padding=0):
     return view.max(axis=(4, 5))
 
 
-def max_pool2d_training(x, dy, size, stride, padding=0):
-    """y and dx: the winning tap of each window is kept, the gradient is added tap by tap."""
+def max_pool2d_winners(x, size, stride, padding=0):
+    """y, and which tap of each window won (uint8, the first of equals): what backward needs."""
     first, *others = taps(x, size, stride, padding, -np.inf)
     y = first.copy()
     winner = np.zeros(y.shape, np.uint8)
     for t, tap in enumerate(others, 1):
-        better = tap > y
-        np.copyto(y, tap, where=better)
-        np.copyto(winner, np.uint8(t), where=better)
-    n, c, h, w = x.shape
-    dx = np.zeros((n, c, h + 2 * padding, w + 2 * padding), x.dtype)
+        np.copyto(winner, np.uint8(t), where=tap > y)
+        np.maximum(y, tap, out=y)
+    return y, winner
+
+
+def max_pool2d_backward(dy, winner, x_shape, size, stride, padding=0):
+    """dx: the gradient goes to each window's winner, added only where windows overlap."""
+    n, c, h, w = x_shape
+    dx = np.zeros((n, c, h + 2 * padding, w + 2 * padding), dy.dtype)
+    share = np.empty_like(dy)
     for t, tap in enumerate(taps(dx, size, stride, 0, 0)):
-        tap += dy * (winner == t)
-    return y, dx[:, :, padding : padding + h, padding : padding + w]
+        if stride >= size:
+            np.multiply(dy, winner == t, out=tap)
+        else:
+            tap += np.multiply(dy, winner == t, out=share)
+    return dx[:, :, padding : padding + h, padding : padding + w]
+
+
+def max_pool2d_training(x, dy, size, stride, padding=0):
+    """y and dx."""
+    y, winner = max_pool2d_winners(x, size, stride, padding)
+    return y, max_pool2d_backward(dy, winner, x.shape, size, stride, padding)
 
 
 def avg_pool2d(x, size, stride, padding=0):

@@ -7,7 +7,6 @@ Used by `fastdl.kernels.ladder`, `python -m fastdl bench`, and `bench/`; times c
 import os
 import platform
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -54,6 +53,8 @@ def peak(dtype="float32", isa=None, threads=0, seconds=0.3):
 
 def bandwidth(threads=0, megabytes=64, seconds=0.3):
     """Bytes a second, read plus written, of copying arrays far larger than a cache."""
+    from concurrent.futures import ThreadPoolExecutor  # takes time to import
+
     threads = threads or _kernels.get_num_threads()
     n = megabytes * 2**20 // (8 * threads)
     pairs = [(np.zeros(n), np.ones(n)) for _ in range(threads)]

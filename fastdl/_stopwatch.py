@@ -5,7 +5,6 @@ about 100 us. Contestants take turns, round by round, and the fastest round of e
 programs on the machine can only make a round slower. The spread between rounds is kept beside it.
 """
 
-import statistics
 import time
 from functools import partial
 from typing import NamedTuple
@@ -43,7 +42,7 @@ def one_round(call, seconds=0.06, repeats=7):
         for _ in range(inner):
             call()
         times.append((time.perf_counter() - start) / inner)
-    return statistics.median(times)
+    return sorted(times)[len(times) // 2]
 
 
 def race(calls, rounds=5, seconds=0.3, repeats=7):
