@@ -1,5 +1,6 @@
 """The programs in examples/ run, and come to what they promise."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,13 +8,18 @@ from pathlib import Path
 
 import pytest
 
+import fastdl
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+PACKAGE = Path(fastdl.__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1"}
 
 
 def run(name, folder):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name)],
         cwd=folder,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,

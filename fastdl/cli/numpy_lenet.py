@@ -1,6 +1,6 @@
 """The demo's network in plain NumPy: what `python -m fastdl demo` compares with.
 
-Written as a good NumPy user would write it: float32 throughout, no loop over images or pixels.
+Written as a good NumPy user would write it: no loop over images or pixels, one dtype throughout.
 Convolution and pooling are `fastdl._baselines`, the NumPy of every comparison; nothing here calls a
 kernel of fastdl. g is the gradient of the loss with respect to a layer's output.
 """
@@ -24,7 +24,7 @@ def cross_entropy(logits, targets):
     log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     g = np.exp(log_softmax)
     g[rows, targets] -= 1
-    return float(-log_softmax[rows, targets].mean()), g / np.float32(len(targets))
+    return float(-log_softmax[rows, targets].mean()), g / len(targets)
 
 
 class NumpyLeNet:
@@ -35,7 +35,7 @@ class NumpyLeNet:
     """
 
     def __init__(self, weights):
-        self.weights = {name: np.array(value, np.float32) for name, value in weights.items()}
+        self.weights = {name: np.array(value) for name, value in weights.items()}
 
     def forward(self, x):
         """x (N, 1, 28, 28) -> logits (N, 10), and what `backward` needs."""

@@ -191,7 +191,9 @@ def _read_header(name: str, data: bytes) -> dict[str, Any]:
     """The JSON header of a safetensors file, checked against the file's length."""
     if not data:
         raise CheckpointError(f"load: {name!r} is empty")
-    if data[:2] == b"PK" or data[:1] == b"\x80":
+    # A header of 128, 384, ... bytes begins with the byte that a pickle begins with.
+    is_header = data[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + 1] == b"{"
+    if not is_header and (data[:2] == b"PK" or data[:1] == b"\x80"):
         raise CheckpointError(
             f"load: {name!r} looks like a PyTorch or pickle file; fastdl reads safetensors files "
             "only, because unpickling can run any code. Convert it where it was made: "
