@@ -233,3 +233,13 @@ def test_missing_package_names_the_extra(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "x")], capture_output=True, text=True
     )
     assert "fastdl[demo]" in run.stdout, run.stderr
+
+
+def test_any_header_length_is_read(tmp_path):
+    """A length of 128 begins with the byte 0x80, as a pickle does."""
+    first_bytes = set()
+    for n in range(1, 100):
+        fastdl.save({"w" * n: fastdl.zeros(1)}, tmp_path / "a.safetensors")
+        first_bytes.add((tmp_path / "a.safetensors").read_bytes()[0])
+        assert list(fastdl.load(tmp_path / "a.safetensors")) == ["w" * n]
+    assert 0x80 in first_bytes
