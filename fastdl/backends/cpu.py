@@ -183,21 +183,18 @@ def cross_entropy(logits, target, ignore_index):
 # --------------------------------------------------------------------------------- optimizer steps
 
 
-def _updatable(x):
-    """x itself if a kernel can update it where it is, else a copy that one can."""
-    flags = x.flags
-    if x.dtype.char in KERNEL_DTYPES:
-        return x if flags.c_contiguous and flags.aligned and flags.writeable else x.copy()
-    return x.astype(np.float32, order="C")
-
-
 def _update(kernel, param, grad, *state, **options):
-    """Runs an optimizer kernel that updates `param` and `state` in place."""
-    arrays = (param, *state)
-    used = [None if x is None else _updatable(x) for x in arrays]
-    kernel(used[0], _ordered(grad.astype(used[0].dtype, copy=False)), *used[1:], **options)
-    for x, y in zip(arrays, used, strict=True):
-        if x is not y:
+    """Runs an optimizer kernel, which updates `param` and `state` in place; on copies, written back,
+    where their layout or dtype (float16) is none that the kernel takes."""
+    try:
+        kernel(param, grad, *state, **options)
+        return
+    except (TypeError, ValueError):  # the kernel checks before it writes
+        dtype = param.dtype if param.dtype.char in KERNEL_DTYPES else np.float32
+    arrays = [None if x is None else np.array(x, dtype, order="C") for x in (param, grad, *state)]
+    kernel(*arrays, **options)
+    for x, y in zip((param, *state), (arrays[0], *arrays[2:]), strict=True):
+        if x is not None:
             x[...] = y
 
 

@@ -189,30 +189,25 @@ def _rows(x):
     return x.movedim(1, -1).reshape(-1, x.shape[1])
 
 
-def _check_classes(function: str, input, target, ignore_index: int) -> None:
-    """Raises unless class indices `target` fit the scores `input`."""
+def _check_classes(function: str, input, target) -> None:
+    """Raises unless class indices `target` fit the scores `input` in shape and dtype."""
     x, y = input.array, target.array
-    if x.ndim < 1:
+    if x.ndim == 0:
         raise RuntimeError(f"{function}: expected at least 1 dimension, but got a 0-d input")
-    if y.shape != x.shape[:1] * (x.ndim > 1) + x.shape[2:]:
-        if x.ndim > 1 and y.ndim > 0 and x.shape[0] != y.shape[0]:
+    expected = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+    if y.shape != expected:
+        if expected and y.ndim > 0 and x.shape[0] != y.shape[0]:
             raise ValueError(
                 f"Expected input batch_size ({x.shape[0]}) to match target batch_size "
                 f"({y.shape[0]})."
             )
-        expected = [*x.shape[: x.ndim > 1], *x.shape[2:]]
-        raise RuntimeError(f"{function}: expected target size {expected}, but got {list(y.shape)}")
+        raise RuntimeError(
+            f"{function}: expected target size {list(expected)}, but got {list(y.shape)}"
+        )
     if y.dtype.kind not in "iu":
         raise RuntimeError(
             f"{function}: expected target dtype to be Long or Byte, but got {y.dtype}"
         )
-    classes = x.shape[min(1, x.ndim - 1)]
-    if y.size and (y.min() < 0 or y.max() >= classes):
-        wrong = y[((y < 0) | (y >= classes)) & (y != ignore_index)]
-        if wrong.size:
-            raise IndexError(
-                f"Target {wrong[0]} is out of bounds. ({function} got {classes} classes)"
-            )
 
 
 def _weight_of(function: str, weight, input):
@@ -251,12 +246,16 @@ def nll_loss(
         IndexError: a target is no class.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    _check_classes("nll_loss", input, target, ignore_index)
+    _check_classes("nll_loss", input, target)
     if weight is not None:
         weight = _weight_of("nll_loss", weight, input)
     flat = target.reshape(-1).long()
     used = flat != ignore_index
-    flat = flat * used  # an index that is certainly in bounds
+    flat = flat * used  # ignored ones point to class 0, whose loss is not looked at
+    y, classes = flat.array, input.shape[min(1, input.ndim - 1)]
+    if y.size and not (0 <= y.min() and y.max() < classes):
+        wrong = y[(y < 0) | (y >= classes)][0]
+        raise IndexError(f"Target {wrong} is out of bounds. (nll_loss got {classes} classes)")
     share = used.to(input.dtype) if weight is None else weight[flat] * used
     loss = where(used, -pick(_rows(input), flat), 0.0)
     if weight is not None:
@@ -306,11 +305,13 @@ def cross_entropy(
         weight = _weight_of("cross_entropy", weight, input)
     if input.array.shape == target.array.shape and input.ndim > 0:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    _check_classes("cross_entropy", input, target, ignore_index)
+    _check_classes("cross_entropy", input, target)
     if weight is None and not label_smoothing:
         rows = target if target.ndim == 1 else target.reshape(-1)
+        if rows.array.dtype != np.int64:
+            rows = rows.long()
         loss, _ = softmax_cross_entropy(
-            _rows(input), rows.long(), ignore_index=ignore_index, reduction=reduction
+            _rows(input), rows, ignore_index=ignore_index, reduction=reduction
         )
         return loss.reshape(target.shape) if reduction == "none" and target.ndim != 1 else loss
 

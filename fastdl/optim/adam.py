@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastdl import backends
+from fastdl.backends import of
 from fastdl.optim.optimizer import Optimizer, check_hyperparameter
 
 __all__ = ["Adam", "AdamW"]
@@ -82,7 +82,8 @@ class Adam(Optimizer):
             }
             names = ("exp_avg", "exp_avg_sq") + ("max_exp_avg_sq",) * group["amsgrad"]
             for param in group["params"]:
-                if param.grad is None:
+                grad = param.grad
+                if grad is None:
                     continue
                 state = self.state[param]
                 if not state:
@@ -91,9 +92,9 @@ class Adam(Optimizer):
                         state[name] = param.new_zeros(param.shape)
                 state["step"] += 1
                 array = param.array
-                backends.of(array).adam_step(
+                of(array).adam_step(
                     array,
-                    param.grad.array,
+                    grad.array,
                     state["exp_avg"].array,
                     state["exp_avg_sq"].array,
                     state["max_exp_avg_sq"].array if group["amsgrad"] else None,

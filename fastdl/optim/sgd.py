@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastdl import backends
+from fastdl.backends import of
 from fastdl.optim.optimizer import Optimizer, check_hyperparameter
 
 __all__ = ["SGD"]
@@ -69,19 +69,19 @@ class SGD(Optimizer):
                 "maximize": group["maximize"],
             }
             for param in group["params"]:
-                if param.grad is None:
+                grad = param.grad
+                if grad is None:
                     continue
                 array, buffer, damp = param.array, None, 0.0
                 if momentum:
                     state = self.state[param]
-                    if state.get("momentum_buffer") is None:
+                    buffer = state.get("momentum_buffer")
+                    if buffer is None:
                         # from zeros and undamped, the first average is the gradient itself
-                        state["momentum_buffer"] = param.new_zeros(param.shape)
+                        buffer = state["momentum_buffer"] = param.new_zeros(param.shape)
                     else:
                         damp = dampening
-                    buffer = state["momentum_buffer"].array
-                backends.of(array).sgd_step(
-                    array, param.grad.array, buffer, dampening=damp, **options
-                )
+                    buffer = buffer.array
+                of(array).sgd_step(array, grad.array, buffer, dampening=damp, **options)
                 param._bump()
         return loss
