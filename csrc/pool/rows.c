@@ -261,21 +261,22 @@ INLINE void F(frame_windows)(const int kind, const fdl_pool *g, const F(frame) *
                              INT *taps_out)
 {
     for (int64_t k = 0; k < rows + f->halo_h; k++, dy_out += f->pitch, taps_out += f->pitch) {
-        int64_t i = u0 - f->halo_h + k, j = 0;
+        int64_t i = u0 - f->halo_h + k, used = 0;
         if (i >= 0 && i < g->oh) {
             const REAL *row = dy + out + i * g->ow;
             REAL count = g->divisor ? g->divisor : F(avg_rows)(g, i);
-            for (; j < f->halo_w; j++) dy_out[j] = 0;
-            for (int64_t t = 0; t < g->ow; t += VL) {
-                V v = LDN(row + t, dy_end - row - t, 0);
+            F(fill_over)(dy_out, f->halo_w, 0);
+            for (int64_t j = 0; j < g->ow; j += VL) {
+                V v = LDN(row + j, dy_end - row - j, 0);
                 if (kind == F(POOL_AVG))
-                    v /= g->divisor ? SPLAT(count) : LD(w->cols + t) * SPLAT(count);
-                ST(dy_out + j + t, v);
+                    v /= g->divisor ? SPLAT(count) : LD(w->cols + j) * SPLAT(count);
+                ST(dy_out + f->halo_w + j, v);
             }
-            if (kind == F(POOL_MAX)) F(widen_taps)(g, taps, out + i * g->ow, g->ow, taps_out + j);
-            j += g->ow;
+            if (kind == F(POOL_MAX))
+                F(widen_taps)(g, taps, out + i * g->ow, g->ow, taps_out + f->halo_w);
+            used = f->halo_w + g->ow;
         }
-        for (; j < f->pitch; j++) dy_out[j] = 0;
+        F(fill_over)(dy_out + used, f->pitch - used, 0);
     }
 }
 
@@ -310,15 +311,7 @@ NOINLINE void F(backward_bands)(const int kind, const fdl_pool *g, const F(frame
             F(gather_run)(w.start[p + 1] - k, from, kind == F(POOL_MAX) ? won : NULL, w.offset + k,
                           w.tap + k, m, w.planes + p * f->plane);
         }
-        REAL *to = dx + plane * g->h * g->w;
-        REAL *to_end = to + min64(g->h, u1 * g->stride_h - g->pad_h) * g->w;
-        for (int64_t u = u0; u < u1; u++)
-            for (int64_t q = 0; q < f->phases_h; q++) {
-                int64_t row = u * g->stride_h + q - g->pad_h;
-                if (row < 0 || row >= g->h) continue;
-                F(merge_row)(w.planes + q * f->phases_w * f->plane + (u - u0) * f->pitch, f->plane,
-                             g->stride_w, f->phases_w, w.spans, to + row * g->w, to_end);
-            }
+        F(merge_band)(g, f, w.spans, w.planes, u0, u1, dx + plane * g->h * g->w);
     }
 }
 
