@@ -19,6 +19,8 @@
 
 #include "pool/naive.c"
 #include "pool/phases.c"
+#include "pool/forward.c"
+#include "pool/backward.c"
 #include "pool/rows.c"
 
 #include "nnops/relu.c"
@@ -60,7 +62,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     },
     .max_scatter = {
         [FDL_POOL_NAIVE] = F(max_scatter_naive), [FDL_POOL_ROWS] = F(max_scatter_rows),
-        [FDL_POOL_THREADED] = F(max_scatter_threaded),
+        [FDL_POOL_THREADED] = F(max_backward),
     },
     .max_gather = F(max_gather),
     .avg_forward = {
@@ -69,7 +71,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     },
     .avg_backward = {
         [FDL_POOL_NAIVE] = F(avg_backward_naive), [FDL_POOL_ROWS] = F(avg_backward_rows),
-        [FDL_POOL_THREADED] = F(avg_backward_threaded),
+        [FDL_POOL_THREADED] = F(avg_backward),
     },
     .relu = F(relu),
     .relu_backward = F(relu_backward),

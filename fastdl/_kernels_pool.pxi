@@ -21,7 +21,7 @@ cdef int windows_hold_elements(int64_t out, int64_t stride, int64_t pad, int64_t
 
 
 cdef int read_pool(geom, fdl_pool *g, str where) except -1:
-    cdef int64_t largest = 1 << 30                             # products of three stay within int64_t
+    cdef int64_t largest = 1 << 29                             # products of three stay within int64_t
     try:
         (g.planes, g.h, g.w, g.oh, g.ow, g.kh, g.kw, g.stride_h, g.stride_w, g.pad_h, g.pad_w, g.dil_h, g.dil_w,
          g.pad_bottom, g.pad_right, g.count_include_pad, g.divisor) = geom

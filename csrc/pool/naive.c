@@ -9,13 +9,18 @@
  *           overhanging windows
  * Timed     python -m fastdl bench pool
  */
-/* A window's first row (column) in the plane; may be negative. Rows r0 <= r < r1 of it lie in the plane. */
+/* A window's first row (or column); may be negative. Its taps r0 <= r < r1 lie in the plane. */
 INLINE void F(window)(int64_t i, int64_t stride, int64_t pad, int64_t dil, int64_t k, int64_t size,
                       int64_t *start, int64_t *r0, int64_t *r1)
 {
     *start = i * stride - pad;
-    *r0 = *start < 0 ? ceil_div(-*start, dil) : 0;
-    *r1 = *start < size ? min64(k, (size - 1 - *start) / dil + 1) : 0;
+    if (dil == 1) { /* spares two divisions */
+        *r0 = max64(0, -*start);
+        *r1 = min64(k, size - *start);
+    } else {
+        *r0 = *start < 0 ? ceil_div(-*start, dil) : 0;
+        *r1 = min64(k, (size - 1 - *start) / dil + 1);
+    }
 }
 
 /* Rows (columns) of a window that its average counts: those in the plane, or in the padding too. */
@@ -42,7 +47,7 @@ INLINE REAL F(avg_count)(const fdl_pool *g, int64_t i, int64_t j)
     return g->divisor ? g->divisor : F(avg_rows)(g, i) * F(avg_cols)(g, j);
 }
 
-INLINE int64_t F(get_tap)(const fdl_pool *g, const void *taps, int64_t i)
+INLINE uint32_t F(get_tap)(const fdl_pool *g, const void *taps, int64_t i)
 {
     return g->kh * g->kw <= 256 ? ((const uint8_t *)taps)[i] : ((const int32_t *)taps)[i];
 }
@@ -56,10 +61,10 @@ INLINE void F(put_tap)(const fdl_pool *g, void *taps, int64_t i, int64_t tap)
 }
 
 /* Where output (i, j)'s tap lies in the plane, as row * w + column; -1 if in the padding. */
-INLINE int64_t F(tap_position)(const fdl_pool *g, int64_t i, int64_t j, int64_t tap)
+INLINE int64_t F(tap_position)(const fdl_pool *g, int64_t i, int64_t j, uint32_t tap)
 {
-    int64_t row = i * g->stride_h - g->pad_h + tap / g->kw * g->dil_h;
-    int64_t col = j * g->stride_w - g->pad_w + tap % g->kw * g->dil_w;
+    int64_t row = i * g->stride_h - g->pad_h + tap / (uint32_t)g->kw * g->dil_h;
+    int64_t col = j * g->stride_w - g->pad_w + tap % (uint32_t)g->kw * g->dil_w;
     return row >= 0 && row < g->h && col >= 0 && col < g->w ? row * g->w + col : -1;
 }
 
@@ -91,20 +96,26 @@ static int F(max_forward_naive)(const fdl_pool *g, const void *x_, void *y_, voi
     return FDL_OK;
 }
 
-static int F(max_scatter_naive)(const fdl_pool *g, const void *dy_, const void *taps, void *dx_,
-                                int threads)
+NOINLINE void F(max_scatter_planes)(const fdl_pool *g, const REAL *dy, const void *taps, REAL *dx,
+                                    int64_t begin, int64_t end)
 {
-    (void)threads;
-    const REAL *dy = dy_;
-    REAL *dx = dx_;
-    int64_t out = 0;
-    memset(dx, 0, g->planes * g->h * g->w * sizeof(REAL));
-    for (int64_t p = 0; p < g->planes; p++, dx += g->h * g->w)
+    int64_t out = begin * g->oh * g->ow;
+    for (int64_t p = begin; p < end; p++) {
+        REAL *plane = dx + p * g->h * g->w;
+        memset(plane, 0, g->h * g->w * sizeof(REAL));
         for (int64_t i = 0; i < g->oh; i++)
             for (int64_t j = 0; j < g->ow; j++, out++) {
                 int64_t at = F(tap_position)(g, i, j, F(get_tap)(g, taps, out));
-                if (at >= 0) dx[at] += dy[out];
+                if (at >= 0) plane[at] += dy[out];
             }
+    }
+}
+
+static int F(max_scatter_naive)(const fdl_pool *g, const void *dy, const void *taps, void *dx,
+                                int threads)
+{
+    (void)threads;
+    F(max_scatter_planes)(g, dy, taps, dx, 0, g->planes);
     return FDL_OK;
 }
 
@@ -139,8 +150,11 @@ static int F(avg_forward_naive)(const fdl_pool *g, const void *x_, void *y_, int
                 F(window)(i, g->stride_h, g->pad_h, 1, g->kh, g->h, &top, &r0, &r1);
                 F(window)(j, g->stride_w, g->pad_w, 1, g->kw, g->w, &left, &s0, &s1);
                 REAL sum = 0;
-                for (int64_t r = r0; r < r1; r++)
-                    for (int64_t s = s0; s < s1; s++) sum += x[(top + r) * g->w + left + s];
+                for (int64_t s = s0; s < s1; s++) {
+                    REAL column = 0;
+                    for (int64_t r = r0; r < r1; r++) column += x[(top + r) * g->w + left + s];
+                    sum += column;
+                }
                 *y++ = sum / F(avg_count)(g, i, j);
             }
     return FDL_OK;
