@@ -16,6 +16,8 @@
  * Removes   long strides: TLB misses, cache-set conflicts, transposed operands
  * Leaves    one copy of A per column of blocks and one of B, small beside m n k FMAs unless m or n is
  * Requires  any strides. Panels are dealt evenly (heights differ by one at most, widths by a vector)
+ * Checked   with the driver, at tile edges and for any strides
+ * Timed     python -m fastdl bench gemm
  */
 
 /* Where part i of n things dealt evenly to `parts` begins */
