@@ -74,6 +74,7 @@ from fastdl.ops.linalg import *
 from fastdl.ops.random import *
 from fastdl.ops.reduce import *
 from fastdl.ops.shape import *
+from fastdl.runtime import get_num_threads, set_num_threads, show_config
 from fastdl.tensor import LEGACY_TYPES, Tensor
 
 # isort: split

@@ -1,0 +1,121 @@
+"""What fastdl runs on: threads, instruction set, caches, NumPy's BLAS. No device, no arrays.
+
+Threads: every kernel uses at most :func:`get_num_threads` threads, fewer where the problem is small. The
+count starts at ``OMP_NUM_THREADS``, else at the least of OpenMP's count, the CPU affinity and the
+container's quota; results do not depend on it.
+"""
+
+import importlib.util
+import platform
+from pathlib import Path
+
+import numpy as np
+
+from fastdl import _kernels
+from fastdl._version import __version__
+
+__all__ = [
+    "config",
+    "get_num_threads",
+    "isa",
+    "isa_available",
+    "set_isa",
+    "set_num_threads",
+    "show_config",
+]
+
+
+def get_num_threads() -> int:
+    """The largest number of threads a kernel may use."""
+    return _kernels.get_num_threads()
+
+
+def set_num_threads(num: int) -> None:
+    """Let kernels use at most ``num`` threads.
+
+    TypeError unless ``num`` is an integer, RuntimeError unless it is positive, as in PyTorch.
+    """
+    if not isinstance(num, int | np.integer) or isinstance(num, bool):
+        raise TypeError(f"set_num_threads: num must be an int, got {type(num).__name__}")
+    if num < 1:
+        raise RuntimeError(f"set_num_threads: num must be positive, got {num}")
+    _kernels.set_num_threads(min(int(num), 2**31 - 1))
+
+
+def isa() -> str:
+    """The instruction set whose kernels run: ``'generic'``, ``'avx2'`` or ``'avx512'``."""
+    return _kernels.get_isa()
+
+
+def isa_available() -> tuple[str, ...]:
+    """The instruction sets that this build and this CPU can run, narrowest first."""
+    return _kernels.isa_available()
+
+
+def set_isa(name: str) -> None:
+    """Run the kernels compiled for ``name``; ValueError unless it is in :func:`isa_available`.
+
+    The environment variable ``FASTDL_ISA`` does the same at import.
+    """
+    _kernels.set_isa(name)
+
+
+def config() -> dict:
+    """What fastdl found here, as plain values: numbers, strings, None where unknown, dicts of them.
+
+    Keys: ``version``, ``isa``, ``isa_available``, ``openmp``, ``threads``, ``available_threads``, ``cpu``,
+    ``caches`` (bytes by name), ``python``, ``numpy``, ``blas``, ``cupy`` (is it installed?).
+    """
+    return {
+        "version": __version__,
+        "isa": isa(),
+        "isa_available": list(isa_available()),
+        "openmp": _kernels.has_openmp(),
+        "threads": get_num_threads(),
+        "available_threads": _kernels.available_threads(),
+        "cpu": _cpu_model(),
+        "caches": _caches(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": _blas(),
+        "cupy": importlib.util.find_spec("cupy") is not None,
+    }
+
+
+def show_config() -> str:
+    """:func:`config` as lines of ``name  value``."""
+    values = config()
+    width = max(map(len, values))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in values.items())
+
+
+def _cpu_model() -> str | None:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or None
+
+
+def _caches() -> dict[str, int]:
+    """Bytes of the caches that the first core sees; empty where the system does not say."""
+    sizes = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            level = (index / "level").read_text().strip()
+            kind = (index / "type").read_text().strip()
+            size = (index / "size").read_text().strip()
+        except OSError:
+            continue
+        name = f"L{level}" + {"Data": "d", "Instruction": "i"}.get(kind, "")
+        unit = {"K": 2**10, "M": 2**20}.get(size[-1:], 1)
+        sizes[name] = int(size.rstrip("KM")) * unit
+    return sizes
+
+
+def _blas() -> str | None:
+    """Name and version of the library behind NumPy's ``@``."""
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    return " ".join(str(blas[k]) for k in ("name", "version") if blas.get(k)) or None
