@@ -466,7 +466,7 @@ METHODS = {
     shape: """
         broadcast_to chunk contiguous diag diagonal expand expand_as flatten flip fliplr flipud movedim narrow
         permute ravel repeat repeat_interleave reshape reshape_as roll select split squeeze swapaxes swapdims t
-        tensor_split tile transpose tril triu unbind unflatten unfold unsqueeze view view_as
+        tensor_split tile transpose tril tril_ triu triu_ unbind unflatten unfold unsqueeze view view_as
     """,
     index: """
         argwhere gather index_add index_add_ index_copy_ index_fill index_fill_ index_put_ index_select
@@ -490,8 +490,6 @@ INPLACE = """
 for _name in INPLACE.split():
     setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name)))
 Tensor.relu_ = inplace(activation.relu)
-for _name in ("tril", "triu"):
-    setattr(Tensor, _name + "_", inplace(getattr(shape, _name)))
 
 OPERATORS = """
     mul pow neg abs floor_divide remainder eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not

@@ -9,6 +9,7 @@ from fastdl.autograd.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from fastdl.autograd.gradcheck import gradcheck, gradgradcheck
 from fastdl.autograd.gradients import backward, grad
 
 
@@ -26,6 +27,8 @@ __all__ = [
     "backward",
     "enable_grad",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "inference_mode",
     "is_grad_enabled",
     "no_grad",

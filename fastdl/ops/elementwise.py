@@ -480,7 +480,7 @@ def _erfc_tail(x):
 
 
 def _erf_array(x, complement):
-    t = np.asarray(x, np.float64)
+    t = np.atleast_1d(x).astype(np.float64, copy=False)
     size = np.abs(t)
     small = size <= 0.46875
     tail = ~small & (size < 27)
@@ -496,7 +496,7 @@ def _erf_array(x, complement):
         result[tail] = np.where(negative, 2 - upper, upper)
     else:
         result[tail] = np.where(negative, upper - 1, 1 - upper)
-    return result.astype(x.dtype, copy=False)
+    return result.reshape(x.shape).astype(x.dtype, copy=False)
 
 
 @elementwise(floating=True)

@@ -282,22 +282,22 @@ diagonal_scatter.vjp(
 )
 
 
-@primitive
-def tril(x, *, diagonal=0):
+@primitive(node_name="Tril")
+def lower(x, *, diagonal):
     """x with what lies above diagonal number `diagonal` of its last two dimensions set to 0."""
     return np.tril(x, diagonal)
 
 
-tril.vjp(x=lambda g, diagonal: tril(g, diagonal=diagonal))
+lower.vjp(x=lambda g, diagonal: lower(g, diagonal=diagonal))
 
 
-@primitive
-def triu(x, *, diagonal=0):
+@primitive(node_name="Triu")
+def upper(x, *, diagonal):
     """x with what lies below diagonal number `diagonal` of its last two dimensions set to 0."""
     return np.triu(x, diagonal)
 
 
-triu.vjp(x=lambda g, diagonal: triu(g, diagonal=diagonal))
+upper.vjp(x=lambda g, diagonal: upper(g, diagonal=diagonal))
 
 
 @view_of(node_name="Unfold")
@@ -596,6 +596,32 @@ def diag(input, diagonal=0):
 E_abs = abs
 
 
+def _matrices(function, input):
+    if input.array.ndim < 2:
+        raise RuntimeError(f"{function}: input tensor must have at least 2 dimensions")
+    return input
+
+
+def tril(input, diagonal=0):
+    """The lower triangle of the matrices: what lies above diagonal number `diagonal` is 0."""
+    return lower(_matrices("tril", input), diagonal=diagonal)
+
+
+def triu(input, diagonal=0):
+    """The upper triangle of the matrices: what lies below diagonal number `diagonal` is 0."""
+    return upper(_matrices("triu", input), diagonal=diagonal)
+
+
+def tril_(input, diagonal=0):
+    """`tril` in place."""
+    return lower.inplace(_matrices("tril_", input), diagonal=diagonal)
+
+
+def triu_(input, diagonal=0):
+    """`triu` in place."""
+    return upper.inplace(_matrices("triu_", input), diagonal=diagonal)
+
+
 def unfold(input, dimension, size, step):
     """Windows of `size` every `step` along `dimension`, the window as new last dimension; a view."""
     dim = normal_dim(dimension, input.array.ndim)
@@ -808,7 +834,6 @@ def meshgrid(*tensors, indexing="ij"):
     ]
     if swapped:
         grids[:2] = grids[1], grids[0]
-        grids = [transpose(g, 0, 1) for g in grids]
     return tuple(grids)
 
 
