@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, binding=True
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=True, c_api_binop_methods=True
 """The autograd engine: TensorBase, Node, Primitive and the backward walk.
 
 It records which primitive made a tensor and replays the primitives' gradient functions backwards. It knows
@@ -16,14 +16,14 @@ and freeing are loops, not recursion: the depth of a graph is bounded by memory 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_Call, PyObject_CallObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint64_t
 
 import inspect
-import sys
 import warnings
 import weakref
+from types import MethodType
 
 cdef extern from *:
     """
@@ -39,7 +39,7 @@ cdef extern from *:
 
     /* NumPy returns scalars where PyTorch has 0-d tensors. */
     static CYTHON_INLINE PyObject *fdl_as_array(PyObject *y) {
-        if (PyArray_IsScalar(y, Generic)) return PyArray_FromScalar(y, NULL);
+        if (!PyArray_CheckExact(y) && PyArray_IsScalar(y, Generic)) return PyArray_FromScalar(y, NULL);
         Py_INCREF(y);
         return y;
     }
@@ -59,10 +59,11 @@ cdef extern from *:
         return PyTypeNum_ISFLOAT(t);
     }
 
-    /* Can the operands go to NumPy as they are: one array dtype, and Python numbers that do not widen it? */
+    /* Can the operands go to NumPy as they are: one array dtype, and Python numbers that do not widen it?
+       0: no. 1: yes. NPY_FLOAT, NPY_DOUBLE: yes, and there are numbers that fdl_box may turn into arrays. */
     static CYTHON_INLINE int fdl_uniform(PyObject *arrays, int floating) {
         Py_ssize_t n = PyTuple_GET_SIZE(arrays);
-        int type = -1, rank = 0;                        /* rank: 0 bool, 1 int, 2 float (numbers only) */
+        int type = -1, rank = -1;                       /* rank: 0 bool, 1 int, 2 float (numbers only) */
         for (Py_ssize_t i = 0; i < n; i++) {
             PyObject *a = PyTuple_GET_ITEM(arrays, i);
             if (PyArray_CheckExact(a)) {
@@ -73,11 +74,33 @@ cdef extern from *:
             else if (PyFloat_CheckExact(a)) rank = 2;
             else if (PyLong_CheckExact(a)) { if (rank < 1) rank = 1; }
             else if (!PyBool_Check(a)) return 0;
+            else if (rank < 0) rank = 0;
         }
         if (type < 0) return 0;
+        if (type == NPY_FLOAT || type == NPY_DOUBLE) return rank < 0 ? 1 : type;
         if (PyTypeNum_ISFLOAT(type)) return 1;
         if (floating) return 0;
         return PyTypeNum_ISINTEGER(type) ? rank < 2 : rank < 1;
+    }
+
+    /* Replace the numbers among `arrays`, a new tuple, by 0-d arrays of `type`: NumPy finds its loop for those
+       in a third of the time it takes for Python numbers. */
+    static int fdl_box(PyObject *arrays, int type) {
+        Py_ssize_t n = PyTuple_GET_SIZE(arrays);
+        for (Py_ssize_t i = 0; i < n; i++) {
+            PyObject *a = PyTuple_GET_ITEM(arrays, i);
+            if (PyArray_CheckExact(a)) continue;
+            double value = PyFloat_CheckExact(a) ? PyFloat_AS_DOUBLE(a) : PyLong_AsDouble(a);
+            if (value == -1.0 && PyErr_Occurred()) return -1;
+            PyObject *box = PyArray_SimpleNew(0, NULL, type);
+            if (box == NULL) return -1;
+            void *data = PyArray_DATA((PyArrayObject *)box);
+            if (type == NPY_FLOAT) *(float *)data = (float)value;
+            else *(double *)data = value;
+            PyTuple_SET_ITEM(arrays, i, box);
+            Py_DECREF(a);
+        }
+        return 0;
     }
 
     /* Does the array own its memory, in C order, with nobody else holding it? */
@@ -95,6 +118,50 @@ cdef extern from *:
         return base != NULL && (base == a || base == PyArray_BASE((PyArrayObject *)a));
     }
 
+    /* callable(*args, **kwargs) inside `quiet`, a context where NumPy's floating-point warnings are off:
+       entering a context costs a fifth of setting a context variable. NULL with an exception set on failure. */
+    static PyObject *fdl_call_in(PyObject *quiet, PyObject *callable, PyObject *args, PyObject *kwargs) {
+        if (PyContext_Enter(quiet) < 0) return NULL;
+        PyObject *y = PyObject_Call(callable, args, kwargs);
+        if (y == NULL) {
+            PyObject *type, *value, *trace;
+            PyErr_Fetch(&type, &value, &trace);
+            PyContext_Exit(quiet);
+            PyErr_Restore(type, value, trace);
+        }
+        else PyContext_Exit(quiet);
+        return y;
+    }
+
+    /* Cython enters binary operators into the type as methods, for which a Python subclass gets slots that look
+       the method up again. Replace them by slot wrappers, which subclasses inherit as they are. */
+    static int fdl_wrap_slots(PyTypeObject *type) {
+        static const char *const names[] = {
+            "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__", "__matmul__", "__and__",
+            "__or__", "__xor__", "__lshift__", "__rshift__"};
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            PyObject *model = PyObject_GetAttrString((PyObject *)&PyArray_Type, names[i]), *wrapper;
+            if (model == NULL) return -1;
+            if (Py_IS_TYPE(model, &PyWrapperDescr_Type)) {
+                struct wrapperbase *base = ((PyWrapperDescrObject *)model)->d_base;
+                size_t offset = (size_t)base->offset - offsetof(PyHeapTypeObject, as_number);
+                wrapper = PyDescr_NewWrapper(type, base, *(void **)((char *)type->tp_as_number + offset));
+                if (wrapper == NULL || PyDict_SetItemString(type->tp_dict, names[i], wrapper) < 0) {
+                    Py_XDECREF(wrapper);
+                    Py_DECREF(model);
+                    return -1;
+                }
+                Py_DECREF(wrapper);
+            }
+            Py_DECREF(model);
+        }
+        PyType_Modified(type);
+        return 0;
+    }
+
+    /* Primitives as attributes of a class are methods: `x.exp()` calls `exp(x)` without a bound object between. */
+    static void fdl_is_method(PyTypeObject *type) { type->tp_flags |= Py_TPFLAGS_METHOD_DESCRIPTOR; }
+
     static CYTHON_INLINE int fdl_is_operand(PyObject *a) {
         return PyFloat_Check(a) || PyLong_Check(a) || PyArray_Check(a) || PyArray_IsScalar(a, Generic);
     }
@@ -106,14 +173,17 @@ cdef extern from *:
     int fdl_alike(object, object)
     int fdl_is_float(object)
     int fdl_uniform(tuple, bint)
+    int fdl_box(tuple, int) except -1
     int fdl_exclusive(object)
     int fdl_shares(object, object)
     int fdl_is_operand(object)
+    int fdl_wrap_slots(type) except -1
+    void fdl_is_method(type)
+    object fdl_call_in(object, object, tuple, PyObject *)
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
-    object PyContextVar_Set(object, object)
-    int PyContextVar_Reset(object, object) except -1
+    object PyContext_CopyCurrent()
     object PyNumber_InPlaceAdd(object, object)
 
 fdl_import_numpy()
@@ -130,19 +200,19 @@ cdef object PROMOTE = None              # (arrays, floating) -> arrays of one dt
 cdef object FIT = None                  # (gradient Tensor, shape, dtype) -> summed and cast to them
 cdef object EXPLAIN = None              # (primitive, arrays, error) -> the exception PyTorch would raise
 cdef object CLONE = None                # differentiable copy
-cdef object QUIET_VARIABLE = None       # NumPy's floating-point error state: PyTorch warns of nothing
-cdef object QUIET = None
+cdef object QUIET_CONTEXT = None        # () -> contextvars.Context without floating-point warnings
+cdef object spare_context = None        # one that is not in use: a context can be entered once at a time
 cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
 cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
 
 
-def configure(tensor, size, promote, fit, explain, clone, operators, quiet):
+def configure(tensor, size, promote, fit, explain, clone, operators, quiet_context):
     """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
 
     tensor: class of results, size: class of shapes, operators: dict from operator name ('add') to Primitive,
-    quiet: (context variable, value) that silence NumPy's floating-point warnings.
+    quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN.
     """
-    global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_VARIABLE, QUIET
+    global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT
     global ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
     global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
     TENSOR = tensor
@@ -151,7 +221,7 @@ def configure(tensor, size, promote, fit, explain, clone, operators, quiet):
     FIT = fit
     EXPLAIN = explain
     CLONE = clone
-    QUIET_VARIABLE, QUIET = quiet
+    QUIET_CONTEXT = quiet_context
     ADD, SUB, MUL, DIV = [operators[k] for k in ("add", "sub", "mul", "div")]
     POW, MATMUL, NEG, ABS = [operators[k] for k in ("pow", "matmul", "neg", "abs")]
     FLOOR_DIV, REMAINDER = operators["floor_divide"], operators["remainder"]
@@ -212,8 +282,25 @@ cdef int64_t count_of(object saved):
 
 # ---- graph ------------------------------------------------------------------------------------
 
-cdef list graveyard = []                # what dying nodes held, freed by the outermost of them
+cdef PyObject **graves = NULL           # what dying nodes held, freed by the outermost of them
+cdef Py_ssize_t buried = 0, grave_room = 0
 cdef bint burying = False
+
+
+cdef bint bury(PyObject *held):
+    """Keep a reference for the loop that frees; False when there is no memory for that."""
+    global graves, buried, grave_room
+    cdef PyObject **grown
+    if buried == grave_room:
+        grown = <PyObject **>PyMem_Realloc(graves, (2 * grave_room + 64) * sizeof(PyObject *))
+        if grown == NULL:
+            return False
+        graves = grown
+        grave_room = 2 * grave_room + 64
+    Py_INCREF(<object>held)
+    graves[buried] = held
+    buried += 1
+    return True
 
 
 @cython.final
@@ -236,18 +323,19 @@ cdef class Node:
     cdef object __weakref__
 
     def __dealloc__(self):
-        # Decreasing the parents' counts here would recurse down the graph: leave them to a loop.
-        global burying
-        if self.parents is None and self.saved is None:
+        # Dropping the parents here would recurse down the graph: leave them to the loop of the outermost node.
+        global burying, buried
+        if self.parents is None or not bury(<PyObject *>self.parents):
             return
-        graveyard.append(self.parents)
-        graveyard.append(self.saved)
+        if self.saved is not None:
+            bury(<PyObject *>self.saved)
         self.parents = None
         self.saved = None
         if not burying:
             burying = True
-            while graveyard:
-                graveyard.pop()
+            while buried:
+                buried -= 1
+                Py_DECREF(<object>graves[buried])
             burying = False
 
     def name(self):
@@ -485,6 +573,10 @@ cdef class TensorBase:
         self.epoch = self.version.epoch
         self.is_view = True
 
+    def _is_view(self):
+        """Is this a view of another tensor (that autograd knows of)?"""
+        return self.is_view
+
     def _bump(self):
         """Note an in-place change made behind the engine's back (a kernel that wrote into `array`)."""
         cdef Version version = version_of(self)
@@ -502,32 +594,22 @@ cdef class TensorBase:
         """Number of dimensions."""
         return self.array.ndim
 
-    # -- operators: here, because a slot of a C class is reached without a look-up
+    # -- operators: here, because a slot of a C class is reached without a look-up. Either operand may be
+    # the tensor (c_api_binop_methods): so a Python subclass inherits the slots themselves.
 
-    def __add__(self, other): return binary(ADD, self, other)
-    def __radd__(self, other): return binary(ADD, other, self)
-    def __sub__(self, other): return binary(SUB, self, other)
-    def __rsub__(self, other): return binary(SUB, other, self)
-    def __mul__(self, other): return binary(MUL, self, other)
-    def __rmul__(self, other): return binary(MUL, other, self)
-    def __truediv__(self, other): return binary(DIV, self, other)
-    def __rtruediv__(self, other): return binary(DIV, other, self)
-    def __floordiv__(self, other): return binary(FLOOR_DIV, self, other)
-    def __rfloordiv__(self, other): return binary(FLOOR_DIV, other, self)
-    def __mod__(self, other): return binary(REMAINDER, self, other)
-    def __rmod__(self, other): return binary(REMAINDER, other, self)
-    def __pow__(self, other, modulo): return binary(POW, self, other)
-    def __rpow__(self, other, modulo): return binary(POW, other, self)
-    def __matmul__(self, other): return binary(MATMUL, self, other)
-    def __rmatmul__(self, other): return binary(MATMUL, other, self)
-    def __and__(self, other): return binary(AND, self, other)
-    def __rand__(self, other): return binary(AND, other, self)
-    def __or__(self, other): return binary(OR, self, other)
-    def __ror__(self, other): return binary(OR, other, self)
-    def __xor__(self, other): return binary(XOR, self, other)
-    def __rxor__(self, other): return binary(XOR, other, self)
-    def __lshift__(self, other): return binary(LSHIFT, self, other)
-    def __rshift__(self, other): return binary(RSHIFT, self, other)
+    def __add__(a, b): return binary(ADD, a, b)
+    def __sub__(a, b): return binary(SUB, a, b)
+    def __mul__(a, b): return binary(MUL, a, b)
+    def __truediv__(a, b): return binary(DIV, a, b)
+    def __floordiv__(a, b): return binary(FLOOR_DIV, a, b)
+    def __mod__(a, b): return binary(REMAINDER, a, b)
+    def __matmul__(a, b): return binary(MATMUL, a, b)
+    def __and__(a, b): return binary(AND, a, b)
+    def __or__(a, b): return binary(OR, a, b)
+    def __xor__(a, b): return binary(XOR, a, b)
+    def __lshift__(a, b): return binary(LSHIFT, a, b)
+    def __rshift__(a, b): return binary(RSHIFT, a, b)
+    def __pow__(a, b, modulo): return binary(POW, a, b)
     def __neg__(self): return NEG.call((self,), None)
     def __pos__(self): return self
     def __abs__(self): return ABS.call((self,), None)
@@ -550,6 +632,10 @@ cdef class TensorBase:
     def __iand__(self, other): return binary_inplace(AND, self, other)
     def __ior__(self, other): return binary_inplace(OR, self, other)
     def __ixor__(self, other): return binary_inplace(XOR, self, other)
+
+
+fdl_wrap_slots(TensorBase)
+fdl_is_method(Primitive)
 
 
 cdef bint is_floating(object array):
@@ -605,7 +691,7 @@ cdef class Primitive:
     cdef dict defaults                  # of static arguments
     cdef dict plans                     # mask -> Plan
     cdef uint64_t differentiable
-    cdef bint elementwise, promotes, floating, view
+    cdef bint elementwise, promotes, floating, view, boxes
     cdef object signature
     cdef dict __dict__                  # __name__, __doc__, __signature__: it stands for its function
 
@@ -621,6 +707,7 @@ cdef class Primitive:
         self.view = kind == "view"
         self.promotes = self.elementwise and promote
         self.floating = floating
+        self.boxes = ufunc is not None
         if into is None and ufunc is not None:
             into = lambda out, *arrays: ufunc(*arrays, out=out, casting="same_kind")
         self.into = into
@@ -734,7 +821,7 @@ cdef class Primitive:
         return self.call_inplace(args, static or None)
 
     def __get__(self, instance, owner):
-        return self if instance is None else Bound(self, instance)
+        return self if instance is None else MethodType(self, instance)
 
     def __repr__(self):
         return f"<primitive {self.name}>"
@@ -742,21 +829,20 @@ cdef class Primitive:
     def __reduce__(self):
         return self.name
 
-    cdef object run(self, tuple arrays, dict static):
-        """The forward function, silent about infinities, its failures worded as PyTorch's."""
-        cdef object token = PyContextVar_Set(QUIET_VARIABLE, QUIET)
+    cdef object run(self, object function, tuple arrays, tuple args, dict static):
+        """function(*args, **static), silent about infinities, its failures worded as PyTorch's."""
+        global spare_context
+        cdef object quiet = spare_context if spare_context is not None else QUIET_CONTEXT()
+        spare_context = None
         try:
-            if static is None:
-                y = PyObject_CallObject(self.forward, arrays)
-            else:
-                y = PyObject_Call(self.forward, arrays, static)
+            y = fdl_call_in(quiet, function, args, NULL if static is None else <PyObject *>static)
         except Exception as error:
             explained = EXPLAIN(self, arrays, error)
             if explained is error:
                 raise
             raise explained from None
         finally:
-            PyContextVar_Reset(QUIET_VARIABLE, token)
+            spare_context = quiet
         return fdl_as_array(y)
 
     cdef tuple unwrap(self, tuple args, uint64_t *mask):
@@ -764,6 +850,7 @@ cdef class Primitive:
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
         cdef tuple arrays = PyTuple_New(n)
         cdef TensorBase t
+        cdef int uniform
         mask[0] = 0
         for i in range(n):
             a = <object>PyTuple_GET_ITEM(args, i)
@@ -779,14 +866,18 @@ cdef class Primitive:
                 a = t.array
             Py_INCREF(a)
             PyTuple_SET_ITEM(arrays, i, a)
-        if self.promotes and not fdl_uniform(arrays, self.floating):
-            arrays = <tuple>PROMOTE(self, arrays, self.floating)
+        if self.promotes:
+            uniform = fdl_uniform(arrays, self.floating)
+            if uniform == 0:
+                arrays = <tuple>PROMOTE(self, arrays, self.floating)
+            elif uniform > 1 and self.boxes:
+                fdl_box(arrays, uniform)
         return arrays
 
     cdef object call(self, tuple args, dict static):
         cdef uint64_t mask
         cdef tuple arrays = self.unwrap(args, &mask)
-        cdef object y = self.run(arrays, static)
+        cdef object y = self.run(self.forward, arrays, arrays, static)
         cdef TensorBase out
         cdef Node node
         cdef tuple results
@@ -932,23 +1023,10 @@ cdef class Primitive:
                 f"(base[i] = value), or write out of place")
 
     cdef object write(self, object array, tuple arrays, dict static):
-        cdef object token
         if self.into is not None:
-            token = PyContextVar_Set(QUIET_VARIABLE, QUIET)
-            try:
-                if static is None:
-                    self.into(array, *arrays)
-                else:
-                    self.into(array, *arrays, **static)
-            except Exception as error:
-                explained = EXPLAIN(self, (array,) + arrays[1:], error)
-                if explained is error:
-                    raise
-                raise explained from None
-            finally:
-                PyContextVar_Reset(QUIET_VARIABLE, token)
+            self.run(self.into, (array,) + arrays[1:], (array,) + arrays, static)
             return
-        y = self.run(arrays, static)
+        y = self.run(self.forward, arrays, arrays, static)
         if y.shape != array.shape:
             raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast shape "
                                f"{list(y.shape)}")
@@ -975,19 +1053,6 @@ cdef object alias(TensorBase t):
     cdef TensorBase s = <TensorBase>shadow(t)
     s.node = t.node
     return s
-
-
-class Bound:
-    """A primitive as a method of a tensor."""
-
-    __slots__ = ("__func__", "__self__")
-
-    def __init__(self, function, instance):
-        self.__func__ = function
-        self.__self__ = instance
-
-    def __call__(self, *args, **static):
-        return self.__func__(self.__self__, *args, **static)
 
 
 def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static):

@@ -510,7 +510,7 @@ _engine.configure(
         "div": elementwise.div_arrays,
         "matmul": linalg.matmul,
     },
-    quiet=core.QUIET,
+    quiet_context=core.quiet_context,
 )
 
 

@@ -47,12 +47,15 @@ def view(forward=None, **options):
 
 # ---- what the engine asks for -----------------------------------------------------------------
 
-try:  # Entering np.errstate costs more than a small op; this is the variable behind it.
-    from numpy._core.umath import _extobj_contextvar, _make_extobj
+def quiet_context():
+    """A context in which NumPy, like PyTorch, computes infinities and NaN without warnings.
 
-    QUIET = (_extobj_contextvar, _make_extobj(all="ignore"))
-except ImportError:  # a NumPy that moved it: its warnings show, nothing else changes
-    QUIET = (contextvars.ContextVar("fastdl_quiet"), None)
+    The engine enters it for each forward call: `with np.errstate` would take longer than a small op.
+    """
+    context = contextvars.Context()
+    context.run(np.seterr, all="ignore")
+    return context
+
 
 _RANK = {"b": 0, "i": 1, "u": 1, "f": 2}
 
@@ -195,11 +198,12 @@ def tensor_argument(function, name, value):
 
 def normal_dim(dim, ndim):
     """`dim` counted from the front; IndexError when out of range. A 0-d tensor has one dimension here."""
-    try:
-        dim = operator.index(dim)
-    except TypeError:
-        raise TypeError(f"dim: expected an int, got {type(dim).__name__}") from None
-    span = max(ndim, 1)
+    if type(dim) is not int:
+        try:
+            dim = operator.index(dim)
+        except TypeError:
+            raise TypeError(f"dim: expected an int, got {type(dim).__name__}") from None
+    span = ndim or 1
     if not -span <= dim < span:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})"
@@ -212,7 +216,8 @@ def normal_dims(dim, ndim):
     if dim is None:
         return tuple(range(ndim))
     if not isinstance(dim, (tuple, list)):
-        dim = (dim,)
+        dim = normal_dim(dim, ndim)
+        return (dim,) if ndim else ()
     dims = tuple([normal_dim(d, ndim) for d in dim])
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"dim {dim}: a dimension appears multiple times in the list of dims")
@@ -226,7 +231,7 @@ def sizes(function, args, name="size"):
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = args[0]
     try:
-        return tuple([operator.index(n) for n in args])
+        return tuple(map(operator.index, args))
     except TypeError:
         wrong = next(n for n in args if not hasattr(n, "__index__"))
         raise TypeError(
@@ -237,21 +242,21 @@ def sizes(function, args, name="size"):
 
 def with_inferred(shape, numel):
     """`shape` with its -1 replaced by what makes `numel` elements; RuntimeError if none does."""
-    negative = [i for i, n in enumerate(shape) if n < 0]
-    if any(shape[i] != -1 for i in negative):
+    known = math.prod(shape)
+    if not shape or min(shape) >= 0:
+        if known == numel:
+            return shape
+    elif min(shape) < -1:
         raise RuntimeError(f"invalid shape dimension {min(shape)}")
-    known = math.prod(n for n in shape if n >= 0)
-    if len(negative) > 1:
+    elif shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
-    if negative:
-        if known == 0 and numel == 0:
-            raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified "
-                f"dimension size -1 can be any value and is ambiguous"
-            )
-        if known and numel % known == 0:
-            at = negative[0]
-            return (*shape[:at], numel // known, *shape[at + 1 :])
-    elif known == numel:
-        return tuple(shape)
+    elif known:
+        if numel % known == 0:
+            at = shape.index(-1)
+            return (*shape[:at], numel // -known, *shape[at + 1 :])
+    elif numel == 0:
+        raise RuntimeError(
+            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension "
+            f"size -1 can be any value and is ambiguous"
+        )
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")

@@ -61,7 +61,7 @@ def put(x, value, *, index):
 
 
 def _basic(index):
-    return not any([hasattr(i, "dtype") for i in index])
+    return not any([isinstance(i, np.ndarray) for i in index])
 
 
 def slice_or_take(x, index):
@@ -77,45 +77,57 @@ put.vjp(
 # ---- subscripts -------------------------------------------------------------------------------
 
 
-def normal_index(function, index, ndim):
+def normal_index(index):
     """The index as a tuple NumPy takes: Tensors and lists become arrays, uint8 masks become bool."""
-    index = index if isinstance(index, tuple) else (index,)
+    index = index if type(index) is tuple else (index,)
     found = []
+    whole = True  # no Ellipsis yet
     for i in index:
-        if is_tensor(i):
-            i = i.array
-            if i.dtype == np.uint8:
-                i = i.astype(bool)
-            elif i.dtype.kind not in "bi":
-                raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-            if i.ndim == 0 and i.dtype.kind == "i":
-                i = int(i)
-        elif isinstance(i, list):
-            i = np.asarray([j.item() if is_tensor(j) else j for j in i])
-            i = i.astype(np.int64) if i.size == 0 else i
-        elif isinstance(i, slice):
-            i = _normal_slice(i)
-        elif i is None or i is Ellipsis or isinstance(i, (bool, np.ndarray)):
+        kind = type(i)
+        if kind is int or i is None:
             pass
+        elif kind is slice:
+            if i.step is not None or type(i.start) is not int or type(i.stop) is not int:
+                i = _normal_slice(i)
+        elif i is Ellipsis:
+            whole = False
         else:
-            try:
-                i = operator.index(i)
-            except TypeError:
-                raise IndexError(
-                    f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
-                    f"valid indices (got {type(i).__name__})"
-                ) from None
+            i = _normal_array(i)
         found.append(i)
-    if not any([i is Ellipsis for i in found]):
+    if whole:
         found.append(Ellipsis)  # a view even where every dimension has an int
     return tuple(found)
 
 
+def _normal_array(i):
+    """A tensor, list, array, bool or int-like of an index as an array, a bool or an int."""
+    if is_tensor(i):
+        i = i.array
+        if i.dtype == np.uint8:
+            return i.astype(bool)
+        if i.dtype.kind not in "bi":
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        return int(i) if i.ndim == 0 and i.dtype.kind == "i" else i
+    if isinstance(i, (list, range)):
+        i = np.asarray([j.item() if is_tensor(j) else j for j in i])
+        return i.astype(np.int64) if i.size == 0 else i
+    if isinstance(i, (bool, np.ndarray)):
+        return i
+    try:
+        return operator.index(i)
+    except TypeError:
+        raise IndexError(
+            f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+            f"(got {type(i).__name__})"
+        ) from None
+
+
 def _normal_slice(s):
-    parts = [p if p is None else operator.index(p) for p in (s.start, s.stop, s.step)]
-    if parts[2] is not None and parts[2] <= 0:
+    """A slice with plain ints; PyTorch has no negative steps."""
+    start, stop, step = [p if p is None else operator.index(p) for p in (s.start, s.stop, s.step)]
+    if step is not None and step <= 0:
         raise ValueError("step must be greater than zero")
-    return slice(*parts)
+    return slice(start, stop, step)
 
 
 def _explain_index(error, x, index):
@@ -134,7 +146,7 @@ def _explain_index(error, x, index):
 
 def getitem(input, index):
     """`input[index]`."""
-    index = normal_index("__getitem__", index, input.array.ndim)
+    index = normal_index(index)
     try:
         return slice_or_take(input, index)
     except IndexError as error:
@@ -143,7 +155,7 @@ def getitem(input, index):
 
 def setitem(input, index, value):
     """`input[index] = value`."""
-    index = normal_index("__setitem__", index, input.array.ndim)
+    index = normal_index(index)
     if not is_tensor(value) and not isinstance(value, (int, float, np.ndarray, np.generic)):
         raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
     try:
@@ -357,7 +369,7 @@ def index_fill_(input, dim, index, value):
 
 def index_put_(input, indices, values, accumulate=False):
     """`input[indices] = values`, or += with repeated places adding up."""
-    index = normal_index("index_put_", tuple(indices), input.array.ndim)
+    index = normal_index(tuple(indices))
     return (index_sum if accumulate else put).inplace(input, values, index=index)
 
 

@@ -335,12 +335,11 @@ def reshape(input, *shape):
 
 def view(input, *shape):
     """`input` with another shape (or dtype) on the same memory; RuntimeError where strides do not allow it."""
-    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list, np.integer)):
-        if not hasattr(shape[0], "__index__"):
-            return input.view_dtype(shape[0])
+    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
+        return input.view_dtype(shape[0])
     shape = with_inferred(sizes("view", shape, "size"), input.array.size)
     result = reshape_to(input, shape=shape)
-    if result.array.size and not np.shares_memory(result.array, input.array, max_work=1):
+    if not result._is_view() and result.array.size:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans "
             "across two contiguous subspaces). Use .reshape(...) instead."
