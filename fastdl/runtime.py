@@ -1,8 +1,8 @@
 """What fastdl runs on: threads, instruction set, caches, NumPy's BLAS. No device, no arrays.
 
-Threads: every kernel uses at most :func:`get_num_threads` threads, fewer where the problem is small. The
-count starts at ``OMP_NUM_THREADS``, else at the least of OpenMP's count, the CPU affinity and the
-container's quota; results do not depend on it.
+Threads: every kernel uses at most :func:`get_num_threads` threads, fewer where the problem is small.
+The count starts at ``OMP_NUM_THREADS``, else at the least of OpenMP's count, the CPU affinity and
+the container's quota; results do not depend on it.
 """
 
 import importlib.util
@@ -63,8 +63,8 @@ def set_isa(name: str) -> None:
 def config() -> dict:
     """What fastdl found here, as plain values: numbers, strings, None where unknown, dicts of them.
 
-    Keys: ``version``, ``isa``, ``isa_available``, ``openmp``, ``threads``, ``available_threads``, ``cpu``,
-    ``caches`` (bytes by name), ``python``, ``numpy``, ``blas``, ``cupy`` (is it installed?).
+    Keys: ``version``, ``isa``, ``isa_available``, ``openmp``, ``threads``, ``available_threads``,
+    ``cpu``, ``caches`` (bytes by name), ``python``, ``numpy``, ``blas``, ``cupy`` (is it installed?).
     """
     return {
         "version": __version__,
