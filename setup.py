@@ -143,7 +143,7 @@ setup(
             ),
         ],
         language_level=3,
-        compiler_directives={"freethreading_compatible": False},
+        compiler_directives={"autotestdict": False},
     ),
     cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
 )

@@ -1,0 +1,152 @@
+"""Types of the door to the C kernels; what each function does stands in its docstring."""
+
+from collections.abc import Sequence
+
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+GEMM_VARIANTS: tuple[str, ...]
+CONV_VARIANTS: tuple[str, ...]
+POOL_VARIANTS: tuple[str, ...]
+
+def isa_available() -> tuple[str, ...]: ...
+def get_isa() -> str: ...
+def set_isa(name: str | None) -> None: ...
+def get_num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def available_threads() -> int: ...
+def has_openmp() -> bool: ...
+def fma_peak(
+    dtype: DTypeLike = "float32", isa: str | None = None, threads: int = 0, seconds: float = 0.2
+) -> float: ...
+def gemm(
+    a: ndarray,
+    b: ndarray,
+    *,
+    out: ndarray | None = None,
+    bias: ndarray | None = None,
+    accumulate: bool = False,
+    variant: str = "threaded",
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def conv2d(
+    x: ndarray,
+    w: ndarray,
+    bias: ndarray | None,
+    geom: Sequence[int],
+    *,
+    out: ndarray | None = None,
+    variant: str = "implicit",
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def conv2d_grad_input(
+    dy: ndarray,
+    w: ndarray,
+    geom: Sequence[int],
+    *,
+    out: ndarray | None = None,
+    variant: str = "implicit",
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def conv2d_grad_weight(
+    x: ndarray,
+    dy: ndarray,
+    geom: Sequence[int],
+    *,
+    out: ndarray | None = None,
+    variant: str = "implicit",
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def max_pool2d(
+    x: ndarray,
+    geom: Sequence[int],
+    *,
+    variant: str = "threaded",
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray]: ...
+def max_pool2d_scatter(
+    dy: ndarray,
+    taps: ndarray,
+    geom: Sequence[int],
+    *,
+    variant: str = "threaded",
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def max_pool2d_gather(
+    x: ndarray, taps: ndarray, geom: Sequence[int], *, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
+def positions_from_taps(taps: ndarray, geom: Sequence[int]) -> ndarray: ...
+def avg_pool2d(
+    x: ndarray,
+    geom: Sequence[int],
+    *,
+    variant: str = "threaded",
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def avg_pool2d_backward(
+    dy: ndarray,
+    geom: Sequence[int],
+    *,
+    variant: str = "threaded",
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def relu(x: ndarray, *, isa: str | None = None, threads: int = 0) -> ndarray: ...
+def relu_backward(
+    dy: ndarray, y: ndarray, *, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
+def softmax(
+    x: ndarray, log: bool = False, *, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
+def softmax_backward(
+    dy: ndarray, y: ndarray, log: bool = False, *, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
+def cross_entropy(
+    logits: ndarray,
+    target: ndarray,
+    ignore_index: int = -100,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray]: ...
+def channel_sum(dy: ndarray, *, isa: str | None = None, threads: int = 0) -> ndarray: ...
+def sgd_step(
+    param: ndarray,
+    grad: ndarray,
+    buf: ndarray | None = None,
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    maximize: bool = False,
+    first: bool = False,
+    isa: str | None = None,
+    threads: int = 0,
+) -> None: ...
+def adam_step(
+    param: ndarray,
+    grad: ndarray,
+    exp_avg: ndarray,
+    exp_avg_sq: ndarray,
+    max_exp_avg_sq: ndarray | None = None,
+    *,
+    step: float,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    maximize: bool = False,
+    isa: str | None = None,
+    threads: int = 0,
+) -> None: ...
