@@ -144,7 +144,8 @@ def max_pool2d_winners(x, size, stride, padding=0):
     y = first.copy()
     winner = np.zeros(y.shape, np.uint8)
     for t, tap in enumerate(others, 1):
-        np.copyto(winner, np.uint8(t), where=tap > y)
+        # t grows, so the last tap that won is the largest. A masked copy takes four times as long.
+        np.maximum(winner, (tap > y).view(np.uint8) * np.uint8(t), out=winner)
         np.maximum(y, tap, out=y)
     return y, winner
 
