@@ -1,5 +1,6 @@
 """The two pictures of bench/report.py, drawn from its results: the ladders, the roofline."""
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -8,6 +9,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 FAMILY = {
@@ -69,7 +71,7 @@ def panel(ax, ladder, color):
     bars = ax.barh(range(len(rungs)), rates - left, left=left, height=0.68, color=color)
     for bar, alpha in zip(bars, np.linspace(0.35, 1, len(rungs))):
         bar.set_alpha(alpha)
-    columns = ((1.18, unit), (1.29, "of roof"), (1.41, "gain"))
+    columns = ((1.22, unit), (1.33, "of roof"), (1.45, "gain"))
     for i, rung in enumerate(rungs):
         cells = (
             three_digits(rung["rate"] / 1e9),
@@ -180,7 +182,9 @@ def climb(ax, ladder):
 
 
 def save(figure, path):
-    """As small as it stays sharp, and the same bytes for the same results."""
+    """A PNG of 128 colours, a third of the size of one with all of them."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
+    whole = io.BytesIO()
+    figure.savefig(whole)
     plt.close(figure)
+    Image.open(whole).convert("RGB").quantize(128).save(path, optimize=True)
