@@ -86,3 +86,12 @@ from fastdl.ops.pool import max_pool2d
 
 # The function goes last: importing the module `fastdl.tensor` has just bound the name.
 from fastdl.ops.creation import tensor
+
+
+def __getattr__(name):
+    """`fastdl.kernels` and `fastdl.datasets` are imported when they are first asked for."""
+    if name in {"kernels", "datasets"}:
+        from importlib import import_module
+
+        return import_module(f"fastdl.{name}")
+    raise AttributeError(f"module 'fastdl' has no attribute {name!r}")

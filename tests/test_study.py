@@ -1,6 +1,9 @@
 """The study door: headers, sources, any rung by its name, the ladders."""
 
+import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -203,3 +206,14 @@ def test_ladder_names_what_it_expected(arguments, words):
 def test_roofs_are_measured():
     assert kernels.peak(seconds=0.01, threads=1) > 1e8
     assert kernels.bandwidth(1, megabytes=4, seconds=0.01) > 1e8
+
+
+def test_the_door_opens_when_asked_for():
+    """`fastdl.kernels` after `import fastdl` alone, which itself does not pay for it."""
+    code = (
+        "import sys, fastdl\n"
+        "assert 'fastdl.kernels' not in sys.modules\n"
+        "assert fastdl.kernels.gemm is not None\n"
+        "assert not hasattr(fastdl, 'no_such_name')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=os.environ)
