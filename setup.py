@@ -130,7 +130,14 @@ def extension(name, sources, flags):
     )
 
 
-KERNEL_SOURCES = ["dispatch.c", "runtime.c", "tier_generic.c", "tier_avx2.c", "tier_avx512.c"]
+KERNEL_SOURCES = [
+    "alloc.c",
+    "dispatch.c",
+    "runtime.c",
+    "tier_generic.c",
+    "tier_avx2.c",
+    "tier_avx512.c",
+]
 
 setup(
     ext_modules=cythonize(

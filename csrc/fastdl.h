@@ -145,4 +145,17 @@ enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
        FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_SLOTS };
 void *fdl_scratch(int slot, size_t bytes);
 
+/* ---- alloc.c: memory for arrays, kept in a pool when freed ----------------------------------- */
+void *fdl_alloc(size_t bytes);                        /* 64-byte aligned from 4 KiB; NULL: none left */
+void *fdl_alloc_zeroed(size_t count, size_t size);
+void *fdl_realloc(void *data, size_t bytes);
+void fdl_free(void *data);
+typedef struct fdl_memory {
+    int64_t live, peak, cached, limit;  /* bytes in use, most ever, free but kept, bound on those */
+    int64_t reused, fresh;              /* blocks handed out: kept ones, new ones                 */
+} fdl_memory;
+void fdl_memory_stats(fdl_memory *out);
+void fdl_empty_cache(void);                           /* gives what is free back to the system  */
+void fdl_set_memory_limit(int64_t bytes);             /* on what is kept; 0: nothing            */
+
 #endif

@@ -87,3 +87,13 @@ cdef extern from "fastdl.h" nogil:
     int fdl_has_openmp()
     int fdl_available_threads()
     int fdl_after_fork()
+
+    void *fdl_alloc(size_t bytes)
+    void *fdl_alloc_zeroed(size_t count, size_t size)
+    void *fdl_realloc(void *data, size_t bytes)
+    void fdl_free(void *data)
+    ctypedef struct fdl_memory:
+        int64_t live, peak, cached, limit, reused, fresh
+    void fdl_memory_stats(fdl_memory *out)
+    void fdl_empty_cache()
+    void fdl_set_memory_limit(int64_t bytes)

@@ -19,6 +19,7 @@ include "_kernels_gemm.pxi"
 include "_kernels_conv.pxi"
 include "_kernels_pool.pxi"
 include "_kernels_rows.pxi"
+include "_kernels_memory.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")
 cdef int current_tier = fdl_best_tier()

@@ -1,0 +1,153 @@
+"""The pool that NumPy arrays take their memory from."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from fastdl import _kernels
+
+pytestmark = pytest.mark.skipif(
+    not _kernels.memory_stats()["pooled"], reason="FASTDL_NO_POOL is set"
+)
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def _own_limit():
+    """Each test starts from an empty pool and leaves the limit as it was."""
+    limit = _kernels.memory_stats()["limit"]
+    _kernels.empty_cache()
+    yield
+    _kernels.set_memory_limit(limit)
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def test_memory_is_used_again():
+    before = _kernels.memory_stats()
+    first = np.empty(MIB)
+    place = address(first)
+    assert _kernels.memory_stats()["live"] - before["live"] >= first.nbytes
+    del first
+    assert _kernels.memory_stats()["cached"] >= 8 * MIB
+    again = np.empty(MIB - 1000)  # of the same size class
+    assert address(again) == place
+    after = _kernels.memory_stats()
+    assert after["reused"] == before["reused"] + 1
+    assert after["cached"] == 0
+
+
+def test_alignment_room_and_classes():
+    """Every size around the class edges: aligned, all of it writable, no two at one place."""
+    arrays = []
+    for kib in (4, 5, 7, 8, 10, 14, 16, 20, 100, 1024):
+        for n in (kib * 1024 - 1, kib * 1024, kib * 1024 + 1):
+            arrays.append(np.full(n, len(arrays), np.uint8))
+    for i, array in enumerate(arrays):
+        assert (array == i).all()
+        assert array.nbytes < 4096 or address(array) % 64 == 0
+
+
+def test_zeros_are_zero_in_used_memory():
+    for n in (100, 600, MIB):
+        dirty = np.full(n, 7.0)
+        del dirty
+        assert (np.zeros(n) == 0).all()
+
+
+def test_arrays_grow_and_shrink():
+    a = np.arange(100.0)
+    for n in (400, 600, MIB, 2 * MIB, 700, 600, 50, 3000):
+        before = a[: min(len(a), n)].copy()
+        a.resize(n, refcheck=False)
+        np.testing.assert_array_equal(a[: len(before)], before)
+        assert (a[100:] == 0).all()
+
+
+def test_limit_lets_the_oldest_go():
+    _kernels.set_memory_limit(20 * MIB)
+    first, second, third = (np.empty(8 * MIB, np.uint8) for _ in range(3))
+    places = [address(a) for a in (first, second, third)]
+    del first
+    del second
+    assert _kernels.memory_stats()["cached"] >= 16 * MIB
+    del third
+    assert 16 * MIB <= _kernels.memory_stats()["cached"] <= 20 * MIB
+    a, b = np.empty(8 * MIB, np.uint8), np.empty(8 * MIB, np.uint8)
+    assert [address(a), address(b)] == [places[2], places[1]], "the newest first"
+    _kernels.set_memory_limit(0)
+    del a, b
+    assert _kernels.memory_stats()["cached"] == 0
+    with pytest.raises(ValueError, match="must not be negative"):
+        _kernels.set_memory_limit(-1)
+
+
+def test_empty_cache_keeps_live_arrays():
+    kept, freed = np.ones(MIB), np.ones(MIB)
+    del freed
+    _kernels.empty_cache()
+    stats = _kernels.memory_stats()
+    assert stats["cached"] == 0
+    assert stats["live"] >= kept.nbytes
+    assert (kept == 1).all()
+
+
+def test_no_memory_is_an_error():
+    with pytest.raises(MemoryError):
+        np.empty(1 << 60, np.uint8)
+    with pytest.raises(MemoryError):
+        np.zeros(1 << 60, np.uint8)
+
+
+def test_arrays_freed_by_other_threads():
+    """Made here, freed there, both at once; contents stay their own."""
+    failures = []
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        held = []
+        for i in range(300):
+            n = int(rng.integers(1, 60000))
+            held.append(np.full(n, seed * 1000 + i, np.int64))
+            if len(held) > 8:
+                array = held.pop(int(rng.integers(len(held))))
+                if (array != array[0]).any():
+                    failures.append(seed)
+
+    threads = [threading.Thread(target=work, args=(s,)) for s in range(4)]
+    given = [np.ones(100000) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    while given:
+        given.pop()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_can_allocate():
+    kept = np.arange(MIB)
+    pid = os.fork()
+    if pid == 0:
+        fine = (kept == np.arange(MIB)).all() and (np.zeros(MIB) == 0).all()
+        os._exit(0 if fine else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_switch():
+    code = "from fastdl import _kernels; print(_kernels.memory_stats()['pooled'])"
+    for value, expected in (("1", "False"), ("0", "True"), ("", "True")):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "FASTDL_NO_POOL": value},
+        )
+        assert run.stdout.strip() == expected, run.stderr
