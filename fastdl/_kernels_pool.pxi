@@ -1,13 +1,19 @@
 # Pooling: included by _kernels.pyx.
 #
-# A geometry is a sequence of 17 integers in fdl_pool's order: planes, h, w, oh, ow, kh, kw, stride_h, stride_w,
-# pad_h, pad_w, dil_h, dil_w, pad_bottom, pad_right, count_include_pad, divisor (0: the window's size decides).
+# A geometry is a sequence of 17 integers in fdl_pool's order: planes, h, w, oh, ow, kh, kw,
+# stride_h, stride_w, pad_h, pad_w, dil_h, dil_w, pad_bottom, pad_right, count_include_pad,
+# divisor (0: the window's size decides).
+#
+# `out` is written instead of a new array: C-ordered, of the result's shape and dtype, sharing no
+# memory with the arguments.
 from libc.stdint cimport int32_t, uint8_t
 
 POOL_VARIANTS = ("naive", "rows", "threaded")
 
 
-cdef int windows_hold_elements(int64_t out, int64_t stride, int64_t pad, int64_t dil, int64_t k, int64_t size) noexcept nogil:
+cdef int windows_hold_elements(
+    int64_t out, int64_t stride, int64_t pad, int64_t dil, int64_t k, int64_t size
+) noexcept nogil:
     """Whether each of `out` windows along one axis contains an index of [0, size)."""
     cdef int64_t i, start, first
     for i in range(out):
@@ -15,56 +21,82 @@ cdef int windows_hold_elements(int64_t out, int64_t stride, int64_t pad, int64_t
         first = start if start >= 0 else start + (-start + dil - 1) // dil * dil
         if first >= size or first > start + (k - 1) * dil:
             return 0
-        if start >= 0 and (out - 1) * stride - pad < size:     # so are all later ones
+        if start >= 0 and (out - 1) * stride - pad < size:     # so do all later ones
             return 1
     return 1
 
 
 cdef int read_pool(geom, fdl_pool *g, str where) except -1:
-    cdef int64_t largest = 1 << 29                             # products of three stay within int64_t
+    cdef int64_t most = 1 << 29                                # products of two fit in int64_t
     try:
-        (g.planes, g.h, g.w, g.oh, g.ow, g.kh, g.kw, g.stride_h, g.stride_w, g.pad_h, g.pad_w, g.dil_h, g.dil_w,
-         g.pad_bottom, g.pad_right, g.count_include_pad, g.divisor) = geom
+        (
+            g.planes, g.h, g.w, g.oh, g.ow, g.kh, g.kw, g.stride_h, g.stride_w, g.pad_h, g.pad_w,
+            g.dil_h, g.dil_w, g.pad_bottom, g.pad_right, g.count_include_pad, g.divisor
+        ) = geom
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: geom must be 17 integers, planes ... divisor, got {geom!r}") from error
-    if (g.planes < 0 or g.h < 0 or g.w < 0 or g.oh < 0 or g.ow < 0 or g.kh < 1 or g.kw < 1 or g.stride_h < 1
-            or g.stride_w < 1 or g.pad_h < 0 or g.pad_w < 0 or g.dil_h < 1 or g.dil_w < 1 or g.pad_bottom < 0
-            or g.pad_right < 0 or max(g.h, g.w, g.oh, g.ow, g.kh * g.dil_h, g.kw * g.dil_w) > largest
-            or max(g.kh, g.kw, g.dil_h, g.dil_w, g.kh * g.kw) > largest
-            or max(g.stride_h, g.stride_w, g.pad_h, g.pad_w, g.pad_bottom, g.pad_right) > largest):
+        raise ValueError(
+            f"{where}: geom must be 17 integers, planes ... divisor, got {geom!r}"
+        ) from error
+    if (
+        min(g.planes, g.h, g.w, g.oh, g.ow) < 0
+        or min(g.kh, g.kw, g.stride_h, g.stride_w, g.dil_h, g.dil_w) < 1
+        or min(g.pad_h, g.pad_w, g.pad_bottom, g.pad_right) < 0
+        or max(g.h, g.w, g.oh, g.ow, g.stride_h, g.stride_w) > most
+        or max(g.pad_h, g.pad_w, g.pad_bottom, g.pad_right) > most
+        or max(g.kh, g.kw, g.dil_h, g.dil_w) > most
+        or max(g.kh * g.kw, g.kh * g.dil_h, g.kw * g.dil_w) > most
+    ):
         raise ValueError(f"{where}: geom has a size out of range: {tuple(geom)}")
-    if not (windows_hold_elements(g.oh, g.stride_h, g.pad_h, g.dil_h, g.kh, g.h)
-            and windows_hold_elements(g.ow, g.stride_w, g.pad_w, g.dil_w, g.kw, g.w)):
-        raise ValueError(f"{where}: geom has windows that lie wholly in the padding: {tuple(geom)}")
+    if not (
+        windows_hold_elements(g.oh, g.stride_h, g.pad_h, g.dil_h, g.kh, g.h)
+        and windows_hold_elements(g.ow, g.stride_w, g.pad_w, g.dil_w, g.kw, g.w)
+    ):
+        raise ValueError(f"{where}: geom has windows wholly in the padding: {tuple(geom)}")
     return 0
 
 
-cdef int check_planes(cnp.ndarray x, int64_t planes, int64_t h, int64_t w, str where, str argument) except -1:
+cdef int read_avg_pool(geom, fdl_pool *g, str where) except -1:
+    read_pool(geom, g, where)
+    if g.dil_h != 1 or g.dil_w != 1:
+        raise ValueError(f"{where}: average pooling has no dilation, got ({g.dil_h}, {g.dil_w})")
+    return 0
+
+
+cdef int check_planes(
+    cnp.ndarray x, int64_t planes, int64_t h, int64_t w, str where, str argument
+) except -1:
     """x must be a C-contiguous (..., h, w) with `planes` planes."""
     cdef int ndim = cnp.PyArray_NDIM(x), i
     cdef int64_t product = 1
     for i in range(ndim - 2):
         product *= cnp.PyArray_DIM(x, i)
-    if (ndim < 2 or product != planes or cnp.PyArray_DIM(x, ndim - 2) != h or cnp.PyArray_DIM(x, ndim - 1) != w
-            or not cnp.PyArray_IS_C_CONTIGUOUS(x) or not cnp.PyArray_ISBEHAVED_RO(x)):
+    if (
+        ndim < 2
+        or product != planes
+        or cnp.PyArray_DIM(x, ndim - 2) != h
+        or cnp.PyArray_DIM(x, ndim - 1) != w
+        or not cnp.PyArray_ISCARRAY_RO(x)
+    ):
         raise ValueError(
-            f"{where}: {argument} must be C-contiguous, its shape (..., {h}, {w}) with {planes} planes, "
-            f"got shape {np.shape(x)}"
+            f"{where}: {argument} must be C-contiguous, of shape (..., {h}, {w}) with {planes} "
+            f"planes, got {np.shape(x)}"
         )
     return 0
 
 
-cdef cnp.ndarray empty_planes(cnp.ndarray like, int64_t h, int64_t w, int typenum):
-    """A new array with the leading dimensions of `like` and planes of h x w."""
+cdef cnp.ndarray planes_out(
+    out, cnp.ndarray like, int64_t h, int64_t w, int typenum, str where
+):
+    """`out`, or a new array, with the leading dimensions of `like` and planes of h x w."""
     cdef cnp.npy_intp dims[32]
     cdef int ndim = cnp.PyArray_NDIM(like), i
     if ndim > 32:
-        raise ValueError(f"pooling: arrays of at most 32 dimensions are supported, got {ndim}")
+        raise ValueError(f"{where}: arrays of at most 32 dimensions are supported, got {ndim}")
     for i in range(ndim - 2):
         dims[i] = cnp.PyArray_DIM(like, i)
     dims[ndim - 2] = h
     dims[ndim - 1] = w
-    return cnp.PyArray_EMPTY(ndim, dims, typenum, 0)
+    return output(out, ndim, dims, typenum, where)
 
 
 cdef int taps_type(const fdl_pool *g) noexcept:
@@ -72,15 +104,14 @@ cdef int taps_type(const fdl_pool *g) noexcept:
 
 
 cdef int check_taps(cnp.ndarray taps, const fdl_pool *g, str where) except -1:
-    """Taps must have the outputs' shape, the geometry's dtype, and lie in the window: C trusts them."""
+    """Taps must have the outputs' shape and the geometry's dtype, and lie in the window."""
     cdef int64_t n = g.planes * g.oh * g.ow, i
     cdef int32_t bad = 0, window = <int32_t> (g.kh * g.kw)
     cdef const uint8_t *t8
     cdef const int32_t *t32
     if cnp.PyArray_TYPE(taps) != taps_type(g):
-        raise TypeError(
-            f"{where}: taps must be {'uint8' if window <= 256 else 'int32'} for a window of {window}, got {taps.dtype}"
-        )
+        name = "uint8" if window <= 256 else "int32"
+        raise TypeError(f"{where}: taps must be {name} for {window} taps, got {taps.dtype}")
     check_planes(taps, g.planes, g.oh, g.ow, where, "taps")
     with nogil:
         if window <= 256:
@@ -96,46 +127,60 @@ cdef int check_taps(cnp.ndarray taps, const fdl_pool *g, str where) except -1:
     return 0
 
 
-def max_pool2d(cnp.ndarray x not None, geom, *, variant="threaded", isa=None, int threads=0):
-    """Max pooling of x (..., h, w): the maxima (..., oh, ow) and `taps`, the winners' positions in their windows.
+def max_pool2d(
+    cnp.ndarray x not None, geom, *, out=None, variant="threaded", isa=None, int threads=0
+):
+    """Max pooling of x (..., h, w): the maxima y and the winners' `taps`, both (..., oh, ow).
 
-    A tap is `row * kw + column` within the window, uint8 for windows of up to 256, else int32. The first of equal
-    maxima wins, and the last NaN.
+    A tap is `row * kw + column` within the window, uint8 for windows of up to 256 elements, else
+    int32. The first of equal maxima wins, and the last NaN. `out`: (y, taps).
     """
     cdef const fdl_kernels *kernels = table_of(x, isa, "max_pool2d", "x")
-    cdef int v = variant_of("max_pool2d", POOL_VARIANTS, variant), n = threads_of(threads), status
+    cdef int v = variant_of("max_pool2d", POOL_VARIANTS, variant)
+    cdef int n = threads_of(threads), status
     cdef fdl_pool g
     cdef cnp.ndarray y, taps
     read_pool(geom, &g, "max_pool2d")
     check_planes(x, g.planes, g.h, g.w, "max_pool2d", "x")
-    y = empty_planes(x, g.oh, g.ow, cnp.PyArray_TYPE(x))
-    taps = empty_planes(x, g.oh, g.ow, taps_type(&g))
+    y_out, taps_out = (None, None) if out is None else out
+    y = planes_out(y_out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "max_pool2d")
+    taps = planes_out(taps_out, x, g.oh, g.ow, taps_type(&g), "max_pool2d")
     with nogil:
-        status = kernels.max_forward[v](&g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), cnp.PyArray_DATA(taps), n)
+        status = kernels.max_forward[v](&g, data_of(x), data_of(y), data_of(taps), n)
     finish(status, "max_pool2d")
     return y, taps
 
 
 def max_pool2d_scatter(
-    cnp.ndarray dy not None, cnp.ndarray taps not None, geom, *, variant="threaded", isa=None, int threads=0
+    cnp.ndarray dy not None, cnp.ndarray taps not None, geom, *, out=None, variant="threaded",
+    isa=None, int threads=0
 ):
-    """The gradient of max pooling: each dy (..., oh, ow) added where its tap points, (..., h, w); zero elsewhere."""
+    """The gradient of max pooling, (..., h, w): each dy (..., oh, ow) added where its tap points.
+
+    A tap that points into the padding, which `max_pool2d` never makes, adds nothing.
+    """
     cdef const fdl_kernels *kernels = table_of(dy, isa, "max_pool2d_scatter", "dy")
-    cdef int v = variant_of("max_pool2d_scatter", POOL_VARIANTS, variant), n = threads_of(threads), status
+    cdef int v = variant_of("max_pool2d_scatter", POOL_VARIANTS, variant)
+    cdef int n = threads_of(threads), status
     cdef fdl_pool g
     cdef cnp.ndarray dx
     read_pool(geom, &g, "max_pool2d_scatter")
     check_planes(dy, g.planes, g.oh, g.ow, "max_pool2d_scatter", "dy")
     check_taps(taps, &g, "max_pool2d_scatter")
-    dx = empty_planes(dy, g.h, g.w, cnp.PyArray_TYPE(dy))
+    dx = planes_out(out, dy, g.h, g.w, cnp.PyArray_TYPE(dy), "max_pool2d_scatter")
     with nogil:
-        status = kernels.max_scatter[v](&g, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(taps), cnp.PyArray_DATA(dx), n)
+        status = kernels.max_scatter[v](&g, data_of(dy), data_of(taps), data_of(dx), n)
     finish(status, "max_pool2d_scatter")
     return dx
 
 
-def max_pool2d_gather(cnp.ndarray x not None, cnp.ndarray taps not None, geom, *, isa=None, int threads=0):
-    """The elements of x (..., h, w) that `taps` (..., oh, ow) point to: the adjoint of `max_pool2d_scatter`."""
+def max_pool2d_gather(
+    cnp.ndarray x not None, cnp.ndarray taps not None, geom, *, out=None, isa=None, int threads=0
+):
+    """The elements of x (..., h, w) at `taps` (..., oh, ow): the adjoint of `max_pool2d_scatter`.
+
+    A tap that points into the padding gives 0.
+    """
     cdef const fdl_kernels *kernels = table_of(x, isa, "max_pool2d_gather", "x")
     cdef int n = threads_of(threads), status
     cdef fdl_pool g
@@ -143,22 +188,22 @@ def max_pool2d_gather(cnp.ndarray x not None, cnp.ndarray taps not None, geom, *
     read_pool(geom, &g, "max_pool2d_gather")
     check_planes(x, g.planes, g.h, g.w, "max_pool2d_gather", "x")
     check_taps(taps, &g, "max_pool2d_gather")
-    y = empty_planes(x, g.oh, g.ow, cnp.PyArray_TYPE(x))
+    y = planes_out(out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "max_pool2d_gather")
     with nogil:
-        status = kernels.max_gather(&g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(taps), cnp.PyArray_DATA(y), n)
+        status = kernels.max_gather(&g, data_of(x), data_of(taps), data_of(y), n)
     finish(status, "max_pool2d_gather")
     return y
 
 
 def positions_from_taps(cnp.ndarray taps not None, geom):
-    """Taps (..., oh, ow) as int64 positions `row * w + column` in the input plane: PyTorch's `return_indices`."""
+    """Taps (..., oh, ow) as int64 positions `row * w + column` in the plane, as PyTorch has them."""
     cdef fdl_pool g
     cdef cnp.ndarray positions
     cdef int64_t *out
-    cdef int64_t p, i, j, base, t, k = 0
+    cdef int64_t p, i, j, row, col, t, k = 0
     read_pool(geom, &g, "positions_from_taps")
     check_taps(taps, &g, "positions_from_taps")
-    positions = empty_planes(taps, g.oh, g.ow, cnp.NPY_INT64)
+    positions = planes_out(None, taps, g.oh, g.ow, cnp.NPY_INT64, "positions_from_taps")
     out = <int64_t *> cnp.PyArray_DATA(positions)
     cdef int narrow = g.kh * g.kw <= 256
     cdef const uint8_t *t8 = <const uint8_t *> cnp.PyArray_DATA(taps)
@@ -168,44 +213,44 @@ def positions_from_taps(cnp.ndarray taps not None, geom):
             for i in range(g.oh):
                 for j in range(g.ow):
                     t = t8[k] if narrow else t32[k]
-                    base = (i * g.stride_h - g.pad_h + t // g.kw * g.dil_h) * g.w
-                    out[k] = base + j * g.stride_w - g.pad_w + t % g.kw * g.dil_w
+                    row = i * g.stride_h - g.pad_h + t // g.kw * g.dil_h
+                    col = j * g.stride_w - g.pad_w + t % g.kw * g.dil_w
+                    out[k] = row * g.w + col
                     k += 1
     return positions
 
 
-cdef int read_avg_pool(geom, fdl_pool *g, str where) except -1:
-    read_pool(geom, g, where)
-    if g.dil_h != 1 or g.dil_w != 1:
-        raise ValueError(f"{where}: average pooling has no dilation, got ({g.dil_h}, {g.dil_w})")
-    return 0
-
-
-def avg_pool2d(cnp.ndarray x not None, geom, *, variant="threaded", isa=None, int threads=0):
+def avg_pool2d(
+    cnp.ndarray x not None, geom, *, out=None, variant="threaded", isa=None, int threads=0
+):
     """Average pooling of x (..., h, w): (..., oh, ow)."""
     cdef const fdl_kernels *kernels = table_of(x, isa, "avg_pool2d", "x")
-    cdef int v = variant_of("avg_pool2d", POOL_VARIANTS, variant), n = threads_of(threads), status
+    cdef int v = variant_of("avg_pool2d", POOL_VARIANTS, variant)
+    cdef int n = threads_of(threads), status
     cdef fdl_pool g
     cdef cnp.ndarray y
     read_avg_pool(geom, &g, "avg_pool2d")
     check_planes(x, g.planes, g.h, g.w, "avg_pool2d", "x")
-    y = empty_planes(x, g.oh, g.ow, cnp.PyArray_TYPE(x))
+    y = planes_out(out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "avg_pool2d")
     with nogil:
-        status = kernels.avg_forward[v](&g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), n)
+        status = kernels.avg_forward[v](&g, data_of(x), data_of(y), n)
     finish(status, "avg_pool2d")
     return y
 
 
-def avg_pool2d_backward(cnp.ndarray dy not None, geom, *, variant="threaded", isa=None, int threads=0):
+def avg_pool2d_backward(
+    cnp.ndarray dy not None, geom, *, out=None, variant="threaded", isa=None, int threads=0
+):
     """The gradient of average pooling: dy (..., oh, ow) spread over the windows, (..., h, w)."""
     cdef const fdl_kernels *kernels = table_of(dy, isa, "avg_pool2d_backward", "dy")
-    cdef int v = variant_of("avg_pool2d_backward", POOL_VARIANTS, variant), n = threads_of(threads), status
+    cdef int v = variant_of("avg_pool2d_backward", POOL_VARIANTS, variant)
+    cdef int n = threads_of(threads), status
     cdef fdl_pool g
     cdef cnp.ndarray dx
     read_avg_pool(geom, &g, "avg_pool2d_backward")
     check_planes(dy, g.planes, g.oh, g.ow, "avg_pool2d_backward", "dy")
-    dx = empty_planes(dy, g.h, g.w, cnp.PyArray_TYPE(dy))
+    dx = planes_out(out, dy, g.h, g.w, cnp.PyArray_TYPE(dy), "avg_pool2d_backward")
     with nogil:
-        status = kernels.avg_backward[v](&g, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(dx), n)
+        status = kernels.avg_backward[v](&g, data_of(dy), data_of(dx), n)
     finish(status, "avg_pool2d_backward")
     return dx
