@@ -15,8 +15,10 @@
  */
 
 /* ---- the micro-kernel ------------------------------------------------------------------------------
- * out[i * ldo + to[j]] (+)= sum over p < pixels of dy[i * ldy + p] * x[off[j] + p],  i < mr, j < nr.
- * Lanes past the last pixel are masked, not multiplied by zero: they may hold NaN. */
+ *   out[i * ldo + to[j]] (+)= sum over runs n and p < pixels of  dy_i[p] * x_j[p],   i < mr, j < nr
+ *   dy_i = dy + n * dy_run + i * ldy,   x_j = x + n * x_run + off[j]
+ * The last vector of a run is moved back over the one before it, its lanes counted there masked: not
+ * multiplied by zero, since they may hold NaN. A run shorter than a vector is followed by one's room. */
 #if VBYTES == 64
 #define DOT_MR 4       /* 32 registers: 24 sums + 4 of dy + 1 of x */
 #define DOT_NR 6
@@ -24,53 +26,73 @@
 #define DOT_MR 3       /* 16 registers: 12 sums + 3 of dy + 1 of x */
 #define DOT_NR 4
 #endif
-typedef void F(conv_dot_fn)(const REAL *dy, int64_t ldy, const REAL *x, const int64_t *off,
-                            int64_t pixels, REAL *out, int64_t ldo, const int64_t *to, int first);
+/* Lane i of the result: the sum over the lanes of v[i]. Interleaving two vectors and adding the halves
+ * leaves half as many vectors, of half as long sums, in order: v[i] meets v[i + w]. */
+INLINE V F(conv_sums)(V v[VL])
+{
+    UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
+        UNROLL(16) for (int i = 0; i < w; i++) v[i] = LOW(v[i], v[i + w]) + HIGH(v[i], v[i + w]);
+    return v[0];
+}
 
-INLINE void F(conv_dot)(const int mr, const int nr, const REAL *dy, int64_t ldy, const REAL *x,
-                        const int64_t *off, int64_t pixels, REAL *out, int64_t ldo,
-                        const int64_t *to, int first)
+typedef struct F(conv_runs) {
+    int64_t n, pixels;
+    const REAL *dy, *x;
+    int64_t dy_run, x_run, ldy;
+} F(conv_runs);
+typedef void F(conv_dot_fn)(const F(conv_runs) *runs, const REAL *dy, const int64_t *off, REAL *out,
+                            int64_t ldo, const int64_t *to, int first);
+
+INLINE void F(conv_dot)(const int mr, const int nr, const F(conv_runs) *runs, const REAL *dy,
+                        const int64_t *off, REAL *out, int64_t ldo, const int64_t *to, int first)
 {
     V sum[DOT_MR][DOT_NR];
-    const REAL *xj[DOT_NR];
     UNROLL(8) for (int i = 0; i < mr; i++)
         UNROLL(8) for (int j = 0; j < nr; j++) sum[i][j] = SPLAT(0);
-    UNROLL(8) for (int j = 0; j < nr; j++) xj[j] = x + off[j];
-    const int64_t whole = pixels / VL * VL, left = pixels - whole;
-    for (int64_t p = 0; p < whole; p += VL) {
-        V d[DOT_MR];
-        UNROLL(8) for (int i = 0; i < mr; i++) d[i] = LD(dy + i * ldy + p);
-        UNROLL(8) for (int j = 0; j < nr; j++) {
-            V v = LD(xj[j] + p);
-            KEEP(v);                    /* gcc would load it again for each FMA                     */
-            UNROLL(8) for (int i = 0; i < mr; i++) sum[i][j] += d[i] * v;
+    const int64_t whole = runs->pixels / VL * VL, left = runs->pixels - whole, ldy = runs->ldy;
+    for (int64_t n = 0; n < runs->n; n++, dy += runs->dy_run) {
+        const REAL *xj[DOT_NR];
+        UNROLL(8) for (int j = 0; j < nr; j++) xj[j] = runs->x + n * runs->x_run + off[j];
+        for (int64_t p = 0; p < whole; p += VL) {
+            V d[DOT_MR];
+            UNROLL(8) for (int i = 0; i < mr; i++) d[i] = LD(dy + i * ldy + p);
+            UNROLL(8) for (int j = 0; j < nr; j++) {
+                V v = LD(xj[j] + p);
+                KEEP(v);                /* gcc would load it again for each FMA                     */
+                UNROLL(8) for (int i = 0; i < mr; i++) sum[i][j] += d[i] * v;
+            }
+        }
+        if (left) {
+            const int64_t p = whole ? runs->pixels - VL : 0;
+            const VI lanes = F(conv_lanes)(whole - p, runs->pixels - p);
+            V d[DOT_MR];
+            UNROLL(8) for (int i = 0; i < mr; i++) d[i] = (V)(lanes & (VI)LD(dy + i * ldy + p));
+            UNROLL(8) for (int j = 0; j < nr; j++) {
+                const V v = (V)(lanes & (VI)LD(xj[j] + p));
+                UNROLL(8) for (int i = 0; i < mr; i++) sum[i][j] += d[i] * v;
+            }
         }
     }
-    if (left) {                         /* dy may end here: copy, rather than read past a tensor    */
-        REAL rest[DOT_MR][VL];
-        const VI lanes = F(conv_lanes)(0, left);
-        UNROLL(8) for (int i = 0; i < mr; i++) {
-            ST(rest[i], SPLAT(0));
-            for (int64_t l = 0; l < left; l++) rest[i][l] = dy[i * ldy + whole + l];
-        }
-        UNROLL(8) for (int j = 0; j < nr; j++) {
-            const V v = (V)(lanes & (VI)LD(xj[j] + whole));
-            UNROLL(8) for (int i = 0; i < mr; i++) sum[i][j] += LD(rest[i]) * v;
-        }
+    UNROLL(16) for (int t = 0; t < mr * nr; t += VL) {
+        V part[VL];
+        REAL total[VL];
+        UNROLL(16) for (int l = 0; l < VL; l++)
+            part[l] = t + l < mr * nr ? sum[(t + l) / nr][(t + l) % nr] : SPLAT(0);
+        ST(total, F(conv_sums)(part));
+        UNROLL(16) for (int l = 0; l < VL; l++)
+            if (t + l < mr * nr) {
+                REAL *o = out + (t + l) / nr * ldo + to[(t + l) % nr];
+                *o = first ? total[l] : *o + total[l];
+            }
     }
-    UNROLL(8) for (int i = 0; i < mr; i++)
-        UNROLL(8) for (int j = 0; j < nr; j++) {
-            REAL *o = out + i * ldo + to[j], s = HSUM(sum[i][j]);
-            *o = first ? s : *o + s;
-        }
 }
 
 #define DOT(mr, nr)                                                                                \
-    static void F(conv_dot_##mr##x##nr)(const REAL *dy, int64_t ldy, const REAL *x,                \
-                                        const int64_t *off, int64_t pixels, REAL *out,             \
-                                        int64_t ldo, const int64_t *to, int first)                 \
+    static void F(conv_dot_##mr##x##nr)(const F(conv_runs) *runs, const REAL *dy,                  \
+                                        const int64_t *off, REAL *out, int64_t ldo,                \
+                                        const int64_t *to, int first)                              \
     {                                                                                              \
-        F(conv_dot)(mr, nr, dy, ldy, x, off, pixels, out, ldo, to, first);                         \
+        F(conv_dot)(mr, nr, runs, dy, off, out, ldo, to, first);                                   \
     }
 #define DOTS(mr) DOT(mr, 1) DOT(mr, 2) DOT(mr, 3) DOT(mr, 4)
 #define DOTS_5(mr) DOT(mr, 5) DOT(mr, 6)
@@ -112,31 +134,23 @@ typedef struct F(conv_grad) {
 } F(conv_grad);
 
 #define GRAD_PIXELS (12288 / (int)sizeof(REAL))    /* in a piece                                    */
+#define GRAD_RUN 24                                /* vectors of an image that make a run of it     */
 #define GRAD_PLANES (384 << 10)                    /* bytes of planes in a block, to stay in L2     */
 
-/* dy of a piece in the order of its pixels: in place if it lies so. */
-static const REAL *F(conv_grad_dy)(const F(conv_grad) *e, int64_t group, const conv_piece *p,
-                                   REAL *buffer, int64_t *ldy)
+/* dy of a piece, in the order of its pixels, to the rows of runs->dy. */
+static void F(conv_grad_copy)(const F(conv_grad) *e, const REAL *dy, const conv_piece *p,
+                              F(conv_runs) *runs, REAL *buffer)
 {
     const fdl_conv *g = e->g;
     const int64_t K = g->k / g->groups, plane = g->oh * g->ow;
-    const REAL *dy = e->dy + (p->n0 * g->k + group * K) * plane + p->i0 * g->ow + p->j0;
-    if (p->g == 1 && (p->rows == 1 || p->cols == g->ow)) {
-        *ldy = plane;
-        return dy;
-    }
-    const int64_t tail = ceil_div(p->cols, VL) * VL - VL;
-    const VI first = F(conv_lanes)(0, p->cols), last = F(conv_lanes)(-tail, p->cols - tail);
-    const REAL *end = e->dy + g->n * g->k * plane;
-    *ldy = F(conv_plane)(p->rows, p);
-    for (int64_t k = 0; k < K; k++) {
-        REAL *d = buffer + k * *ldy;
+    const F(conv_row) row = F(conv_row_of)(p->cols, 1, 0, p->cols, e->dy,
+                                           e->dy + g->n * g->k * plane);
+    runs->ldy = F(conv_plane)(p->rows, p);
+    runs->dy = buffer;
+    for (int64_t k = 0; k < K; k++)
         for (int64_t i = 0; i < p->rows; i++)
-            for (int64_t n = 0; n < p->g; n++, d += p->cols)
-                F(conv_row)(d, dy + (n * g->k + k) * plane + i * g->ow, 1, 0, p->cols, p->cols,
-                            first, last, e->dy, end);
-    }
-    return buffer;
+            F(conv_rows)(&row, buffer + k * runs->ldy + i * p->g * p->cols,
+                         dy + k * plane + i * g->ow, g->k * plane, p->g);
 }
 
 static int F(conv_grad_item)(const F(conv_grad) *e, int64_t item)
@@ -159,15 +173,29 @@ static int F(conv_grad_item)(const F(conv_grad) *e, int64_t item)
     source.x += group * C * g->h * g->w;
     const int64_t p0 = share * e->pieces / e->shares, p1 = (share + 1) * e->pieces / e->shares;
     for (int64_t t = p0; t < p1; t++) {
-        const conv_piece p = conv_piece_at(&e->cut, t, g->n, g->oh, g->ow);
-        const int64_t pixels = p.rows * p.g * p.cols;
+        const conv_piece all = conv_piece_at(&e->cut, t, g->n, g->oh, g->ow);
+        conv_piece p = all;
+        /* dy is read where it lies if its rows there are long runs of pixels: one for each image. */
+        const int in_place = (p.rows == 1 || p.cols == g->ow) &&
+                             p.rows * p.cols >= (p.g == 1 ? 1 : GRAD_RUN) * VL;
+        if (in_place) p.g = 1;
+        const int64_t planes = (b.c1 - b.c0) * ns, runs_n = all.g / p.g;
         const int64_t plane = F(conv_plane)(conv_chain_rows(&e->rows, &b, &p, &chains), &p);
-        REAL *x = fdl_scratch(FDL_SCRATCH_CONV_2, (b.c1 - b.c0) * ns * plane * sizeof(REAL));
-        REAL *buffer = fdl_scratch(FDL_SCRATCH_CONV_3, K * F(conv_plane)(p.rows, &p) * sizeof(REAL));
-        if (!x || !buffer) return FDL_NOMEM;
-        F(conv_lower)(&source, &e->cols, g->stride_h, &b, &p, &chains, plane, x);
-        int64_t ldy;
-        const REAL *dy = F(conv_grad_dy)(e, group, &p, buffer, &ldy);
+        REAL *x = fdl_scratch(FDL_SCRATCH_CONV_2, runs_n * planes * plane * sizeof(REAL));
+        if (!x) return FDL_NOMEM;
+        F(conv_runs) runs = {.n = runs_n, .pixels = p.rows * p.g * p.cols, .x = x,
+                             .dy_run = g->k * g->oh * g->ow, .x_run = planes * plane,
+                             .ldy = g->oh * g->ow};
+        runs.dy = e->dy + (p.n0 * g->k + group * K) * runs.ldy + p.i0 * g->ow + p.j0;
+        for (int64_t n = 0; n < runs_n; n++, p.n0++)
+            F(conv_lower)(&source, &e->cols, g->stride_h, &b, &p, &chains, plane,
+                          x + n * runs.x_run);
+        if (!in_place) {
+            REAL *buffer = fdl_scratch(FDL_SCRATCH_CONV_3,
+                                       K * F(conv_plane)(p.rows, &p) * sizeof(REAL));
+            if (!buffer) return FDL_NOMEM;
+            F(conv_grad_copy)(e, runs.dy, &p, &runs, buffer);
+        }
 
         /* rows of the filter innermost: the taps of a tile then read few different planes */
         int64_t *o = off, *w = to;
@@ -183,8 +211,8 @@ static int F(conv_grad_item)(const F(conv_grad) *e, int64_t item)
             const int64_t k0 = kt * K / nkt, mr = (kt + 1) * K / nkt - k0;
             for (int64_t ct = 0; ct < nct; ct++) {
                 const int64_t j0 = ct * nk / nct, width = (ct + 1) * nk / nct - j0;
-                F(conv_dots)[mr][width](dy + k0 * ldy, ldy, x, off + j0, pixels, out + k0 * taps,
-                                        taps, to + j0, t == p0);
+                F(conv_dots)[mr][width](&runs, runs.dy + k0 * runs.ldy, off + j0,
+                                        out + k0 * taps, taps, to + j0, t == p0);
             }
         }
     }

@@ -181,28 +181,58 @@ INLINE VI F(conv_lanes)(int64_t from, int64_t to)
     return lanes;
 }
 
-/* dst[j] = src[j * step] for j0 <= j < j1, 0 for the other j < cols. Whole vectors are read and
- * written: up to VL - 1 elements of dst past cols change, for the row that follows to overwrite, and
- * [from, to) is what may be read. first and last: the lanes inside [j0, j1) of the first and the
- * last vector, the only ones that may have others. */
-INLINE void F(conv_row)(REAL *dst, const REAL *src, int64_t step, int64_t j0, int64_t j1,
-                        int64_t cols, VI first, VI last, const REAL *from, const REAL *to)
+/* A row of a piece: dst[j] = src[j * step] for j0 <= j < j1, 0 for the other j < cols. */
+typedef struct F(conv_row) {
+    int64_t cols, end;                  /* end: cols rounded up to whole vectors                    */
+    int64_t step, j0, j1;
+    int vectors;                        /* only the first and the last vector meet j0, j1           */
+    VI first, last;                     /* their lanes inside                                       */
+    const REAL *from, *to;              /* what may be read                                         */
+} F(conv_row);
+
+static F(conv_row) F(conv_row_of)(int64_t cols, int64_t step, int64_t j0, int64_t j1,
+                                  const REAL *from, const REAL *to)
 {
-    const int64_t end = ceil_div(cols, VL) * VL;
-    if (step > 2 || j0 > VL || j1 <= end - VL || src < from || end * step > to - src) {
-        for (int64_t j = 0; j < cols; j++) dst[j] = j < j0 || j >= j1 ? 0 : src[j * step];
-        return;
-    }
-    for (int64_t j = 0; j < end; j += VL) {
-        V v = step == 1 ? LD(src + j) : EVEN(LD(src + 2 * j), LD(src + 2 * j + VL));
-        if (j == 0) v = (V)((VI)v & first);
-        if (j == end - VL) v = (V)((VI)v & last);
-        ST(dst + j, v);
-        CONV_NO_CALL;
+    const int64_t end = ceil_div(cols, VL) * VL, tail = end - VL;
+    return (F(conv_row)){
+        .cols = cols, .end = end, .step = step, .j0 = j0, .j1 = j1, .from = from, .to = to,
+        .vectors = step <= 2 && j0 <= VL && j1 > tail,
+        .first = F(conv_lanes)(j0, j1), .last = F(conv_lanes)(j0 - tail, j1 - tail)};
+}
+
+/* Rows `image` apart, one after the other in dst. Whole vectors are read and written: up to VL - 1
+ * elements past the last row change. */
+static void F(conv_rows)(const F(conv_row) *r, REAL *dst, const REAL *src, int64_t image, int64_t n)
+{
+    const int64_t cols = r->cols, end = r->end, step = r->step;
+    const VI first = r->first, last = r->last;
+    if (!r->vectors || src < r->from || (n - 1) * image + end * step > r->to - src) {
+        for (; n > 0; n--, dst += cols, src += image)
+            for (int64_t j = 0; j < cols; j++)
+                dst[j] = j < r->j0 || j >= r->j1 ? 0 : src[j * step];
+    } else if (step == 2) {
+        for (; n > 0; n--, dst += cols, src += image)
+            for (int64_t j = 0; j < end; j += VL) {
+                V v = EVEN(LD(src + 2 * j), LD(src + 2 * j + VL));
+                if (j == 0) v = (V)((VI)v & first);
+                if (j == end - VL) v = (V)((VI)v & last);
+                ST(dst + j, v);
+            }
+    } else if (end == VL) {
+        for (; n > 0; n--, dst += cols, src += image) ST(dst, (V)((VI)LD(src) & first));
+    } else {
+        for (; n > 0; n--, dst += cols, src += image) {
+            ST(dst, (V)((VI)LD(src) & first));
+            for (int64_t j = VL; j < end - VL; j += VL) {
+                ST(dst + j, LD(src + j));
+                CONV_NO_CALL;
+            }
+            ST(dst + end - VL, (V)((VI)LD(src + end - VL) & last));
+        }
     }
 }
 
-/* Elements of a plane: a vector to spare for what conv_row writes past the end, and an odd number of
+/* Elements of a plane: a vector to spare for what conv_rows writes past the end, and an odd number of
  * vectors, lest equal taps of all channels fall into the same cache sets. */
 INLINE int64_t F(conv_plane)(int64_t slots, const conv_piece *p)
 {
@@ -225,26 +255,22 @@ static void F(conv_lower)(const F(conv_source) *x, const conv_taps *cols, int64_
                           const conv_block *b, const conv_piece *p, const conv_chains *chains,
                           int64_t plane, REAL *out)
 {
-    const int64_t step = cols->step, pitch = p->g * p->cols, tail = ceil_div(p->cols, VL) * VL - VL;
+    const int64_t step = cols->step, pitch = p->g * p->cols;
     for (int64_t s = 0; s < cols->n; s++) {
         const int64_t v0 = p->j0 * step + cols->at[s];
         int64_t j0, j1;
         conv_inside(p, v0, step, x->w, &j0, &j1);
-        const VI first = F(conv_lanes)(j0, j1), last = F(conv_lanes)(j0 - tail, j1 - tail);
+        const F(conv_row) row = F(conv_row_of)(p->cols, step, j0, j1, x->from, x->to);
         for (int64_t c = b->c0; c < b->c1; c++)
             for (int64_t q = 0; q < chains->n; q++) {
                 REAL *d = out + ((c - b->c0) * cols->n + s) * plane + chains->slot[q] * pitch;
                 const REAL *end = d + (chains->slot[q + 1] - chains->slot[q]) * pitch;
-                for (int64_t u = chains->row[q]; d < end; u += row_step) {
-                    if (u < 0 || u >= x->h) {
-                        F(conv_zero)(d, pitch);
-                        d += pitch;
-                        continue;
-                    }
-                    const REAL *src = x->x + p->n0 * x->image + (c * x->h + u) * x->w + v0;
-                    for (int64_t n = 0; n < p->g; n++, d += p->cols, src += x->image)
-                        F(conv_row)(d, src, step, j0, j1, p->cols, first, last, x->from, x->to);
-                }
+                for (int64_t u = chains->row[q]; d < end; u += row_step, d += pitch)
+                    if (u < 0 || u >= x->h) F(conv_zero)(d, pitch);
+                    else
+                        F(conv_rows)(&row, d,
+                                     x->x + p->n0 * x->image + (c * x->h + u) * x->w + v0,
+                                     x->image, p->g);
             }
     }
 }
