@@ -398,3 +398,9 @@ row("linalg.einsum_of", lambda t, x: t.einsum("ii->i", x) * t.einsum("ij->i", x)
 row("linalg.einsum_of", lambda t, x, y: t.tensordot(x, y, ([1], [0])), [normal(2, 3), normal(3, 2)])
 row("elementwise.mul", lambda t, x, y, w: t.lerp(x, y, w) + t.addcmul(x, y, w, value=2) + t.addcdiv(x, y, w + 5), [normal(3), normal(3), normal(3)])
 row("linalg.matmul", lambda t, x, y: t.cross(x, y, dim=1) * t.trace(x @ y.T), [normal(2, 3), normal(2, 3)])
+
+# ---- what other modules contribute ------------------------------------------------------------
+
+from nn_cases import CASES as NN_CASES  # noqa: E402 (its rows use the names above)
+
+CASES += NN_CASES

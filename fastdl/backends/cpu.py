@@ -126,12 +126,12 @@ def _as_rows(x, axis):
     """x as C-ordered rows (n, length of `axis`)."""
     if axis != x.ndim - 1:
         x = np.moveaxis(x, axis, -1)
-    return _ordered(x).reshape(-1, x.shape[-1] if x.ndim else 1)
+    return _ordered(x).reshape(-1, x.shape[-1])
 
 
 def _from_rows(rows, shape, axis):
     """The inverse of `_as_rows` for an array of `shape`."""
-    if axis == len(shape) - 1 or not shape:
+    if axis == len(shape) - 1:
         return rows.reshape(shape)
     moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
     return np.moveaxis(rows.reshape(moved), -1, axis)

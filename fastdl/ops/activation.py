@@ -34,13 +34,13 @@ def relu(x):
 
 
 @primitive
-def relu_backward(g, out):
-    """g where out > 0, else 0."""
-    return backends.of(g).relu_backward(g, out)
+def relu_backward(g, y):
+    """g where y > 0, else 0."""
+    return backends.of(g).relu_backward(g, y)
 
 
 relu.vjp(x=lambda g, out: relu_backward(g, out))
-relu_backward.vjp(g=lambda g, out: relu_backward(g, out))
+relu_backward.vjp(g=lambda g, y: relu_backward(g, y))
 
 
 @primitive(node_name="LeakyRelu")
@@ -155,9 +155,9 @@ def _softmax(x, *, axis):
 
 
 @primitive
-def softmax_backward(g, out, *, axis):
-    """out * (g - sum(g * out)) along `axis`."""
-    return backends.of(g).softmax_backward(g, out, axis)
+def softmax_backward(g, y, *, axis):
+    """y * (g - sum(g * y)) along `axis`, for y = softmax(x)."""
+    return backends.of(g).softmax_backward(g, y, axis)
 
 
 @primitive(node_name="LogSoftmax")
@@ -166,9 +166,9 @@ def _log_softmax(x, *, axis):
 
 
 @primitive
-def log_softmax_backward(g, out, *, axis):
-    """g - exp(out) * sum(g) along `axis`."""
-    return backends.of(g).log_softmax_backward(g, out, axis)
+def log_softmax_backward(g, y, *, axis):
+    """g - exp(y) * sum(g) along `axis`, for y = log_softmax(x)."""
+    return backends.of(g).log_softmax_backward(g, y, axis)
 
 
 def _total(x, axis):
@@ -177,18 +177,18 @@ def _total(x, axis):
 
 _softmax.vjp(x=lambda g, out, axis: softmax_backward(g, out, axis=axis))
 softmax_backward.vjp(
-    g=lambda g, out, axis: softmax_backward(g, out, axis=axis),
-    out=lambda h, g, out, axis: h * (g - _total(g * out, axis)) - g * _total(h * out, axis),
+    g=lambda h, y, axis: softmax_backward(h, y, axis=axis),
+    y=lambda h, g, y, axis: h * (g - _total(g * y, axis)) - g * _total(h * y, axis),
 )
 _log_softmax.vjp(x=lambda g, out, axis: log_softmax_backward(g, out, axis=axis))
 log_softmax_backward.vjp(
-    g=lambda h, out, axis: h - _total(h * exp(out), axis),
-    out=lambda h, g, out, axis: -h * exp(out) * _total(g, axis),
+    g=lambda h, y, axis: h - _total(h * exp(y), axis),
+    y=lambda h, g, y, axis: -h * exp(y) * _total(g, axis),
 )
 
 
-def _along(function, x, dim, dtype):
-    """x and dim, ready for a softmax along dim."""
+def _along(function, primitive, x, dim, dtype):
+    """The primitive along dimension `dim` of x, all checked."""
     if dim is None:
         dim = 0 if x.ndim in (0, 1, 3) else 1
         warnings.warn(
@@ -202,7 +202,10 @@ def _along(function, x, dim, dtype):
         raise NotImplementedError(
             f"{function}: not implemented for {x.array.dtype}; pass dtype= or a floating tensor"
         )
-    return x, normal_dim(dim, x.ndim)
+    axis = normal_dim(dim, x.ndim)
+    if x.ndim == 0:
+        return primitive(x.reshape(1), axis=0).reshape(())
+    return primitive(x, axis=axis)
 
 
 def softmax(x, dim=None, dtype=None):
@@ -216,11 +219,9 @@ def softmax(x, dim=None, dtype=None):
         NotImplementedError: integers.
         IndexError: `dim` is out of range.
     """
-    x, axis = _along("softmax", x, dim, dtype)
-    return _softmax(x, axis=axis)
+    return _along("softmax", _softmax, x, dim, dtype)
 
 
 def log_softmax(x, dim=None, dtype=None):
     """log(softmax(x)) along `dim`, without overflow; arguments as in :func:`softmax`."""
-    x, axis = _along("log_softmax", x, dim, dtype)
-    return _log_softmax(x, axis=axis)
+    return _along("log_softmax", _log_softmax, x, dim, dtype)

@@ -144,7 +144,7 @@ def softmax_cross_entropy(logits, target, *, ignore_index, reduction):
 
 def _share(target, ignore_index):
     """1 / the number of targets that count; NaN, as in PyTorch, where none does."""
-    count = np.count_nonzero(target != ignore_index)
+    count = int(np.count_nonzero(target != ignore_index))
     return 1.0 / count if count else float("nan")
 
 
