@@ -75,7 +75,18 @@ from fastdl.ops.random import *
 from fastdl.ops.reduce import *
 from fastdl.ops.shape import *
 from fastdl.runtime import get_num_threads, set_num_threads, show_config
-from fastdl.tensor import LEGACY_TYPES, Tensor
+from fastdl.tensor import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    Tensor,
+)
 
 # isort: split
 from fastdl import cuda, nn, optim, utils

@@ -64,7 +64,7 @@ LEGACY = {
     "BoolTensor": bool_,
 }
 _OF_NUMPY = {d.dtype: d for d in LEGACY.values()}
-_OF_PYTHON = {float: float32, int: int64, bool: bool_}
+_OF_PYTHON = {float: float64, int: int64, bool: bool_}
 _default = float32
 
 

@@ -577,6 +577,15 @@ cdef class TensorBase:
         """Is this a view of another tensor (that autograd knows of)?"""
         return self.is_view
 
+    def _become(self, TensorBase other):
+        """Take the array and the history of `other`, a view of this tensor: unsqueeze_() and the like."""
+        if self.node is not None and self.node.op is None and fdl_recording:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        self.array = other.array
+        self.node = other.node
+        self.index = other.index
+        return self
+
     def _bump(self):
         """Note an in-place change made behind the engine's back (a kernel that wrote into `array`)."""
         cdef Version version = version_of(self)
@@ -666,6 +675,7 @@ cdef class Plan:
     cdef tuple slots                    # argument number, OUT, or SHAPE - argument number
     cdef tuple reads                    # per argument: positions in `saved` or names of static arguments
     cdef tuple joint                    # the same for the joint function
+    cdef bint holds                     # does it save values, not just shapes?
 
 
 @cython.final
@@ -701,7 +711,9 @@ cdef class Primitive:
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
         self.name = forward.__name__
-        self.node_name = (node_name or self.name.title().replace("_", "")) + "Backward0"
+        self.node_name = node_name or self.name.title().replace("_", "")
+        if not self.node_name.endswith("Backward"):
+            self.node_name += "Backward0"
         self.kind = kind
         self.elementwise = kind == "elementwise"
         self.view = kind == "view"
@@ -798,6 +810,7 @@ cdef class Primitive:
             return n if n in self.defaults or n == "needs" else slots.index(self.slot(n))
         plan = Plan.__new__(Plan)
         plan.slots = tuple(slots)
+        plan.holds = any([slot >= OUT for slot in slots])
         plan.reads = tuple([None if names is None else tuple([position(n) for n in names]) for names in wanted])
         plan.joint = None if joint is None else tuple([position(n) for n in joint])
         self.plans[mask] = plan
@@ -984,8 +997,10 @@ cdef class Primitive:
         cdef tuple before = args
         if recorded:
             self.refuse(target)
-            # The old target is saved as an alias of its own: the target is about to point to the new node.
-            before = (alias(target),) + args[1:]
+            # The old target is a tensor of its own (this one will point to the new node), with its own values
+            # where a gradient reads them.
+            needs_values = mask & self.differentiable and 0 in self.plan(mask & self.differentiable).slots
+            before = (former(target, needs_values),) + args[1:]
         self.write(target.array, arrays, static)
         mask &= self.differentiable
         if recorded:
@@ -1048,10 +1063,11 @@ cdef object shadow(TensorBase t):
     return s
 
 
-cdef object alias(TensorBase t):
-    """Another tensor object with the same array and history."""
-    cdef TensorBase s = <TensorBase>shadow(t)
+cdef object former(TensorBase t, bint needs_values):
+    """`t` as it is now, for the history of an in-place operation on it."""
+    cdef TensorBase s = <TensorBase>wrap(t.array.copy() if needs_values else t.array)
     s.node = t.node
+    s.index = t.index
     return s
 
 
@@ -1087,6 +1103,7 @@ def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static):
             value = shadow(<TensorBase>value)
         values.append(value)
     node.plan.slots = tuple(slots)
+    node.plan.holds = len(slots) > 0
     node.saved = tuple(values)
     node.versions = tuple([count_of(v) for v in values])
     for i in range(node.outputs):
@@ -1279,7 +1296,7 @@ cdef class Walk:
                 if (<TensorBase>gi).array.shape != shape or (<TensorBase>gi).array.dtype != dtype:
                     gi = FIT(gi, shape, dtype)
             self.add(parent, 0 if node.indices is None else <int>node.indices[i], gi)
-        if not self.retain and PyTuple_GET_SIZE(plan.slots):
+        if not self.retain and plan.holds:
             node.saved = None
         return 0
 

@@ -54,17 +54,16 @@ class _Formatter:
             self.width = max([len(f"{v}") for v in flat.tolist()], default=1)
             return
         flat = flat.astype(np.float64)
-        finite = np.abs(flat[np.isfinite(flat) & (flat != 0)])
-        if finite.size == 0:
-            self.width = max([len(self.plain(v)) for v in flat.tolist()], default=1)
+        shown = flat[np.isfinite(flat) & (flat != 0)]  # zeros, infinities and NaN do not set the width
+        if shown.size == 0:
             return
-        low, high = finite.min(), finite.max()
-        self.whole = bool((finite == np.ceil(finite)).all())
+        low, high = np.abs(shown).min(), np.abs(shown).max()
+        self.whole = bool((shown == np.ceil(shown)).all())
         wide = high / low > 1000.0 or high > 1.0e8
         self.scientific = wide or (not self.whole and low < 1.0e-4)
         if options["sci_mode"] is not None:
             self.scientific = options["sci_mode"]
-        self.width = max(len(self.plain(v)) for v in flat.tolist())
+        self.width = max(len(self.plain(v)) for v in shown.tolist())
 
     def plain(self, value):
         """The element without padding."""

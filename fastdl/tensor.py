@@ -1,6 +1,7 @@
 """class Tensor: the engine's TensorBase with PyTorch's methods. Methods are the functions of `fastdl.ops`."""
 
 import copy
+import math
 
 import numpy as np
 
@@ -373,6 +374,34 @@ class Tensor(TensorBase):
         """`self += weight * (end - self)`."""
         return self.add_((end - self) * weight)
 
+    def unsqueeze_(self, dim):
+        """`unsqueeze` of this very tensor."""
+        return self._become(shape.unsqueeze(self, dim))
+
+    def squeeze_(self, dim=None):
+        """`squeeze` of this very tensor."""
+        return self._become(shape.squeeze(self, dim))
+
+    def transpose_(self, dim0, dim1):
+        """`transpose` of this very tensor."""
+        return self._become(shape.transpose(self, dim0, dim1))
+
+    def t_(self):
+        """`t` of this very tensor."""
+        return self._become(shape.t(self))
+
+    def resize_(self, *size):
+        """Another shape: the first elements stay, further ones are whatever the memory held."""
+        if self.requires_grad:
+            raise RuntimeError("cannot resize variables that require grad")
+        size = core.sizes("resize_", size)
+        count, flat = math.prod(size), self.array.reshape(-1)
+        if count > flat.size:
+            flat = np.empty(count, flat.dtype)
+            flat[: self.array.size] = self.array.reshape(-1)
+        self.array = flat[:count].reshape(size)
+        return self
+
     # -- copies
 
     def __deepcopy__(self, memo):
@@ -531,4 +560,12 @@ def _legacy_type(name, dtype):
     )
 
 
-LEGACY_TYPES = {name: _legacy_type(name, dtype) for name, dtype in _dtype.LEGACY.items()}
+HalfTensor = _legacy_type("HalfTensor", _dtype.float16)
+FloatTensor = _legacy_type("FloatTensor", _dtype.float32)
+DoubleTensor = _legacy_type("DoubleTensor", _dtype.float64)
+CharTensor = _legacy_type("CharTensor", _dtype.int8)
+ShortTensor = _legacy_type("ShortTensor", _dtype.int16)
+IntTensor = _legacy_type("IntTensor", _dtype.int32)
+LongTensor = _legacy_type("LongTensor", _dtype.int64)
+ByteTensor = _legacy_type("ByteTensor", _dtype.uint8)
+BoolTensor = _legacy_type("BoolTensor", _dtype.bool_)

@@ -135,7 +135,7 @@ def _primitive_of(cls):
             return results
 
         forward.__name__ = cls.__name__
-        made = Primitive(forward, node_name=cls.__name__)
+        made = Primitive(forward, node_name=f"{cls.__name__}Backward")
         made.joint_of_function(joint)
         cls._primitive = made
     return cls.__dict__["_primitive"]

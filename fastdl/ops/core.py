@@ -115,6 +115,12 @@ def promote(op, arrays, floating):
     )
 
 
+def legacy_name(dtype):
+    """PyTorch's name of a NumPy dtype in messages: 'Float' of float32."""
+    names = [name for name, d in _dtype.LEGACY.items() if d.dtype == dtype]
+    return names[0].removesuffix("Tensor") if names else str(dtype)
+
+
 def explain(op, arrays, error):
     """The exception PyTorch raises where NumPy raised `error`; `error` itself if it is good as it is."""
     text = str(error)
@@ -136,11 +142,12 @@ def explain(op, arrays, error):
         return RuntimeError(_mismatch(shapes) or f"{op.name}: {text}")
     if isinstance(error, np._core._exceptions._UFuncOutputCastingError):
         return RuntimeError(
-            f"result type {error.from_} can't be cast to the desired output type {error.to}"
+            f"result type {legacy_name(error.from_)} can't be cast to the desired output type "
+            f"{legacy_name(error.to)}"
         )
-    if isinstance(error, TypeError) and "ufunc" in text:
-        kinds = ", ".join(str(getattr(a, "dtype", type(a).__name__)) for a in arrays)
-        return RuntimeError(f"{op.name}: not implemented for {kinds}")
+    if isinstance(error, TypeError) and ("ufunc" in text or "numpy boolean" in text):
+        dtype = next((a.dtype for a in arrays if hasattr(a, "dtype")), None)
+        return NotImplementedError(f'"{op.name}" not implemented for {legacy_name(dtype)!r}')
     if isinstance(error, ValueError) and "negative integer powers" in text:
         return RuntimeError("Integers to negative integer powers are not allowed.")
     return error

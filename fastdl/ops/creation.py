@@ -1,7 +1,5 @@
 """Making tensors: from data, filled, ranges."""
 
-import numbers
-
 import numpy as np
 
 from fastdl import _dtype
@@ -41,19 +39,18 @@ def _array_of(data, dtype):
         data = data.array
     elif isinstance(data, (list, tuple)):
         leaf = _leaf_of(data)
-        plain_numbers = isinstance(leaf, (numbers.Number, list, tuple)) and not isinstance(
-            leaf, np.generic
-        )
-        if isinstance(leaf, (str, bytes)) or leaf is None or isinstance(leaf, dict):
-            raise TypeError(f"new(): invalid data type '{type(leaf).__name__}'")
         try:
             data = np.asarray(_plain(data))
         except ValueError:
             raise ValueError(
                 "tensor: expected nested sequences of equal lengths, got rows of different lengths"
             ) from None
-        if plain_numbers and dtype is None and (data.dtype.kind == "f" or data.size == 0):
-            dtype = _dtype.get_default_dtype()
+        if data.dtype.kind not in "fiub":
+            raise TypeError(f"new(): invalid data type '{type(leaf).__name__}'")
+        if dtype is None and (data.dtype.kind == "f" or data.size == 0):
+            typed = isinstance(leaf, (TensorBase, np.generic, np.ndarray)) and leaf.dtype
+            # Python floats give the default; one typed number decides for all
+            dtype = typed if typed and _dtype.as_numpy(typed).kind == "f" else _dtype.get_default_dtype()
     elif isinstance(data, (bool, int, float)) and not isinstance(data, np.generic):
         if dtype is None and isinstance(data, float):
             dtype = _dtype.get_default_dtype()
@@ -67,6 +64,8 @@ def _array_of(data, dtype):
         and not isinstance(data, (str, bytes))
     ):
         return _array_of(list(data), dtype)
+    elif isinstance(data, (str, bytes, dict)):
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
     elif not isinstance(data, np.generic):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     array = np.asarray(data, None if dtype is None else _dtype.as_numpy(dtype))

@@ -166,12 +166,25 @@ def _pow_wrt_exponent(g, x, y, out):
 pow.vjp(x=_pow_wrt_base, y=_pow_wrt_exponent)
 
 
-@elementwise(ufunc=np.floor_divide)
+def _refuse_zero(ufunc):
+    """`ufunc`, with PyTorch's error where integers are divided by 0."""
+
+    def divide(x, y, **options):
+        if getattr(y, "dtype", None) is not None and y.dtype.kind != "f" and not y.all():
+            raise RuntimeError("ZeroDivisionError")
+        if type(y) is int and y == 0 and getattr(x, "dtype", np.dtype(float)).kind != "f":
+            raise RuntimeError("ZeroDivisionError")
+        return ufunc(x, y, **options)
+
+    return divide
+
+
+@elementwise(ufunc=_refuse_zero(np.floor_divide))
 def floor_divide(x, y):
     """Largest whole number not above `x / y`. Not differentiable."""
 
 
-@elementwise(ufunc=np.remainder)
+@elementwise(ufunc=_refuse_zero(np.remainder))
 def remainder(x, y):
     """`x - y * floor(x / y)`: the sign of `y`, like Python's %."""
 
@@ -179,7 +192,7 @@ def remainder(x, y):
 remainder.vjp(x=lambda g: g, y=lambda g, x, y: -g * floor(x / y))
 
 
-@elementwise(ufunc=np.fmod)
+@elementwise(ufunc=_refuse_zero(np.fmod))
 def fmod(x, y):
     """`x - y * trunc(x / y)`: the sign of `x`, like C's fmod."""
 
@@ -195,17 +208,19 @@ def abs(x):
 abs.vjp(x=lambda g, x: g * sign(x))
 
 
-@elementwise(ufunc=np.sign)
+@elementwise
 def sign(x):
     """-1, 0 or 1."""
+    return x.copy() if x.dtype.kind == "b" else np.sign(x)
 
 
 sign.vjp(x=lambda g: g * 0)
 
 
-@elementwise(ufunc=np.square)
+@elementwise
 def square(x):
-    """`x * x`."""
+    """`x * x`; int64 for bools."""
+    return np.square(x.astype(np.int64) if x.dtype.kind == "b" else x)
 
 
 square.vjp(x=lambda g, x: g * (x * 2))

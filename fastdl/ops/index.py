@@ -48,15 +48,15 @@ take_at.vjp(x=lambda g, x_shape, index: add_at(g, shape=x_shape, index=index))
 add_at.vjp(x=lambda g, index: take_at(g, index=index))
 
 
-def _put_into(out, x, value, *, index):
-    out[index] = value
+def _put_into(out, x, value, *, index, view=...):
+    out[view][index] = value
 
 
 @primitive(node_name="CopySlices", into=_put_into)
-def put(x, value, *, index):
-    """x with `value`, broadcast, at [index]."""
+def put(x, value, *, index, view=...):
+    """x with `value`, broadcast, at [view][index]; `view` is a basic index."""
     result = x.copy()
-    result[index] = value
+    result[view][index] = value
     return result
 
 
@@ -64,15 +64,39 @@ def _basic(index):
     return not any([isinstance(i, np.ndarray) for i in index])
 
 
-def slice_or_take(x, index):
-    """x[index] for a normalised index: a view when basic, else a copy."""
+def slice_or_take(x, index, view=...):
+    """x[view][index] for normalised indices: a view when both are basic, else a copy."""
+    if view is not Ellipsis:
+        x = S.slice_of(x, index=view)
     return S.slice_of(x, index=index) if _basic(index) else take_at(x, index=index)
 
 
 put.vjp(
-    x=lambda g, index: put(g, 0.0, index=index),
-    value=lambda g, value_shape, index: S.sum_to(slice_or_take(g, index), value_shape),
+    x=lambda g, index, view: put(g, 0.0, index=index, view=view),
+    value=lambda g, value_shape, index, view: S.sum_to(slice_or_take(g, index, view), value_shape),
 )
+
+
+def _two_steps(index):
+    """(view, index) for an index that mixes ints and arrays: PyTorch takes the ints first.
+
+    NumPy counts them among the index arrays, which moves dimensions: x[0, :, [0, 1]].
+    """
+    if not any([type(i) is int for i in index]) or _basic(index):
+        return ..., index
+    view, rest = [], []
+    for i in index:
+        if isinstance(i, np.ndarray):
+            view += [slice(None)] * (i.ndim if i.dtype.kind == "b" else 1)
+            rest.append(i)
+        else:
+            view.append(i)
+            if i is Ellipsis:
+                rest.append(i)
+            elif type(i) is not int:
+                rest.append(slice(None))
+    return tuple(view), tuple(rest)
+
 
 # ---- subscripts -------------------------------------------------------------------------------
 
@@ -113,6 +137,8 @@ def _normal_array(i):
         return i.astype(np.int64) if i.size == 0 else i
     if isinstance(i, (bool, np.ndarray)):
         return i
+    if isinstance(i, str):
+        raise TypeError("new(): invalid data type 'str'")
     try:
         return operator.index(i)
     except TypeError:
@@ -146,31 +172,30 @@ def _explain_index(error, x, index):
 
 def getitem(input, index):
     """`input[index]`."""
-    index = normal_index(index)
+    view, index = _two_steps(normal_index(index))
     try:
-        return slice_or_take(input, index)
+        return slice_or_take(input, index, view)
     except IndexError as error:
         raise _explain_index(error, input, index) from None
 
 
 def setitem(input, index, value):
     """`input[index] = value`."""
-    index = normal_index(index)
+    view, index = _two_steps(normal_index(index))
     if not is_tensor(value) and not isinstance(value, (int, float, np.ndarray, np.generic)):
         raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
     try:
-        put.inplace(input, value, index=index)
+        put.inplace(input, value, index=index, view=view)
     except IndexError as error:
         raise _explain_index(error, input, index) from None
-    except RuntimeError as error:
-        if "broadcast" in str(error) or "size of tensor" in str(error):
-            shape = list(getattr(value, "shape", ()))
-            target = list(input.array[index].shape)
-            raise RuntimeError(
-                f"shape mismatch: value tensor of shape {shape} cannot be broadcast to indexing result of "
-                f"shape {target}"
-            ) from None
-        raise
+    except (RuntimeError, ValueError) as error:
+        if "broadcast" not in str(error) and "size of tensor" not in str(error):
+            raise
+        shape, target = list(np.shape(getattr(value, "array", value))), list(input.array[view][index].shape)
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {shape} cannot be broadcast to indexing result of shape "
+            f"{target}"
+        ) from None
 
 
 # ---- gather and scatter -----------------------------------------------------------------------

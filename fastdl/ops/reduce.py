@@ -5,11 +5,10 @@ from collections import namedtuple
 
 import numpy as np
 
-from fastdl import _dtype
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import aliases, is_tensor, normal_dim, normal_dims, primitive
+from fastdl.ops.core import legacy_name, aliases, is_tensor, normal_dim, normal_dims, primitive
 
 __all__ = [
     "all",
@@ -80,13 +79,8 @@ def _floating(function, input):
     if input.array.dtype.kind != "f":
         raise RuntimeError(
             f"{function}(): could not infer output dtype. Input dtype must be either a floating point or "
-            f"complex dtype. Got: {_legacy_name(input.array.dtype)}"
+            f"complex dtype. Got: {legacy_name(input.array.dtype)}"
         )
-
-
-def _legacy_name(dtype):
-    name = next(k for k, d in _dtype.LEGACY.items() if d.dtype == dtype)
-    return name.removesuffix("Tensor")
 
 
 @aliases
@@ -201,7 +195,7 @@ def logsumexp(input, dim, keepdim=False):
 @primitive(node_name="Prod")
 def prod_over(x, *, dim, keepdim):
     """Product along `dim`."""
-    dtype = np.int64 if x.dtype.kind in "bi" else None
+    dtype = None if x.dtype.kind == "f" else np.int64
     return np.multiply.reduce(x, dim, dtype, None, keepdim)
 
 
@@ -238,7 +232,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None):
 @primitive(node_name="Cumsum")
 def cumsum_along(x, *, dim):
     """Running sum along `dim`."""
-    return np.add.accumulate(x, dim, np.int64 if x.dtype.kind in "bi" else None)
+    return np.add.accumulate(x, dim, None if x.dtype.kind == "f" else np.int64)
 
 
 def _reverse_cumsum(g, dim):
@@ -251,7 +245,7 @@ cumsum_along.vjp(x=_reverse_cumsum)
 @primitive(node_name="Cumprod")
 def cumprod_along(x, *, dim):
     """Running product along `dim`."""
-    return np.multiply.accumulate(x, dim, np.int64 if x.dtype.kind in "bi" else None)
+    return np.multiply.accumulate(x, dim, None if x.dtype.kind == "f" else np.int64)
 
 
 def _cumprod_slope(g, x, out, dim):
@@ -374,23 +368,28 @@ def scatter_along(x, index, *, shape, dim):
 gather_along.vjp(x=lambda g, x_shape, index, dim: scatter_along(g, index, shape=x_shape, dim=dim))
 scatter_along.vjp(x=lambda g, index, dim: gather_along(g, index, dim=dim))
 
-MaxResult = namedtuple("max", ("values", "indices"))
-MinResult = namedtuple("min", ("values", "indices"))
-SortResult = namedtuple("sort", ("values", "indices"))
-TopkResult = namedtuple("topk", ("values", "indices"))
-MedianResult = namedtuple("median", ("values", "indices"))
-KthvalueResult = namedtuple("kthvalue", ("values", "indices"))
-ModeResult = namedtuple("mode", ("values", "indices"))
-for _result in (
-    MaxResult,
-    MinResult,
-    SortResult,
-    TopkResult,
-    MedianResult,
-    KthvalueResult,
-    ModeResult,
-):
-    _result.__module__ = "fastdl.return_types"
+
+def _result_type(name, fields=("values", "indices")):
+    """A named tuple that prints as PyTorch's `torch.return_types.NAME`."""
+
+    class Result(namedtuple(name, fields)):
+        __slots__ = ()
+
+        def __repr__(self):
+            body = ",\n".join([f"{field}={value!r}" for field, value in zip(self._fields, self)])
+            return f"fastdl.return_types.{name}(\n{body})"
+
+    Result.__name__ = Result.__qualname__ = name
+    return Result
+
+
+MaxResult = _result_type("max")
+MinResult = _result_type("min")
+SortResult = _result_type("sort")
+TopkResult = _result_type("topk")
+MedianResult = _result_type("median")
+AminmaxResult = _result_type("aminmax", ("min", "max"))
+KthvalueResult = _result_type("kthvalue")
 
 
 def _not_empty(function, input, dim=None):
@@ -449,15 +448,22 @@ def amin(input, dim=(), keepdim=False):
 @aliases
 def aminmax(input, *, dim=None, keepdim=False):
     """(smallest, greatest)."""
-    return amin(input, dim or (), keepdim), amax(input, dim or (), keepdim)
+    dims = () if dim is None else dim
+    return AminmaxResult(amin(input, dims, keepdim), amax(input, dims, keepdim))
 
 
 def _position(function, input, dim, keepdim):
-    _not_empty(function.__name__, input)
+    if input.array.size == 0 and (dim is None or input.array.shape[normal_dim(dim, input.array.ndim)] == 0):
+        raise IndexError(
+            f"{function.__name__}(): Expected reduction dim to be specified for input.numel() == 0, and to have "
+            f"non-zero size."
+        )
     if dim is None:
         found = np.asarray(function(input.array), np.int64)
         return tensor_of(found.reshape((1,) * input.array.ndim if keepdim else ()))
     dim = normal_dim(dim, input.array.ndim)
+    if input.array.dtype.kind == "b":
+        raise RuntimeError(f"{function.__name__}(): does not support bool input")
     if input.array.ndim == 0:
         return tensor_of(np.zeros((), np.int64))
     return tensor_of(function(input.array, dim, keepdims=keepdim).astype(np.int64, copy=False))
@@ -478,18 +484,23 @@ def argmin(input, dim=None, keepdim=False):
 # ---- logic and counts -------------------------------------------------------------------------
 
 
+def _truth(input, found):
+    """Bools, but uint8 of uint8: PyTorch's masks before it had bools."""
+    return tensor_of(np.asarray(found, np.uint8 if input.array.dtype == np.uint8 else bool))
+
+
 @aliases
 def all(input, dim=None, keepdim=False):
     """Are all elements non-zero (along `dim`)?"""
     found = np.logical_and.reduce(input.array, normal_dims(dim, input.array.ndim), keepdims=keepdim)
-    return tensor_of(np.asarray(found))
+    return _truth(input, found)
 
 
 @aliases
 def any(input, dim=None, keepdim=False):
     """Is any element non-zero (along `dim`)?"""
     found = np.logical_or.reduce(input.array, normal_dims(dim, input.array.ndim), keepdims=keepdim)
-    return tensor_of(np.asarray(found))
+    return _truth(input, found)
 
 
 @aliases

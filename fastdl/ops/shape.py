@@ -132,7 +132,7 @@ def fit(g, shape, dtype):
 @primitive(node_name="Sum")
 def sum_over(x, *, dims, keepdim):
     """Sum over `dims`; bools and integers sum as int64."""
-    return np.add.reduce(x, dims, np.int64 if x.dtype.kind in "bi" else None, None, keepdim)
+    return np.add.reduce(x, dims, None if x.dtype.kind == "f" else np.int64, None, keepdim)
 
 
 def spread(g, shape, dims, keepdim):
@@ -638,7 +638,8 @@ def _joinable(function, tensors):
             f"{type(tensors).__name__}"
         )
     if not tensors:
-        raise RuntimeError(f"{function}(): expected a non-empty list of Tensors")
+        error = ValueError if function == "cat" else RuntimeError
+        raise error(f"{function}(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not is_tensor(x):
             raise TypeError(
@@ -742,13 +743,13 @@ def repeat_interleave(input, repeats, dim=None):
     return input.index_select(dim, input.new_tensor(index, dtype=index.dtype))
 
 
-@aliases
-def flip(input, *dims, dim=None):
-    """The order reversed along `dims`; a copy."""
-    dims = dims if dim is None else (dim,)
+def flip(input, *dims, **named):
+    """The order reversed along `dims`: `flip(x, 0, 1)` or `flip(x, dims=(0, 1))`; a copy."""
+    dims = dims or (named.pop("dims"),)
+    if named:
+        raise TypeError(f"flip() got an unexpected keyword argument {next(iter(named))!r}")
     dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
-    ndim = input.array.ndim
-    return flip_along(input, dims=normal_dims(tuple(dims), ndim) if dims else ())
+    return flip_along(input, dims=normal_dims(tuple(dims), input.array.ndim) if dims else ())
 
 
 def fliplr(input):
