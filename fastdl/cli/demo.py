@@ -19,9 +19,10 @@ from fastdl.cli.training import (
     batches,
     introduce,
     median_rate,
+    predict,
     run,
 )
-from fastdl.datasets import load_digits, stratified_part
+from fastdl.datasets import Arrays, load_digits, stratified_part
 
 ARCHITECTURE = {"model": "lenet", "channels": 1, "size": [28, 28], "classes": 10}
 
@@ -71,9 +72,8 @@ def main(argv: list[str]) -> int:
     if args.threads:
         runtime.set_num_threads(args.threads)
     digits = load_digits()
-    task = Task.of(
-        "UCI handwritten digits", stratified_part(digits, True), stratified_part(digits, False)
-    )
+    test = stratified_part(digits, False)
+    task = Task.of("UCI handwritten digits", stratified_part(digits, True), test)
     settings = Settings(args.epochs, args.batch_size, args.lr, args.seed, shift=2)
     fastdl.manual_seed(args.seed)
     model = build(ARCHITECTURE)
@@ -89,6 +89,7 @@ def main(argv: list[str]) -> int:
     if args.json:
         print(json.dumps(report(args, history, race, rate), indent=2))
         return 0
+    show_digits(model, task, test)
     show_race(race)
     for what, path in (("picture", args.plot), ("checkpoint", args.save)):
         if path:
@@ -102,6 +103,27 @@ def main(argv: list[str]) -> int:
         f"{race['ratio']:.1f} times NumPy"
     )
     return 0
+
+
+def show_digits(model: nn.Module, task: Task, test: Arrays, count: int = 4) -> None:
+    """Print test digits as characters, under what the network reads: first those it gets wrong."""
+    guesses = predict(model, task.x_test).argmax(1)
+    right = guesses == task.y_test
+    wrong = int((~right).sum())
+    sample = np.argsort(right, kind="stable")[:count]
+    print()
+    print(f"  {bold('Test digits')}, and what the network reads ({wrong} of {len(right)} wrong):")
+    print()
+    titles = [
+        f"{guess}" if guess == truth else f"{guess} (it is a {truth})"
+        for guess, truth in zip(guesses[sample], task.y_test[sample])
+    ]
+    print("  " + "  ".join(f"{title:<16}" for title in titles).rstrip())
+    shades = " .:-=+*#%@"  # no ink to full ink
+    inks = (test.data[sample] / test.white * (len(shades) - 1)).round().astype(int)
+    for rows in inks.transpose(1, 0, 2):  # row by row of all the digits; a pixel is two characters
+        line = "  ".join("".join(2 * shades[ink] for ink in row) for row in rows)
+        print(("  " + line).rstrip())
 
 
 def compare_with_numpy(task: Task, settings: Settings) -> dict:
