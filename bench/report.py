@@ -19,7 +19,7 @@ import shapes
 import versus
 
 from fastdl import _cases, _measure
-from fastdl.cli.bench import FAMILIES, settings
+from fastdl.cli.bench import FAMILIES, busy, settings
 from fastdl.kernels import climbing, reading
 
 HERE = Path(__file__).resolve().parent
@@ -329,6 +329,8 @@ def main(argv=None):
         Path(options.save).write_text(text, encoding="utf-8")
         print(f"results in {options.save}")
     print(summary_table(results))
+    if busy(results["cases"]):
+        print("\nThis machine was busy: rounds of a case differ widely. Do not publish these.\n")
     if options.no_pages:
         return
     for page in PAGES:

@@ -248,6 +248,13 @@ def test_bad_arguments(argv, words):
         bench.main(argv)
 
 
+def test_a_disturbed_run_says_so():
+    calm = {"fastdl_spread": 0.1, "numpy_spread": 0.2}
+    disturbed = {"fastdl_spread": 0.1, "numpy_spread": 3.0}
+    assert not bench.busy([calm, calm, disturbed])
+    assert bench.busy([calm, disturbed, disturbed])
+
+
 def test_a_terminal_without_blocks_gets_plain_text(monkeypatch):
     class Ascii:
         encoding = "ascii"

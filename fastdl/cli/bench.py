@@ -172,7 +172,8 @@ def main(argv: list[str]) -> int:
             rows += found
         say.summary(machine, rows)
     if options.json:
-        print(json.dumps({"machine": machine, "cases": rows, "ratios": ratios(rows)}, indent=1))
+        found = {"machine": machine, "cases": rows, "ratios": ratios(rows), "busy": busy(rows)}
+        print(json.dumps(found, indent=1))
     return 0
 
 
@@ -183,6 +184,12 @@ def ratios(rows):
         family: _cases.geometric_mean(row["ratio"] for row in rows if row["family"] == family)
         for family in families
     }
+
+
+def busy(rows):
+    """Whether other programs disturbed the run: half of the cases had a round twice as slow."""
+    spreads = sorted(max(row["fastdl_spread"], row["numpy_spread"]) for row in rows)
+    return spreads[len(spreads) // 2] > 1
 
 
 class Silent:
@@ -272,5 +279,7 @@ class Table:
         threads = f"{machine['threads']} thread" + "s" * (machine["threads"] != 1)
         print(dim("ratio: NumPy's time / fastdl's, NumPy in its fastest formulation found;"))
         print(dim("textbook: the same against the usual one; GFLOP/s of the direct algorithm"))
+        if busy(rows):
+            print(bold("This machine was busy: rounds of a case differ widely, do not quote them."))
         where = f"{machine['cpu']}, {machine['isa']}, {threads}"
         print(f"fastdl {machine['fastdl']}, times NumPy's speed: {means} ({where})")
