@@ -1,0 +1,519 @@
+"""Pooling: every rung, tier and dtype against a definition in NumPy, and PyTorch.
+
+Max pooling copies elements, so it is compared for equality, taps included. An average of k elements
+errs by at most k * eps of the mean of absolute values (k - 1 additions, one division); gradients
+add at most kh * kw shares, likewise.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import namedtuple
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from fastdl._kernels import (
+    POOL_VARIANTS,
+    avg_pool2d,
+    avg_pool2d_backward,
+    isa_available,
+    max_pool2d,
+    max_pool2d_gather,
+    max_pool2d_scatter,
+    positions_from_taps,
+)
+
+ISAS = isa_available()
+DTYPES = ("float32", "float64")
+
+Geometry = namedtuple(
+    "Geometry",
+    "planes h w oh ow kh kw stride_h stride_w pad_h pad_w dil_h dil_w pad_bottom pad_right "
+    "count_include_pad divisor",
+)
+
+
+def out_size(size, k, stride, pad, dil, ceil):
+    """PyTorch's rule; with `ceil` a last window may overhang, but must begin in the plane or left
+    of it."""
+    span = size + 2 * pad - dil * (k - 1) - 1
+    if not ceil:
+        return span // stride + 1
+    n = -(-span // stride) + 1
+    return n - 1 if (n - 1) * stride >= size + pad else n
+
+
+def geometry(shape, k, stride=None, pad=0, dil=1, ceil=False, include=True, divisor=0):
+    """From PyTorch's arguments; pairs are (vertical, horizontal)."""
+
+    def pair(v):
+        return v if isinstance(v, tuple) else (v, v)
+
+    k, pad, dil = pair(k), pair(pad), pair(dil)
+    stride = k if stride is None else pair(stride)
+    planes, h, w = int(np.prod(shape[:-2])), *shape[-2:]
+    oh, ow = (
+        out_size(n, *rest, ceil) for n, *rest in zip((h, w), k, stride, pad, dil, strict=True)
+    )
+    return Geometry(planes, h, w, oh, ow, *k, *stride, *pad, *dil, *pad, int(include), divisor)
+
+
+def windows(x, g, fill):
+    """Every window of x (planes, h, w), the padding `fill`: (planes, oh, ow, kh, kw)."""
+    rows = np.arange(g.oh)[:, None] * g.stride_h + np.arange(g.kh) * g.dil_h  # of the padded plane
+    cols = np.arange(g.ow)[:, None] * g.stride_w + np.arange(g.kw) * g.dil_w
+    padded = np.full((g.planes, max(g.h + g.pad_h, rows.max() + 1),
+                      max(g.w + g.pad_w, cols.max() + 1)), fill, x.dtype)  # fmt: skip
+    padded[:, g.pad_h : g.pad_h + g.h, g.pad_w : g.pad_w + g.w] = x
+    return padded[:, rows[:, None, :, None], cols[None, :, None, :]]
+
+
+def inside(g):
+    """Which taps of every window lie in the plane: (oh, ow, kh, kw)."""
+    return windows(np.ones((1, g.h, g.w)), g._replace(planes=1), 0)[0] == 1
+
+
+def max_by_definition(x, g):
+    """Maxima and taps: the first of the greatest, or the last NaN."""
+    flat = windows(x.reshape(g.planes, g.h, g.w), g, -np.inf)
+    flat = flat.reshape(g.planes, g.oh, g.ow, -1)
+    valid = inside(g).reshape(g.oh, g.ow, -1)
+    rank = np.where(valid, np.nan_to_num(flat, nan=0, posinf=1e30, neginf=-1e30), -np.inf)
+    tap = rank.argmax(-1)
+    nan = np.isnan(flat)
+    last = flat.shape[-1] - 1 - nan[..., ::-1].argmax(-1)
+    tap = np.where(nan.any(-1), last, tap)
+    return np.take_along_axis(flat, tap[..., None], -1)[..., 0], tap
+
+
+def avg_counts(g):
+    """What each window's sum is divided by: (oh, ow)."""
+    if g.divisor:
+        return np.full((g.oh, g.ow), g.divisor)
+    top = np.arange(g.oh) * g.stride_h - g.pad_h
+    left = np.arange(g.ow) * g.stride_w - g.pad_w
+    bottom = np.minimum(top + g.kh, g.h + g.pad_bottom)
+    right = np.minimum(left + g.kw, g.w + g.pad_right)
+    if not g.count_include_pad:
+        top, left = np.maximum(top, 0), np.maximum(left, 0)
+        bottom, right = np.minimum(bottom, g.h), np.minimum(right, g.w)
+    return np.multiply.outer(bottom - top, right - left)
+
+
+def scatter_by_definition(dy, taps, g):
+    """dx in float64: each dy added where its tap points."""
+    dx = np.zeros((g.planes, g.h * g.w))
+    rows = np.arange(g.oh)[:, None] * g.stride_h - g.pad_h + taps // g.kw * g.dil_h
+    cols = np.arange(g.ow) * g.stride_w - g.pad_w + taps % g.kw * g.dil_w
+    plane = np.arange(g.planes)[:, None, None]
+    np.add.at(dx, (np.broadcast_to(plane, taps.shape), rows * g.w + cols), dy)
+    return dx.reshape(g.planes, g.h, g.w), rows * g.w + cols
+
+
+def fenced(shape, dtype, fill=np.nan):
+    """An uninitialised output between canaries, and a check that they live."""
+    n = int(np.prod(shape))
+    memory = np.full(n + 256, fill, dtype)
+    memory[:128] = memory[128 + n :] = 77
+
+    def check():
+        assert (memory[:128] == 77).all(), "wrote before the output"
+        assert (memory[128 + n :] == 77).all(), "wrote past the output"
+
+    return memory[128 : 128 + n].reshape(shape), check
+
+
+def check_max(x, g, variant, isa, threads=1):
+    lead = x.shape[:-2]
+    y, y_check = fenced((*lead, g.oh, g.ow), x.dtype)
+    tap_type = np.uint8 if g.kh * g.kw <= 256 else np.int32
+    taps, taps_check = fenced(y.shape, tap_type, 250)
+    options = {"variant": variant, "isa": isa, "threads": threads}
+    max_pool2d(x, g, out=(y, taps), **options)
+    y_check()
+    taps_check()
+    expected, expected_taps = max_by_definition(x, g)
+    np.testing.assert_array_equal(y, expected.reshape(y.shape))
+    np.testing.assert_array_equal(taps, expected_taps.reshape(y.shape))
+
+    rng = np.random.default_rng(1)
+    dy = rng.standard_normal(y.shape).astype(x.dtype)
+    dx, dx_check = fenced(x.shape, x.dtype)
+    max_pool2d_scatter(dy, taps, g, out=dx, **options)
+    dx_check()
+    flat = expected_taps
+    exact, positions = scatter_by_definition(dy.reshape(flat.shape), flat, g)
+    size, _ = scatter_by_definition(np.abs(dy).reshape(flat.shape), flat, g)
+    eps = np.finfo(x.dtype).eps
+    assert (np.abs(dx.reshape(exact.shape) - exact) <= g.kh * g.kw * eps * size).all()
+
+    z = rng.standard_normal(x.shape).astype(x.dtype)
+    np.testing.assert_array_equal(positions_from_taps(taps, g), positions.reshape(y.shape))
+    gathered = np.take_along_axis(
+        z.reshape(g.planes, -1), positions.reshape(g.planes, -1), 1
+    ).reshape(y.shape)
+    np.testing.assert_array_equal(max_pool2d_gather(z, taps, g, isa=isa), gathered)
+
+
+def check_avg(x, g, variant, isa, threads=1):
+    options = {"variant": variant, "isa": isa, "threads": threads}
+    y, y_check = fenced((*x.shape[:-2], g.oh, g.ow), x.dtype)
+    avg_pool2d(x, g, out=y, **options)
+    y_check()
+    eps = np.finfo(x.dtype).eps
+    split = windows(x.reshape(g.planes, g.h, g.w).astype("f8"), g, 0)
+    counts = avg_counts(g)
+    exact, size = (a.sum((-1, -2)) / counts for a in (split, np.abs(split)))
+    k = g.kh * g.kw + 1
+    assert (np.abs(y.reshape(exact.shape) - exact) <= k * eps * np.abs(size)).all()
+
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(x.dtype)
+    dx, dx_check = fenced(x.shape, x.dtype)
+    avg_pool2d_backward(dy, g, out=dx, **options)
+    dx_check()
+    share = dy.reshape(exact.shape).astype("f8") / counts
+    exact, size = np.zeros((2, g.planes, g.h, g.w))
+    valid = inside(g)
+    for i, j, r, s in product(range(g.oh), range(g.ow), range(g.kh), range(g.kw)):
+        if valid[i, j, r, s]:
+            at = np.s_[:, i * g.stride_h - g.pad_h + r, j * g.stride_w - g.pad_w + s]
+            exact[at] += share[:, i, j]
+            size[at] += np.abs(share[:, i, j])
+    assert (np.abs(dx.reshape(exact.shape) - exact) <= k * eps * size).all()
+
+
+# Widths around every vector length and twice it (2 ... 32 outputs), odd and prime sizes, stride
+# above and below the kernel, dilation, padding, overhang, one row, one column, windows of 1 to 324.
+MAX_CASES = {
+    **{f"2x2/2 w={w}": ((3, 5, w), 2) for w in (2, 3, 4, 5, 8, 9, 15, 16, 17, 31, 33, 34, 66, 67)},
+    **{f"3x3/2 w={w}": ((2, 7, w), 3, 2, 1) for w in (1, 2, 3, 7, 8, 13, 16, 17, 32, 33, 61, 64)},
+    **{f"3x3/1 w={w}": ((2, 5, w), 3, 1, 1) for w in (1, 2, 4, 7, 8, 9, 16, 17, 33)},
+    "1x1": ((2, 4, 9), 1),
+    "1x1/2": ((2, 5, 9), 1, 2),
+    "2x2/1": ((2, 6, 18), 2, 1),
+    "2x3/3,2": ((2, 9, 21), (2, 3), (3, 2)),
+    "3x2/1,4": ((2, 9, 37), (3, 2), (1, 4)),
+    "3x3/3": ((2, 11, 35), 3),
+    "3x3/5": ((2, 23, 41), 3, 5),
+    "5x5/3 pad": ((2, 17, 40), 5, 3, 2),
+    "4x4/4": ((2, 9, 70), 4),
+    "7x7 whole plane": ((5, 7, 7), 7),
+    "dilation 2": ((2, 12, 37), 3, 1, 1, 2),
+    "dilation 3, stride 2": ((2, 15, 39), (2, 3), 2, (1, 1), (3, 2)),
+    "ceil": ((2, 8, 34), 3, 2, 0, 1, True),
+    "ceil 2x2": ((2, 7, 33), 2, 2, 0, 1, True),
+    "ceil pad": ((2, 8, 18), 3, 3, 1, 1, True),
+    "ceil, window beyond": ((2, 5, 5), 2, 3, 1, 1, True),
+    "16x16": ((2, 17, 40), 16, 3),
+    "18x18, int32 taps": ((2, 19, 50), 18, 2),
+    "18x18 whole": ((3, 18, 18), 18),
+    "bands": ((1, 131, 129), 3, 2, 1),
+    "bands 2x2": ((2, 150, 67), 2),
+    "many planes": ((2, 3, 50, 3, 2), 2, 1),
+}
+
+
+def fill_like(kind, shape, dtype):
+    rng = np.random.default_rng(0)
+    if kind == "ties":
+        return rng.integers(-1, 2, shape).astype(dtype)
+    x = rng.standard_normal(shape).astype(dtype)
+    if kind == "special":
+        x[rng.random(shape) < 0.4] = -np.inf
+        x[rng.random(shape) < 0.1] = np.inf
+        x[rng.random(shape) < 0.1] = np.nan
+    return x
+
+
+@pytest.mark.parametrize("variant", POOL_VARIANTS)
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["ties", "special"])
+def test_max(variant, isa, dtype, kind):
+    for shape, *arguments in MAX_CASES.values():
+        check_max(fill_like(kind, shape, dtype), geometry(shape, *arguments), variant, isa, 2)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("fill", [-np.inf, np.nan, 0.0])
+def test_max_of_constants(isa, dtype, fill):
+    """All -inf: the first element that exists. All NaN: the last. All equal: the first."""
+    for shape, *arguments in MAX_CASES.values():
+        check_max(np.full(shape, fill, dtype), geometry(shape, *arguments), "rows", isa)
+
+
+AVG_CASES = {
+    **{f"2x2/2 w={w}": ((3, 5, w), 2) for w in (2, 3, 8, 9, 15, 16, 17, 33, 66)},
+    **{f"3x3/2 w={w}": ((2, 7, w), 3, 2, 1) for w in (1, 2, 3, 8, 16, 17, 33, 64)},
+    "3x3/1 valid only": ((2, 5, 19), 3, 1, 1, 1, False, False),
+    "3x3/2 ceil": ((2, 8, 34), 3, 2, 1, 1, True),
+    "3x3/2 ceil valid only": ((2, 8, 34), 3, 2, 1, 1, True, False),
+    "2x3/3,2 divisor": ((2, 9, 21), (2, 3), (3, 2), 0, 1, False, True, 5),
+    "ceil divisor": ((2, 9, 21), 4, 3, 2, 1, True, True, 7),
+    "negative divisor": ((2, 9, 21), 4, 3, 2, 1, True, True, -2),
+    "3x3/5": ((2, 23, 41), 3, 5),
+    "5x5/3": ((2, 17, 40), 5, 3, 2),
+    "1x1/3": ((2, 7, 10), 1, 3),
+    "7x7 whole plane": ((5, 7, 7), 7),
+    "many planes": ((2, 3, 50, 3, 2), 2, 1),
+    "bands": ((1, 67, 300), 3, 2, 1),
+}
+
+
+@pytest.mark.parametrize("variant", POOL_VARIANTS)
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_avg(variant, isa, dtype):
+    for shape, *arguments in AVG_CASES.values():
+        x = fill_like("normal", shape, dtype)
+        check_avg(x, geometry(shape, *arguments), variant, isa, 2)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_avg_keeps_non_finite_values_in_their_windows(isa):
+    x = np.ones((1, 6, 40), np.float32)
+    x[0, 2, 5], x[0, 3, 20] = np.nan, np.inf
+    y = avg_pool2d(x, geometry(x.shape, 2), isa=isa)
+    expected = np.ones((1, 3, 20))
+    expected[0, 1, 2], expected[0, 1, 10] = np.nan, np.inf
+    np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", MAX_CASES)
+def test_max_torch(dtype, case):
+    """PyTorch's maxima, positions and gradients."""
+    torch = pytest.importorskip("torch")
+    shape, k, *rest = MAX_CASES[case]
+    stride, pad, dil, ceil = (*rest, *(None, 0, 1, False)[len(rest) :])
+    g = geometry(shape, k, *rest)
+    x = fill_like("special", (g.planes, 1, *shape[-2:]), dtype)
+    t = torch.tensor(x, requires_grad=True)
+    expected, indices = torch.nn.functional.max_pool2d(
+        t, k, stride, pad, dil, ceil, return_indices=True
+    )
+    y, taps = max_pool2d(x, g)
+    np.testing.assert_array_equal(y, expected.detach().numpy())
+    np.testing.assert_array_equal(positions_from_taps(taps, g), indices.numpy())
+    dy = np.random.default_rng(2).standard_normal(y.shape).astype(dtype)
+    expected.backward(torch.tensor(dy))
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(
+        max_pool2d_scatter(dy, taps, g), t.grad.numpy(), rtol=9 * eps, atol=18 * eps
+    )
+
+
+@pytest.mark.parametrize("case", AVG_CASES)
+def test_avg_torch(case):
+    torch = pytest.importorskip("torch")
+    shape, k, *rest = AVG_CASES[case]
+    stride, pad, _, ceil, include, divisor = (*rest, *(None, 0, 1, False, True, 0)[len(rest) :])
+    g = geometry(shape, k, *rest)
+    x = fill_like("normal", (g.planes, 1, *shape[-2:]), "float64")
+    t = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.avg_pool2d(t, k, stride, pad, ceil, include, divisor or None)
+    np.testing.assert_allclose(avg_pool2d(x, g), expected.detach(), rtol=1e-13, atol=1e-14)
+    dy = np.random.default_rng(2).standard_normal(expected.shape)
+    expected.backward(torch.tensor(dy))
+    np.testing.assert_allclose(avg_pool2d_backward(dy, g), t.grad, rtol=1e-13, atol=1e-14)
+
+
+sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+small = st.tuples(st.integers(1, 6), st.integers(1, 6))
+
+
+@given(
+    planes=st.integers(1, 3), hw=sizes, k=small, stride=small, dil=st.sampled_from([1, (1, 2), 3]),
+    pad=st.tuples(st.integers(0, 3), st.integers(0, 3)), ceil=st.booleans(),
+    include=st.booleans(), dtype=st.sampled_from(DTYPES), isa=st.sampled_from(ISAS),
+    variant=st.sampled_from(POOL_VARIANTS), kind=st.sampled_from(["ties", "special"]),
+)  # fmt: skip
+def test_any_geometry(planes, hw, k, stride, dil, pad, ceil, include, dtype, isa, variant, kind):
+    assume(pad[0] <= k[0] // 2 and pad[1] <= k[1] // 2)
+    shape = (planes, *hw)
+    g = geometry(shape, k, stride, pad, dil, ceil, include)
+    assume(g.oh > 0 and g.ow > 0)
+    assume(inside(g).any((-1, -2)).all())
+    check_max(fill_like(kind, shape, dtype), g, variant, isa, 3)
+    g = geometry(shape, k, stride, pad, 1, ceil, include)
+    check_avg(fill_like("normal", shape, dtype), g, variant, isa, 3)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (0, 3, 4, 4)])
+def test_no_planes(shape):
+    g = geometry(shape, 2)
+    x = np.empty(shape, np.float32)
+    y, taps = max_pool2d(x, g)
+    assert y.shape == taps.shape == (*shape[:-2], 2, 2)
+    assert max_pool2d_scatter(y, taps, g).shape == shape
+    assert max_pool2d_gather(x, taps, g).shape == y.shape
+    assert avg_pool2d(x, g).shape == y.shape
+    assert avg_pool2d_backward(y, g).shape == shape
+
+
+@pytest.mark.parametrize("variant", POOL_VARIANTS)
+def test_no_windows(variant):
+    """Gradients of no output at all are zero, not whatever the memory held."""
+    g = geometry((2, 5, 6), 2)._replace(oh=0)
+    dy = np.empty((2, 0, 3), np.float32)
+    out = np.full((2, 5, 6), np.nan, np.float32)
+    taps = np.empty((2, 0, 3), np.uint8)
+    assert not max_pool2d_scatter(dy, taps, g, out=out, variant=variant).any()
+    out[:] = np.nan
+    assert not avg_pool2d_backward(dy, g, out=out, variant=variant).any()
+
+
+# -------------------------------------------------------------------------------- threads and fork
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("arguments", [(2,), (3, 2, 1), (5, 3, 2), (3, 1, 1)])
+def test_threads_do_not_change_bits(isa, dtype, arguments):
+    shape = (9, 7, 83, 61)
+    x = fill_like("normal", shape, dtype)
+    g = geometry(shape, *arguments)
+
+    def everything(threads):
+        options = {"isa": isa, "threads": threads}
+        y, taps = max_pool2d(x, g, **options)
+        return [
+            y, taps, max_pool2d_scatter(y, taps, g, **options),
+            max_pool2d_gather(x, taps, g, **options), avg_pool2d(x, g, **options),
+            avg_pool2d_backward(y, g, **options),
+        ]  # fmt: skip
+
+    one = everything(1)
+    for threads in (2, 3, 7):
+        for a, b in zip(one, everything(threads)):
+            assert a.tobytes() == b.tobytes()
+
+
+def test_several_python_threads_at_once():
+    shape = (16, 8, 40, 40)
+    x = fill_like("normal", shape, "float32")
+    g = geometry(shape, 3, 2, 1)
+    expected = max_pool2d(x, g)[0].tobytes()
+    wrong = []
+
+    def work():
+        for _ in range(20):
+            if max_pool2d(x, g)[0].tobytes() != expected:
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_fork_after_use():
+    """In its own process: a hang must not take the suite with it."""
+    program = """
+import os, sys
+import numpy as np
+from fastdl import _kernels
+x = np.random.default_rng(0).standard_normal((64, 16, 64, 64)).astype("f4")
+g = (1024, 64, 64, 32, 32, 2, 2, 2, 2, 0, 0, 1, 1, 0, 0, 1, 0)
+before = _kernels.max_pool2d(x, g, threads=4)[0]
+child = os.fork()
+if child == 0:
+    same = (_kernels.max_pool2d(x, g, threads=4)[0] == before).all()
+    os._exit(0 if same else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+# ------------------------------------------------------------------------------------ bad arguments
+
+
+@pytest.mark.parametrize("variant", POOL_VARIANTS)
+def test_taps_in_the_padding(variant):
+    """No max pooling makes them, so they must do no harm: they scatter nothing and gather 0."""
+    shape = (2, 5, 7)
+    g = geometry(shape, 3, 2, 1)
+    taps = np.zeros((2, g.oh, g.ow), np.uint8)  # the upper left corner of every window
+    dy = np.ones(taps.shape, np.float32)
+    dx, check = fenced(shape, np.float32)
+    max_pool2d_scatter(dy, taps, g, out=dx, variant=variant)
+    check()
+    expected = np.zeros(shape)
+    expected[:, 1:4:2, 1:6:2] = 1
+    np.testing.assert_array_equal(dx, expected)
+    gathered = max_pool2d_gather(np.ones(shape, np.float32), taps, g)
+    assert not gathered[:, 0].any()
+    assert not gathered[:, :, 0].any()
+    assert (gathered[:, 1:, 1:] == 1).all()
+
+
+X = np.zeros((2, 6, 8), np.float32)
+G = geometry(X.shape, 2)
+TAPS = np.zeros((2, 3, 4), np.uint8)
+Y = np.zeros((2, 3, 4), np.float32)
+WIDE = geometry((2, 20, 20), 18)
+BAD = {
+    "max_pool2d: x must be float32 or float64": (TypeError, lambda: max_pool2d(X.astype("i4"), G)),
+    "max_pool2d: x must be C-contiguous": (ValueError, lambda: max_pool2d(X[:, :, ::-1], G)),
+    "max_pool2d: x .* with 2 planes": (ValueError, lambda: max_pool2d(X[:1], G)),
+    "max_pool2d: geom must be 17 integers": (ValueError, lambda: max_pool2d(X, G[:-1])),
+    "max_pool2d: geom must be 17": (ValueError, lambda: max_pool2d(X, ("a",) * 17)),
+    "max_pool2d: geom has a size out of range": (
+        ValueError,
+        lambda: max_pool2d(X, G._replace(stride_w=0)),
+    ),
+    "avg_pool2d: geom has a size out of range": (
+        ValueError,
+        lambda: avg_pool2d(X, G._replace(kh=2**62)),
+    ),
+    "max_pool2d: geom has windows wholly in the padding": (
+        ValueError,
+        lambda: max_pool2d(X, G._replace(oh=4)),
+    ),
+    "avg_pool2d: geom has windows wholly in the padding": (
+        ValueError,
+        lambda: avg_pool2d(X, G._replace(pad_w=2, pad_right=2)),
+    ),
+    "max_pool2d: unknown variant 'fast'": (ValueError, lambda: max_pool2d(X, G, variant="fast")),
+    "max_pool2d: out must be a writable": (ValueError, lambda: max_pool2d(X, G, out=(Y, Y))),
+    "max_pool2d_scatter: taps must be uint8": (
+        TypeError,
+        lambda: max_pool2d_scatter(Y, TAPS.astype("i8"), G),
+    ),
+    "max_pool2d_scatter: taps must be int32": (
+        TypeError,
+        lambda: max_pool2d_scatter(np.zeros((2, 1, 1)), np.zeros((2, 1, 1), np.uint8), WIDE),
+    ),
+    r"max_pool2d_scatter: taps must lie in \[0, 4\)": (
+        ValueError,
+        lambda: max_pool2d_scatter(Y, TAPS + np.uint8(4), G),
+    ),
+    r"max_pool2d_gather: taps must lie in \[0, 324\)": (
+        ValueError,
+        lambda: max_pool2d_gather(np.zeros((2, 20, 20)), np.full((2, 1, 1), -1, np.int32), WIDE),
+    ),
+    "max_pool2d_gather: taps must be C-contiguous": (
+        ValueError,
+        lambda: max_pool2d_gather(X, TAPS[:, :2], G),
+    ),
+    "avg_pool2d: average pooling has no dilation": (
+        ValueError,
+        lambda: avg_pool2d(X, geometry(X.shape, 2, 2, 0, 2)),
+    ),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_arguments(message):
+    error, call = BAD[message]
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,529 @@
+"""Row kernels and optimizer steps: every tier and dtype against NumPy's float64, and PyTorch.
+
+Bounds are multiples of the dtype's eps, derived beside each comparison. A function value of a sum
+of n terms carries an error of at most n * eps relative to the sum of absolute values; the kernels
+sum in blocks and stay far below it.
+"""
+
+import math
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastdl import _kernels
+from fastdl._kernels import (
+    adam_step,
+    channel_sum,
+    cross_entropy,
+    isa_available,
+    relu,
+    relu_backward,
+    sgd_step,
+    softmax,
+    softmax_backward,
+)
+
+ISAS = isa_available()
+DTYPES = ("float32", "float64")
+
+# columns around every vector length (2 ... 16), the block of a row's sum (2048), primes, nothing
+COLS = (1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 100, 1000, 2047, 2048, 2049, 4099)
+
+each_tier = pytest.mark.parametrize("isa", ISAS)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def fenced(shape, dtype):
+    """An uninitialised output (NaN) between canaries, and a check that they live."""
+    n = math.prod(shape)
+    memory = np.full(n + 256, np.nan, dtype)
+    memory[:128] = memory[128 + n :] = 12345
+
+    def check():
+        assert (memory[:128] == 12345).all(), "wrote before the output"
+        assert (memory[128 + n :] == 12345).all(), "wrote past the output"
+
+    return memory[128 : 128 + n].reshape(shape), check
+
+
+def softmax64(x, log):
+    x = x.astype("f8")
+    shifted = x - x.max(1, keepdims=True)
+    log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return log_softmax if log else np.exp(log_softmax)
+
+
+# ------------------------------------------------------------------------------------------- relu
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 15, 16, 17, 33, 1023, 1024, 1025, 5003])
+def test_relu(isa, dtype, n):
+    rng = np.random.default_rng(n)
+    x, dy = rng.standard_normal((2, n)).astype(dtype)
+    out, check = fenced((n,), dtype)
+    assert relu(x, out=out, isa=isa) is out
+    check()
+    np.testing.assert_array_equal(out, np.maximum(x, 0))
+    grad, check = fenced((n,), dtype)
+    relu_backward(dy, out, out=grad, isa=isa)
+    check()
+    np.testing.assert_array_equal(grad, np.where(x > 0, dy, 0))
+    relu(x, out=x, isa=isa)
+    np.testing.assert_array_equal(x, out)
+
+
+@each_tier
+@each_dtype
+def test_relu_special_values(isa, dtype):
+    """NaN stays, and lets the gradient through; -0 becomes 0; as in PyTorch."""
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0] * 5, dtype)
+    y = relu(x, isa=isa)
+    np.testing.assert_array_equal(y, np.array([np.nan, np.inf, 0, 0, 0, 1, 0] * 5))
+    assert not np.signbit(y).any()
+    dy = np.arange(1, 36).astype(dtype)
+    expected = np.where(np.tile([1, 1, 0, 0, 0, 1, 0], 5), dy, 0)
+    np.testing.assert_array_equal(relu_backward(dy, x, isa=isa), expected)
+    np.testing.assert_array_equal(relu_backward(dy, y, isa=isa), expected)
+    torch = pytest.importorskip("torch")
+    t = torch.tensor(x, requires_grad=True)
+    torch.relu(t).backward(torch.tensor(dy))
+    np.testing.assert_array_equal(t.grad.numpy(), expected)
+
+
+# ---------------------------------------------------------------------------------------- softmax
+
+
+def exp_of(x, isa):
+    """exp of each x <= 0, through softmax: rows [0, x] have the sum 1 + exp(x)."""
+    y = softmax(np.stack([np.zeros_like(x), x], 1), isa=isa)
+    return y[:, 1] / y[:, 0]
+
+
+@each_tier
+@each_dtype
+def test_exp_ulp(isa, dtype):
+    """Through log-softmax's gradient with dy = (0, -1): dx[0] = exp(y[0]), nothing added."""
+    rng = np.random.default_rng(0)
+    least, most = (-104.5, 88.7) if dtype == "float32" else (-746.0, 709.7)
+    x = np.concatenate(
+        [
+            rng.uniform(least, most, 200_000),
+            rng.uniform(-1, 1, 50_000),
+            np.arange(math.ceil(least), most) * math.log(2) / 2,  # where rounding to k switches
+            np.log(2) * np.arange(least / math.log(2), most / math.log(2)),
+            [0.0, -0.0, 1e-30, -1e-30, least, most],
+        ]
+    ).astype(dtype)
+    y = np.stack([x, np.zeros_like(x)], 1)
+    dy = np.tile(np.array([0, -1], dtype), (len(x), 1))
+    result = softmax_backward(dy, y, True, isa=isa)[:, 0]
+    wide = np.longdouble if dtype == "float64" else np.float64
+    exact = np.exp(x.astype(wide))
+    ulp = np.spacing(exact.astype(dtype)).astype(wide)
+    assert np.max(np.abs(result - exact) / ulp) <= 1.5
+    assert (result[x == 0] == 1).all()
+    tiny = np.finfo(dtype).tiny
+    assert ((result > 0) & (result < tiny)).any(), "no denormal result was tried"
+
+
+@each_tier
+@each_dtype
+def test_exp_special_values(isa, dtype):
+    x = np.array([-np.inf, -800.0, 800.0, np.inf, np.nan, -3e38, 3e38], dtype)
+    y = np.stack([x, np.zeros_like(x)], 1)
+    dy = np.tile(np.array([0, -1], dtype), (len(x), 1))
+    result = softmax_backward(dy, y, True, isa=isa)[:, 0]
+    np.testing.assert_array_equal(result, np.array([0, 0, np.inf, np.inf, np.nan, 0, np.inf]))
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("cols", COLS)
+def test_softmax(isa, dtype, log, cols):
+    """Values: exp errs by 1.5 ulp, its argument x - max by half an ulp of |x - max| <= 40, the sum
+    by a few eps, the quotient or difference by one rounding more."""
+    rng = np.random.default_rng(cols)
+    eps = np.finfo(dtype).eps
+    x = (4 * rng.standard_normal((5, cols))).astype(dtype)
+    dy = rng.standard_normal((5, cols)).astype(dtype)
+    y, check = fenced(x.shape, dtype)
+    assert softmax(x, log, out=y, isa=isa) is y
+    check()
+    exact = softmax64(x, log)
+    np.testing.assert_allclose(y, exact, rtol=32 * eps, atol=0 if not log else 32 * eps)
+    dx, check = fenced(x.shape, dtype)
+    softmax_backward(dy, y, log, out=dx, isa=isa)
+    check()
+    dy64, p = dy.astype("f8"), softmax64(x, False)
+    if log:
+        exact = dy64 - p * dy64.sum(1, keepdims=True)
+    else:
+        exact = p * (dy64 - (p * dy64).sum(1, keepdims=True))
+    size = np.abs(dy64) + np.abs(dy64).sum(1, keepdims=True) * p
+    assert (np.abs(dx - exact) <= 64 * eps * size).all()
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("log", [False, True])
+def test_softmax_extremes(isa, dtype, log):
+    inf, nan = np.inf, np.nan
+    x = np.full((6, 19), -1.0, dtype)
+    x[0, 3] = 10_000  # overflows exp without the maximum
+    x[1, ::2] = -inf  # masked columns
+    x[2] = -inf  # nothing left: NaN, as in PyTorch
+    x[3, 18] = inf
+    x[4, 7] = nan
+    x[5] = -10_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = softmax64(x, log)
+    np.testing.assert_allclose(softmax(x, log, isa=isa), expected, rtol=1e-5)
+    torch = pytest.importorskip("torch")
+    f = torch.log_softmax if log else torch.softmax
+    np.testing.assert_allclose(softmax(x, log, isa=isa), f(torch.tensor(x), 1), rtol=1e-5)
+
+
+@each_tier
+def test_softmax_long_row(isa):
+    """2**20 equal terms: adding them one by one in float32 would lose up to 2**20 * eps = 12 %."""
+    x = np.zeros((1, 1 << 20), np.float32)
+    np.testing.assert_allclose(softmax(x, isa=isa) * x.size, 1, rtol=1e-5)
+    x[:] = np.random.default_rng(0).standard_normal(x.shape)
+    np.testing.assert_allclose(softmax(x, isa=isa), softmax64(x, False), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
+def test_softmax_empty(shape):
+    assert softmax(np.empty(shape)).shape == shape
+    assert softmax_backward(np.empty(shape), np.empty(shape), True).shape == shape
+
+
+# ---------------------------------------------------------------------------------- cross-entropy
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("cols", COLS)
+def test_cross_entropy(isa, dtype, cols):
+    rng = np.random.default_rng(cols)
+    eps = np.finfo(dtype).eps
+    x = (4 * rng.standard_normal((7, cols))).astype(dtype)
+    target = rng.integers(0, cols, 7)
+    target[0], target[6] = 0, cols - 1
+    target[3] = -100
+    loss, check_loss = fenced((7,), dtype)
+    grad, check_grad = fenced(x.shape, dtype)
+    cross_entropy(x, target, out=(loss, grad), isa=isa)
+    check_loss()
+    check_grad()
+    used = np.arange(7) != 3
+    p = softmax64(x, False)
+    exact = -softmax64(x, True)[np.arange(7), target.clip(0)]
+    np.testing.assert_allclose(loss[used], exact[used], rtol=32 * eps, atol=32 * eps)
+    p[used, target[used]] -= 1
+    np.testing.assert_allclose(grad[used], p[used], rtol=32 * eps, atol=4 * eps)
+    assert loss[3] == 0
+    assert (grad[3] == 0).all()
+
+
+@each_dtype
+def test_cross_entropy_torch(dtype):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((40, 11)).astype(dtype)
+    target = rng.integers(0, 11, 40)
+    target[::7] = 5
+    t = torch.tensor(x.astype("f8"), requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(
+        t, torch.tensor(target), ignore_index=5, reduction="none"
+    )
+    expected.sum().backward()
+    loss, grad = cross_entropy(x, target, 5)
+    tolerance = 32 * np.finfo(dtype).eps
+    np.testing.assert_allclose(loss, expected.detach(), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(grad, t.grad, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("bad", [-1, 12, 2**40, -(2**63)])
+def test_cross_entropy_targets_are_checked(bad):
+    x = np.zeros((3, 12), np.float32)
+    with pytest.raises(IndexError, match=rf"^Target {bad} is out of bounds\.$"):
+        cross_entropy(x, np.array([0, 11, bad]))
+    loss, _ = cross_entropy(x, np.array([0, 11, bad]), bad)
+    assert loss[2] == 0
+
+
+# ------------------------------------------------------------------------------------ channel_sum
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1, 1), (3, 5, 7), (5, 17, 1), (33, 65, 1), (31, 3, 33), (4, 2, 1023), (4, 2, 1024),
+        (4, 2, 1025), (100, 10), (257, 129), (2, 3, 4, 5), (1, 1, 5003), (0, 3, 4), (3, 0, 4),
+        (3, 4, 0), (2, 0),
+    ],
+)  # fmt: skip
+def test_channel_sum(isa, dtype, shape):
+    """Pairwise summation errs by less than log2(n) + 64 eps of the sum of absolute values."""
+    rng = np.random.default_rng(0)
+    dy = rng.standard_normal(shape).astype(dtype)
+    db, check = fenced((shape[1],), dtype)
+    assert channel_sum(dy, out=db, isa=isa) is db
+    check()
+    rows = np.moveaxis(dy, 1, 0).reshape(shape[1], dy.size // max(1, shape[1])).astype("f8")
+    exact = np.array([math.fsum(row) for row in rows])
+    assert (np.abs(db - exact) <= 80 * np.finfo(dtype).eps * np.abs(rows).sum(1)).all()
+
+
+@each_tier
+@pytest.mark.parametrize("shape", [(1, 1, 1 << 22), (1 << 18, 1, 16), (1 << 22, 1)])
+def test_channel_sum_error_does_not_grow(isa, shape):
+    """4 million times 0.1 in float32: a plain loop errs by 4 %, pairwise by a few eps."""
+    dy = np.full(shape, 0.1, np.float32)
+    exact = np.float64(np.float32(0.1)) * dy.size
+    np.testing.assert_allclose(channel_sum(dy, isa=isa), exact, rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------- optimizers
+
+SGD = {
+    "plain": {"lr": 0.1},
+    "decay": {"lr": 0.1, "weight_decay": 0.01},
+    "momentum": {"lr": 0.1, "momentum": 0.9},
+    "all": {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1, "maximize": True},
+    "nesterov": {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01},
+}
+ADAM = {
+    "adam": {"lr": 0.01},
+    "decay": {"lr": 0.01, "weight_decay": 0.1, "maximize": True},
+    "adamw": {"lr": 0.01, "weight_decay": 0.1, "decoupled": True},
+    "amsgrad": {"lr": 0.01, "amsgrad": True, "eps": 1e-6},
+    "short memory": {"lr": 0.01, "betas": (0.3, 0.5)},
+    "no memory": {"lr": 0.01, "betas": (0.0, 0.0)},
+}
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("case", SGD)
+def test_sgd_torch(isa, dtype, case):
+    """20 steps; PyTorch may fuse other pairs of operations, so each step may add two roundings."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    p = rng.standard_normal(37).astype(dtype)
+    buf = np.full_like(p, np.nan) if "momentum" in SGD[case] else None
+    t = torch.tensor(p.copy(), requires_grad=True)
+    optimizer = torch.optim.SGD([t], **SGD[case])
+    for step in range(20):
+        g = rng.standard_normal(37).astype(dtype)
+        t.grad = torch.tensor(g)
+        optimizer.step()
+        sgd_step(p, g, buf, first=step == 0, isa=isa, **SGD[case])
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(p, t.detach(), rtol=40 * eps, atol=40 * eps)
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("case", ADAM)
+def test_adam_torch(isa, dtype, case):
+    torch = pytest.importorskip("torch")
+    options = dict(ADAM[case])
+    rng = np.random.default_rng(0)
+    p = rng.standard_normal(37).astype(dtype)
+    m, v = np.zeros_like(p), np.zeros_like(p)
+    v_max = np.zeros_like(p) if options.get("amsgrad") else None
+    t = torch.tensor(p.copy(), requires_grad=True)
+    kind = torch.optim.AdamW if options.pop("decoupled", False) else torch.optim.Adam
+    optimizer = kind([t], **{"weight_decay": 0.0, **options})
+    options.pop("amsgrad", None)
+    beta1, beta2 = options.pop("betas", (0.9, 0.999))
+    options["decoupled"] = kind is torch.optim.AdamW
+    for step in range(1, 21):
+        g = rng.standard_normal(37).astype(dtype)
+        t.grad = torch.tensor(g)
+        optimizer.step()
+        adam_step(p, g, m, v, v_max, step=step, beta1=beta1, beta2=beta2, isa=isa, **options)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(p, t.detach(), rtol=40 * eps, atol=40 * eps)
+    state = optimizer.state[t]
+    np.testing.assert_allclose(m, state["exp_avg"], rtol=100 * eps, atol=10 * eps)
+    np.testing.assert_allclose(v, state["exp_avg_sq"], rtol=100 * eps)
+
+
+@each_tier
+@each_dtype
+def test_sgd_formula(isa, dtype):
+    """Two steps with everything on, by hand: what test_sgd_torch shows where PyTorch is missing."""
+    p, g = np.array([1.0, -2.0], dtype), np.array([0.5, 4.0], dtype)
+    buf = np.full(2, np.nan, dtype)
+    options = {"lr": 0.5, "momentum": 0.25, "dampening": 0.5, "weight_decay": 0.125}
+    sgd_step(p, g, buf, first=True, isa=isa, **options)
+    np.testing.assert_array_equal(buf, [0.625, 3.75])
+    np.testing.assert_array_equal(p, [0.6875, -3.875])
+    sgd_step(p, g, buf, isa=isa, **options)  # b = b / 4 + (g + p / 8) / 2
+    np.testing.assert_array_equal(buf, [0.44921875, 2.6953125])
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 33, 1024, 1025, 3001])
+def test_optimizers_at_edges(isa, dtype, n):
+    """Each element as if it were alone, and nothing beside the array."""
+    rng = np.random.default_rng(n)
+    values = rng.standard_normal((4, n)).astype(dtype)
+    arrays, checks = zip(*(fenced((n,), dtype) for _ in values))
+    for array, value in zip(arrays, values):
+        array[:] = value
+    p, g, m, v = arrays
+    v[:] = np.abs(v)
+    whole = [a.copy() for a in arrays]
+    sgd_step(p, g, m, lr=0.1, momentum=0.9, isa=isa)
+    adam_step(p, g, m, v, step=3, isa=isa)
+    for check in checks:
+        check()
+    for i in range(0, n, max(1, n // 40)):
+        one = [a[i : i + 1].copy() for a in whole]
+        sgd_step(one[0], one[1], one[2], lr=0.1, momentum=0.9, isa=isa)
+        adam_step(*one, step=3, isa=isa)
+        assert [a[i] for a in arrays] == [a[0] for a in one]
+
+
+@each_tier
+def test_infinite_parameters_without_weight_decay(isa):
+    """0 * inf must not enter where there is no weight decay."""
+    p = np.array([np.inf, 1.0], np.float32)
+    zero, g = np.zeros(2, np.float32), np.ones(2, np.float32)
+    sgd_step(p, g, lr=0.1, isa=isa)
+    adam_step(p, g, zero.copy(), zero.copy(), step=1, isa=isa)
+    assert p[0] == np.inf
+
+
+# -------------------------------------------------------------------------- threads, bad arguments
+
+
+@each_tier
+@each_dtype
+def test_threads_do_not_change_bits(isa, dtype):
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, 1501, 1003)).astype(dtype)
+    target = rng.integers(0, 1003, 1501)
+
+    def everything(n):
+        p, m, v = x.copy(), np.zeros_like(x), np.zeros_like(x)
+        sgd_step(p, dy, m, lr=0.1, momentum=0.9, weight_decay=0.1, threads=n, isa=isa)
+        adam_step(p, dy, m, v, step=2, threads=n, isa=isa)
+        y = softmax(x, threads=n, isa=isa)
+        return [
+            p, m, v, y,
+            softmax(x, True, threads=n, isa=isa),
+            softmax_backward(dy, y, threads=n, isa=isa),
+            softmax_backward(dy, y, True, threads=n, isa=isa),
+            *cross_entropy(x, target, threads=n, isa=isa),
+            relu(x, threads=n, isa=isa),
+            relu_backward(dy, x, threads=n, isa=isa),
+            channel_sum(x, threads=n, isa=isa),
+            channel_sum(x.reshape(79, 19, -1), threads=n, isa=isa),
+        ]  # fmt: skip
+
+    one = everything(1)
+    for n in (2, 3, 7):
+        for a, b in zip(one, everything(n)):
+            assert a.tobytes() == b.tobytes()
+
+
+def test_several_python_threads_at_once():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 1000)).astype("f4")
+    expected = softmax(x).tobytes()
+    wrong = []
+
+    def work():
+        for _ in range(20):
+            if softmax(x).tobytes() != expected:
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+@given(
+    st.integers(0, 40), st.integers(1, 70), st.sampled_from(DTYPES), st.sampled_from(ISAS),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_softmax_property(rows, cols, dtype, isa, seed):
+    """Rows add up to one, and adding a constant to a row changes nothing but rounding."""
+    eps = np.finfo(dtype).eps
+    x = (3 * np.random.default_rng(seed).standard_normal((rows, cols))).astype(dtype)
+    y = softmax(x, isa=isa)
+    np.testing.assert_allclose(y.sum(1), 1, rtol=8 * eps + cols * eps)
+    # x + 16 is off by at most 16 eps, so exp(x) by a factor of 1 + 16 eps
+    np.testing.assert_allclose(softmax(x + np.array(16, dtype), isa=isa), y, rtol=100 * eps)
+
+
+F4 = np.zeros((4, 6), np.float32)
+BAD = {
+    "relu: x must be float32": (TypeError, lambda: relu(np.zeros(3, np.int64))),
+    "relu: x must be C-contiguous": (ValueError, lambda: relu(F4.T)),
+    "relu: out must": (ValueError, lambda: relu(F4, out=np.zeros((4, 5), np.float32))),
+    "relu_backward: y must be an": (TypeError, lambda: relu_backward(F4, F4.astype("f8"))),
+    "relu_backward: y must have shape": (ValueError, lambda: relu_backward(F4, F4[:2])),
+    "softmax: x must be C-contiguous with 2": (ValueError, lambda: softmax(F4[0])),
+    "softmax: x must be float32 or float64": (TypeError, lambda: softmax(F4.astype("f2"))),
+    "softmax_backward: y must have shape": (ValueError, lambda: softmax_backward(F4, F4[:2])),
+    "cross_entropy: target must be int64": (
+        TypeError,
+        lambda: cross_entropy(F4, np.zeros(4, np.int32)),
+    ),
+    r"cross_entropy: target must have shape \(4,\)": (
+        ValueError,
+        lambda: cross_entropy(F4, np.zeros(3, np.int64)),
+    ),
+    "channel_sum: dy must have at least 2": (ValueError, lambda: channel_sum(F4[0])),
+    "sgd_step: grad must have shape": (ValueError, lambda: sgd_step(F4, F4[:3], lr=1)),
+    "sgd_step: buf must be an aligned float32": (
+        TypeError,
+        lambda: sgd_step(F4, F4, F4.astype("f8"), lr=1),
+    ),
+    "adam_step: step must be at least 1": (
+        ValueError,
+        lambda: adam_step(F4, F4, F4, F4, step=0),
+    ),
+    "isa: 'sse9' is not available": (ValueError, lambda: relu(F4, isa="sse9")),
+    "threads: must be": (ValueError, lambda: relu(F4, threads=-1)),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_arguments(message):
+    error, call = BAD[message]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_read_only_parameter():
+    p = np.zeros(3, np.float32)
+    p.flags.writeable = False
+    with pytest.raises(ValueError, match="param is updated in place"):
+        sgd_step(p, p, lr=1)
+
+
+def test_swapped_bytes_are_refused():
+    x = np.zeros(3, np.dtype(np.float32).newbyteorder())
+    with pytest.raises((TypeError, ValueError), match="relu: x"):
+        _kernels.relu(x)
