@@ -184,7 +184,6 @@ cdef extern from *:
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
     object PyContext_CopyCurrent()
-    object PyNumber_InPlaceAdd(object, object)
 
 fdl_import_numpy()
 
@@ -1189,7 +1188,7 @@ cdef class Walk:
             self.pending[node] = g
             self.heap.push(node)
         elif node in self.owned and fdl_alike((<TensorBase>old).array, (<TensorBase>g).array) == 1:
-            PyNumber_InPlaceAdd((<TensorBase>old).array, (<TensorBase>g).array)
+            add_into(<TensorBase>old, <TensorBase>g)
         else:
             self.pending[node] = old + g
             if not self.create:
@@ -1357,6 +1356,12 @@ cdef object joined(TensorBase s, Node node):
     return t
 
 
+cdef int add_into(TensorBase t, TensorBase g) except -1:
+    """t += g on the arrays."""
+    ADD.run(ADD.into, (t.array, g.array), (t.array, t.array, g.array), None)
+    return 0
+
+
 cdef int accumulate(TensorBase t, object g, bint owned) except -1:
     """Add `g` to t.grad without ever sharing memory with anything the user holds."""
     cdef TensorBase old = <TensorBase>t._grad, new = <TensorBase>g
@@ -1373,7 +1378,7 @@ cdef int accumulate(TensorBase t, object g, bint owned) except -1:
         t.owns_grad = True
     elif (not fdl_recording and t.owns_grad and old.node is None
             and fdl_alike(old.array, new.array) == 1):
-        PyNumber_InPlaceAdd(old.array, new.array)
+        add_into(old, new)
         if old.version is not None:
             old.version.version += 1
     else:
