@@ -102,7 +102,8 @@ def test_demo_learns(demo):
     accuracy, rate, ratio = re.fullmatch(LAST_LINE, out.splitlines()[-1]).groups()
     assert float(accuracy) >= 0.98
     assert int(rate) > 0
-    assert float(ratio) > 1  # fastdl is ahead of NumPy
+    # Ahead of NumPy, unless kernels without vector instructions run against a BLAS that has them.
+    assert float(ratio) > (0.2 if runtime.isa() == "generic" else 1)
     rows = re.findall(r"^ +(\d+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d,]+)$", out, re.MULTILINE)
     assert [int(row[0]) for row in rows] == list(range(1, 21))
     assert float(rows[0][1]) > 5 * float(rows[-1][1])  # the loss

@@ -1,6 +1,7 @@
 """The training loop that `demo` and `train` share, and the table it prints."""
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -125,6 +126,10 @@ def introduce(task: Task, model: nn.Module, settings: Settings) -> None:
         f"  {bold('train')}  Adam, lr {settings.lr:g} (a tenth in the last third), "
         f"batches of {settings.batch_size}, seed {settings.seed}"
     )
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > config["available_threads"]:
+        print(f"  {bold('note')}   other programs keep this machine busy (load {load:.1f}):")
+        print("         expect slow and uneven times; fewer --threads may be faster")
     print()
 
 
