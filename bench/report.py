@@ -13,12 +13,14 @@ were not measured this time is left as it stands. No figure is written by hand.
 import argparse
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import shapes
 import versus
 
-from fastdl import _cases, _measure
+from fastdl import _cases, _kernels, _measure
+from fastdl._stopwatch import race
 from fastdl.cli.bench import FAMILIES, busy, settings
 from fastdl.kernels import climbing, reading
 
@@ -49,6 +51,7 @@ def measure(threads, quick, torch, preload):
         for case in numpy_cases(quick):
             say(f"{case.family}: {case.name}")
             results["cases"].append(_cases.measure(case, machine, rounds, seconds))
+        results["threads"] = [] if quick else measure_threads(threads, rounds, seconds)
     if torch:
         results["torch"] = {
             "version": torch_version(),
@@ -98,6 +101,41 @@ def numpy_cases(quick):
     for name, shape in shapes.POOL.items():
         found += [_cases.pool2d(name, shape, mode) for mode in ("forward", "training")]
     return found + FAMILIES["rows"][1] + FAMILIES["train"][1]
+
+
+# what a second thread brings: work that arithmetic limits, and work that memory limits
+THREADED = [
+    _cases.gemm(512, 512, 512),
+    _cases.gemm(2048, 2048, 2048),
+    *(
+        _cases.conv2d(name, shapes.CONV[name], mode)
+        for name in ("CIFAR, 3 -> 32, 3x3", "ResNet, 64 at 56, 3x3")
+        for mode in ("forward", "training")
+    ),
+    _cases.pool2d("max pool 3x3/2", shapes.POOL["max pool 3x3/2, 8x64x112x112"], "forward"),
+    *FAMILIES["rows"][1],
+    *FAMILIES["train"][1],
+]
+
+
+def measure_threads(threads, rounds, seconds):
+    """fastdl on one thread and on `threads`, turn by turn."""
+    found = []
+    for case in THREADED if threads > 1 else ():
+        say(f"threads: {case.name}")
+        call = case.build()["fastdl"]
+        sides = {n: partial(on_threads, n, call) for n in (1, threads)}
+        times = race(sides, rounds, seconds)
+        row = {"case": f"{case.family}: {case.name}", "one": times[1].best}
+        found.append(
+            {**row, "all": times[threads].best, "ratio": times[1].best / times[threads].best}
+        )
+    return found
+
+
+def on_threads(threads, call):
+    _kernels.set_num_threads(threads)
+    call()
 
 
 def torch_version():
@@ -266,6 +304,22 @@ def numpy_table(results):
     return f"{header(results)}\n\n{markdown(head, ('---', *['---:'] * 7), rows)}"
 
 
+def threads_table(results):
+    if not results.get("threads"):
+        return None
+    rows = [
+        (
+            row["case"],
+            _measure.duration(row["one"]),
+            _measure.duration(row["all"]),
+            f"**{row['ratio']:.2f}**",
+        )
+        for row in results["threads"]
+    ]
+    head = ("", "1 thread", f"{results['machine']['threads']} threads", "ratio")
+    return f"{header(results)}\n\n{markdown(head, ('---', *['---:'] * 3), rows)}"
+
+
 def torch_table(results):
     if "torch" not in results:
         return None
@@ -293,6 +347,7 @@ TABLES = {
     "machine": machine_table,
     "numpy": numpy_table,
     "torch": torch_table,
+    "threads": threads_table,
     **{family: ladder_table(family) for family in LADDERS},
 }
 
