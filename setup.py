@@ -122,7 +122,9 @@ def extension(name, sources, flags):
         name,
         sources,
         include_dirs=["csrc", numpy.get_include()],
-        depends=[str(p) for p in Path("csrc").rglob("*.[ch]")] if name.endswith("_kernels") else [],
+        depends=[str(p) for p in Path("csrc").rglob("*.[ch]")]
+        if name.endswith("_kernels")
+        else ["fastdl/_engine.h"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=OPTIMISE + flags,
         extra_link_args=["-fsanitize=address,undefined"] if DEBUG else [],

@@ -1,4 +1,6 @@
-"""Number types, devices and sizes with PyTorch's names: `fastdl.float32`, `fastdl.device`, `fastdl.Size`."""
+"""Number types, devices and sizes with PyTorch's names: `fastdl.float32`, `fastdl.device`,
+`fastdl.Size`.
+"""
 
 import math
 
@@ -6,7 +8,9 @@ import numpy as np
 
 
 class dtype:
-    """A number type. NumPy's are accepted wherever one of these is, and `np.dtype(fastdl.float32)` works."""
+    """A number type. NumPy's are accepted wherever one of these is, and `np.dtype(fastdl.float32)`
+    works.
+    """
 
     __slots__ = ("dtype", "name")
 
@@ -73,7 +77,9 @@ def _by_name(name):
 
 
 def get_default_dtype():
-    """The dtype of `tensor([1.0])`, `zeros(3)` and of true division of integers: float32 at first."""
+    """The dtype of `tensor([1.0])`, `zeros(3)` and of true division of integers: float32 at
+    first.
+    """
     return _default
 
 

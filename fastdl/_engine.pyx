@@ -1,171 +1,34 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, binding=True, c_api_binop_methods=True
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=True
+# cython: c_api_binop_methods=True, auto_pickle=False
 """The autograd engine: TensorBase, Node, Primitive and the backward walk.
 
-It records which primitive made a tensor and replays the primitives' gradient functions backwards. It knows
-no NumPy semantics (promotion, broadcasting rules and error wording are given to `configure`), no devices
-and no layers.
+It records which primitive made a tensor and replays the primitives' gradient functions backwards.
+It knows no NumPy semantics (promotion, broadcasting rules and error wording are given to
+`configure`), no devices and no layers.
 
     Tensor --node--> Node --parents--> Node ...        edges hold nodes, never data
        |               `-- saved: what the gradient functions named, nothing else
        `-- array, version (shared by every tensor that looks at the same storage)
 
-The walk takes nodes by falling creation number from a heap: a node is always younger than its parents, so
-this is a topological order, it is deterministic, and no pass over the graph is needed beforehand. Walking
-and freeing are loops, not recursion: the depth of a graph is bounded by memory alone.
+The walk takes nodes by falling creation number from a heap: a node is always younger than its
+parents, so this is a topological order, it is deterministic, and no pass over the graph is needed
+beforehand. Walking and freeing are loops, not recursion: the depth of a graph is bounded by memory
+alone.
 """
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from cpython.object cimport PyObject, PyObject_Call, PyObject_CallObject
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint64_t
 
 import inspect
+import itertools
 import warnings
 import weakref
 from types import MethodType
 
-cdef extern from *:
-    """
-    #include <numpy/arrayobject.h>
-    #include <numpy/arrayscalars.h>
-
-    static __thread int fdl_recording = 1;              /* grad mode, one per thread */
-
-    static int fdl_import_numpy(void) { return _import_array(); }
-
-    /* A new object of Python type `type`, without running __init__. */
-    #define FDL_NEW(type, empty) (((PyTypeObject *)(type))->tp_new((PyTypeObject *)(type), (empty), NULL))
-
-    /* NumPy returns scalars where PyTorch has 0-d tensors. */
-    static CYTHON_INLINE PyObject *fdl_as_array(PyObject *y) {
-        if (!PyArray_CheckExact(y) && PyArray_IsScalar(y, Generic)) return PyArray_FromScalar(y, NULL);
-        Py_INCREF(y);
-        return y;
-    }
-
-    /* Same shape and dtype? -1 when one of the two is no plain NumPy array. */
-    static CYTHON_INLINE int fdl_alike(PyObject *a, PyObject *b) {
-        if (!PyArray_CheckExact(a) || !PyArray_CheckExact(b)) return -1;
-        PyArrayObject *x = (PyArrayObject *)a, *y = (PyArrayObject *)b;
-        int n = PyArray_NDIM(x);
-        return n == PyArray_NDIM(y) && PyArray_TYPE(x) == PyArray_TYPE(y)
-            && PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), n);
-    }
-
-    static CYTHON_INLINE int fdl_is_float(PyObject *a) {
-        if (!PyArray_Check(a)) return -1;
-        int t = PyArray_TYPE((PyArrayObject *)a);
-        return PyTypeNum_ISFLOAT(t);
-    }
-
-    /* Can the operands go to NumPy as they are: one array dtype, and Python numbers that do not widen it?
-       0: no. 1: yes. NPY_FLOAT, NPY_DOUBLE: yes, and there are numbers that fdl_box may turn into arrays. */
-    static CYTHON_INLINE int fdl_uniform(PyObject *arrays, int floating) {
-        Py_ssize_t n = PyTuple_GET_SIZE(arrays);
-        int type = -1, rank = -1;                       /* rank: 0 bool, 1 int, 2 float (numbers only) */
-        for (Py_ssize_t i = 0; i < n; i++) {
-            PyObject *a = PyTuple_GET_ITEM(arrays, i);
-            if (PyArray_CheckExact(a)) {
-                int t = PyArray_TYPE((PyArrayObject *)a);
-                if (type < 0) type = t;
-                else if (t != type) return 0;
-            }
-            else if (PyFloat_CheckExact(a)) rank = 2;
-            else if (PyLong_CheckExact(a)) { if (rank < 1) rank = 1; }
-            else if (!PyBool_Check(a)) return 0;
-            else if (rank < 0) rank = 0;
-        }
-        if (type < 0) return 0;
-        if (type == NPY_FLOAT || type == NPY_DOUBLE) return rank < 0 ? 1 : type;
-        if (PyTypeNum_ISFLOAT(type)) return 1;
-        if (floating) return 0;
-        return PyTypeNum_ISINTEGER(type) ? rank < 2 : rank < 1;
-    }
-
-    /* Replace the numbers among `arrays`, a new tuple, by 0-d arrays of `type`: NumPy finds its loop for those
-       in a third of the time it takes for Python numbers. */
-    static int fdl_box(PyObject *arrays, int type) {
-        Py_ssize_t n = PyTuple_GET_SIZE(arrays);
-        for (Py_ssize_t i = 0; i < n; i++) {
-            PyObject *a = PyTuple_GET_ITEM(arrays, i);
-            if (PyArray_CheckExact(a)) continue;
-            double value = PyFloat_CheckExact(a) ? PyFloat_AS_DOUBLE(a) : PyLong_AsDouble(a);
-            if (value == -1.0 && PyErr_Occurred()) return -1;
-            PyObject *box = PyArray_SimpleNew(0, NULL, type);
-            if (box == NULL) return -1;
-            void *data = PyArray_DATA((PyArrayObject *)box);
-            if (type == NPY_FLOAT) *(float *)data = (float)value;
-            else *(double *)data = value;
-            PyTuple_SET_ITEM(arrays, i, box);
-            Py_DECREF(a);
-        }
-        return 0;
-    }
-
-    /* Does the array own its memory, in C order, with nobody else holding it? */
-    static CYTHON_INLINE int fdl_exclusive(PyObject *a) {
-        if (!PyArray_CheckExact(a) || Py_REFCNT(a) != 1) return 0;
-        PyArrayObject *x = (PyArrayObject *)a;
-        return (PyArray_FLAGS(x) & NPY_ARRAY_OWNDATA) && PyArray_IS_C_CONTIGUOUS(x) && PyArray_ISWRITEABLE(x);
-    }
-
-    /* Is `view` a window on the memory of `a`? NumPy keeps bases collapsed to the owner. */
-    static CYTHON_INLINE int fdl_shares(PyObject *view, PyObject *a) {
-        if (view == a) return 1;
-        if (!PyArray_Check(view) || !PyArray_Check(a)) return -1;
-        PyObject *base = PyArray_BASE((PyArrayObject *)view);
-        return base != NULL && (base == a || base == PyArray_BASE((PyArrayObject *)a));
-    }
-
-    /* callable(*args, **kwargs) inside `quiet`, a context where NumPy's floating-point warnings are off:
-       entering a context costs a fifth of setting a context variable. NULL with an exception set on failure. */
-    static PyObject *fdl_call_in(PyObject *quiet, PyObject *callable, PyObject *args, PyObject *kwargs) {
-        if (PyContext_Enter(quiet) < 0) return NULL;
-        PyObject *y = PyObject_Call(callable, args, kwargs);
-        if (y == NULL) {
-            PyObject *type, *value, *trace;
-            PyErr_Fetch(&type, &value, &trace);
-            PyContext_Exit(quiet);
-            PyErr_Restore(type, value, trace);
-        }
-        else PyContext_Exit(quiet);
-        return y;
-    }
-
-    /* Cython enters binary operators into the type as methods, for which a Python subclass gets slots that look
-       the method up again. Replace them by slot wrappers, which subclasses inherit as they are. */
-    static int fdl_wrap_slots(PyTypeObject *type) {
-        static const char *const names[] = {
-            "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__", "__matmul__", "__and__",
-            "__or__", "__xor__", "__lshift__", "__rshift__"};
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            PyObject *model = PyObject_GetAttrString((PyObject *)&PyArray_Type, names[i]), *wrapper;
-            if (model == NULL) return -1;
-            if (Py_IS_TYPE(model, &PyWrapperDescr_Type)) {
-                struct wrapperbase *base = ((PyWrapperDescrObject *)model)->d_base;
-                size_t offset = (size_t)base->offset - offsetof(PyHeapTypeObject, as_number);
-                wrapper = PyDescr_NewWrapper(type, base, *(void **)((char *)type->tp_as_number + offset));
-                if (wrapper == NULL || PyDict_SetItemString(type->tp_dict, names[i], wrapper) < 0) {
-                    Py_XDECREF(wrapper);
-                    Py_DECREF(model);
-                    return -1;
-                }
-                Py_DECREF(wrapper);
-            }
-            Py_DECREF(model);
-        }
-        PyType_Modified(type);
-        return 0;
-    }
-
-    /* Primitives as attributes of a class are methods: `x.exp()` calls `exp(x)` without a bound object between. */
-    static void fdl_is_method(PyTypeObject *type) { type->tp_flags |= Py_TPFLAGS_METHOD_DESCRIPTOR; }
-
-    static CYTHON_INLINE int fdl_is_operand(PyObject *a) {
-        return PyFloat_Check(a) || PyLong_Check(a) || PyArray_Check(a) || PyArray_IsScalar(a, Generic);
-    }
-    """
+cdef extern from "_engine.h":
     int fdl_recording
     int fdl_import_numpy() except -1
     object FDL_NEW(type, tuple)
@@ -188,19 +51,22 @@ cdef extern from "Python.h":
 fdl_import_numpy()
 
 cdef tuple EMPTY = ()
-cdef int OUT = -1                       # slots of a plan: i >= 0 argument i, OUT, SHAPE - i the shape of argument i
+cdef str LEAF_IN_PLACE = (
+    "a leaf Variable that requires grad is being used in an in-place operation.")
+# Slots of a plan: i >= 0 is argument i, OUT the result, SHAPE - i the shape of argument i.
+cdef int OUT = -1
 cdef int SHAPE = -2
 cdef int64_t clock = 0                  # creation numbers of nodes
 
 # Set by `configure`
 cdef type TENSOR = None                 # class of the results
 cdef object SIZE = tuple                # class of `shape`
-cdef object PROMOTE = None              # (arrays, floating) -> arrays of one dtype, by PyTorch's rules
+cdef object PROMOTE = None              # (primitive, arrays, floating) -> arrays of one dtype
 cdef object FIT = None                  # (gradient Tensor, shape, dtype) -> summed and cast to them
-cdef object EXPLAIN = None              # (primitive, arrays, error) -> the exception PyTorch would raise
+cdef object EXPLAIN = None              # (primitive, arrays, error) -> PyTorch's exception
 cdef object CLONE = None                # differentiable copy
 cdef object QUIET_CONTEXT = None        # () -> contextvars.Context without floating-point warnings
-cdef object spare_context = None        # one that is not in use: a context can be entered once at a time
+cdef object spare_context = None        # one not in use: a context cannot be entered twice
 cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
 cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
 
@@ -208,8 +74,9 @@ cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
 def configure(tensor, size, promote, fit, explain, clone, operators, quiet_context):
     """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
 
-    tensor: class of results, size: class of shapes, operators: dict from operator name ('add') to Primitive,
-    quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN.
+    tensor: class of results, size: class of shapes, operators: dict from operator name ('add') to
+    Primitive, quiet_context: makes a contextvars.Context in which NumPy does not warn of
+    infinities and NaN.
     """
     global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT
     global ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
@@ -250,9 +117,9 @@ def set_recording(bint on):
 cdef class Version:
     """Shared by all tensors that look at one storage.
 
-    `version` counts in-place changes: what a gradient saved must still have the count it was saved at.
-    `epoch` counts the recorded ones: they give one tensor a new node, and the nodes of the other `aliases`
-    (views and base) then describe values that are gone. Using such an alias raises.
+    `version` counts in-place changes: what a gradient saved must still have the count it was saved
+    at. `epoch` counts the recorded ones: they give one tensor a new node, and the nodes of the
+    other `aliases` (views and base) then describe values that are gone. Using such an alias raises.
     """
     cdef int64_t version
     cdef int64_t epoch
@@ -307,22 +174,23 @@ cdef bint bury(PyObject *held):
 cdef class Node:
     """One recorded call of a primitive, or a leaf (`op` is None)."""
     cdef Primitive op
-    cdef PyObject *leaf                 # borrowed: the tensor that receives .grad, NULL once it is gone
+    cdef PyObject *leaf                 # borrowed: the tensor with .grad, NULL once it is gone
     cdef tuple parents                  # Node or None for each argument
     cdef tuple indices                  # which output of each parent; None when all are 0
     cdef tuple saved                    # values in the order of plan.slots; None once released
     cdef tuple versions                 # their in-place counts when saved; None when all were 0
-    cdef tuple fits                     # (shape, dtype) of arguments that were broadcast or promoted
+    cdef tuple fits                     # (shape, dtype) of broadcast or promoted arguments
     cdef dict static                    # keyword arguments of the call
     cdef Plan plan
     cdef int64_t created
     cdef int outputs
     cdef dict hooks                     # output -> {key: function}
-    cdef dict retained                  # output -> weak reference to the tensor that retains its gradient
+    cdef dict retained                  # output -> weak reference to the retaining tensor
     cdef object __weakref__
 
     def __dealloc__(self):
-        # Dropping the parents here would recurse down the graph: leave them to the loop of the outermost node.
+        # Dropping the parents here would recurse down the graph: leave them to the loop of the
+        # outermost node.
         global burying, buried
         if self.parents is None or not bury(<PyObject *>self.parents):
             return
@@ -370,13 +238,16 @@ cdef Node leaf_node(TensorBase t):
     return node
 
 
+hook_keys = itertools.count()           # never the same twice: a hook is removed once
+
+
 class RemovableHandle:
     """What `register_*hook` returns: `remove()` takes the hook away; also a context manager."""
 
     __slots__ = ("_key", "_hooks")
 
     def __init__(self, hooks, hook):
-        self._key = max(hooks, default=-1) + 1
+        self._key = next(hook_keys)
         self._hooks = hooks
         hooks[self._key] = hook
 
@@ -416,7 +287,7 @@ cdef class TensorBase:
     cdef object _grad
     cdef Node node
     cdef Version version                # None until something shares or saves the storage
-    cdef int64_t epoch                  # version.epoch at the time this alias was made; -1: no alias
+    cdef int64_t epoch                  # version.epoch when this alias was made; -1: no alias
     cdef int index                      # which output of `node`
     cdef bint is_view
     cdef bint owns_grad                 # the engine made _grad's array: it may add in place
@@ -440,13 +311,13 @@ cdef class TensorBase:
         self.requires_grad_(on)
 
     def requires_grad_(self, bint requires_grad=True):
-        """Ask for (or stop asking for) `.grad`; only for leaves of floating point dtype. Returns self."""
+        """Ask for `.grad`, or no longer; for leaves of floating point dtype. Returns self."""
         if self.node is not None and self.node.op is not None:
             if requires_grad:
                 return self
             raise RuntimeError(
-                "you can only change requires_grad flags of leaf variables. If you want to use a computed "
-                "variable in a subgraph that doesn't require differentiation use "
+                "you can only change requires_grad flags of leaf variables. If you want to use a "
+                "computed variable in a subgraph that doesn't require differentiation use "
                 "var_no_grad = var.detach().")
         if not requires_grad:
             if self.node is not None:
@@ -484,9 +355,12 @@ cdef class TensorBase:
         if (self._grad is None and self.node is not None and self.node.op is not None
                 and not (self.node.retained and self.index in self.node.retained)):
             warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
-                "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
-                "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
+                ".grad "
+                "attribute won't be populated during autograd.backward(). If you indeed want the "
+                ".grad "
+                "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf "
+                "Tensor.",
                 UserWarning, stacklevel=2)
         return self._grad
 
@@ -511,7 +385,9 @@ cdef class TensorBase:
 
     @property
     def data(self):
-        """A detached tensor on the same memory whose changes autograd does not see (PyTorch's escape hatch)."""
+        """A detached tensor on the same memory whose changes autograd does not see (PyTorch's
+        escape hatch).
+        """
         return wrap(self.array)
 
     @data.setter
@@ -519,7 +395,8 @@ cdef class TensorBase:
         if not isinstance(value, TensorBase):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self.node is not None and not is_floating((<TensorBase>value).array):
-            raise RuntimeError("data set to a tensor that requires gradients must be floating point dtype")
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point dtype")
         self.array = (<TensorBase>value).array
 
     def detach(self):
@@ -554,11 +431,13 @@ cdef class TensorBase:
     @property
     def retains_grad(self):
         """True for a non-leaf whose `.grad` will be kept."""
-        return (self.node is not None and self.node.op is not None and self.node.retained is not None
+        return (self.grad_fn is not None and self.node.retained is not None
                 and self.index in self.node.retained)
 
     def register_hook(self, hook):
-        """Call `hook(grad)` with every gradient of this tensor; what it returns, if not None, replaces it."""
+        """Call `hook(grad)` with every gradient of this tensor; what it returns, if not None,
+        replaces it.
+        """
         if self.node is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if self.node.hooks is None:
@@ -566,7 +445,9 @@ cdef class TensorBase:
         return RemovableHandle(self.node.hooks.setdefault(self.index, {}), hook)
 
     def _share_version(self, TensorBase other):
-        """Make this tensor a view of `other` to the version counter (for code that slices arrays itself)."""
+        """Make this tensor a view of `other` to the version counter (for code that slices arrays
+        itself).
+        """
         self.version = version_of(other)
         self.version.aliases += 1
         self.epoch = self.version.epoch
@@ -577,16 +458,20 @@ cdef class TensorBase:
         return self.is_view
 
     def _become(self, TensorBase other):
-        """Take the array and the history of `other`, a view of this tensor: unsqueeze_() and the like."""
+        """Take the array and the history of `other`, a view of this tensor: unsqueeze_() and the
+        like.
+        """
         if self.node is not None and self.node.op is None and fdl_recording:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+            raise RuntimeError(LEAF_IN_PLACE)
         self.array = other.array
         self.node = other.node
         self.index = other.index
         return self
 
     def _bump(self):
-        """Note an in-place change made behind the engine's back (a kernel that wrote into `array`)."""
+        """Note an in-place change made behind the engine's back (a kernel that wrote into
+        `array`).
+        """
         cdef Version version = version_of(self)
         version.version += 1
 
@@ -602,8 +487,8 @@ cdef class TensorBase:
         """Number of dimensions."""
         return self.array.ndim
 
-    # -- operators: here, because a slot of a C class is reached without a look-up. Either operand may be
-    # the tensor (c_api_binop_methods): so a Python subclass inherits the slots themselves.
+    # -- operators: here, because a slot of a C class is reached without a look-up. Either operand
+    # may be the tensor (c_api_binop_methods): so a Python subclass inherits the slots themselves.
 
     def __add__(a, b): return binary(ADD, a, b)
     def __sub__(a, b): return binary(SUB, a, b)
@@ -670,9 +555,11 @@ cdef inline object binary_inplace(Primitive op, object a, object b):
 
 @cython.final
 cdef class Plan:
-    """What a node saves when the arguments of `mask` need gradients, and how each gradient is called."""
+    """What a node saves when the arguments of `mask` need gradients, and how each gradient is
+    called.
+    """
     cdef tuple slots                    # argument number, OUT, or SHAPE - argument number
-    cdef tuple reads                    # per argument: positions in `saved` or names of static arguments
+    cdef tuple reads                    # per argument: positions in `saved`, or static names
     cdef tuple joint                    # the same for the joint function
     cdef bint holds                     # does it save values, not just shapes?
 
@@ -681,11 +568,12 @@ cdef class Plan:
 cdef class Primitive:
     """A function on arrays with a gradient function for each argument.
 
-    forward: positional parameters are operands, keyword-only ones are static. kind: 'plain'; 'elementwise'
-    (operands are promoted to one dtype, and the engine undoes broadcasting and promotion in the gradients);
-    'view' (the result looks at the first operand's memory, when NumPy says so). floating: integers become
-    the default dtype first. ufunc: a NumPy ufunc that does the work, here and in place. promote=False leaves dtypes alone. into(out, *arrays, **static) writes the
-    result into an existing array and serves the in-place form; without it the result is copied.
+    forward: positional parameters are operands, keyword-only ones are static. kind: 'plain';
+    'elementwise' (operands are promoted to one dtype, and the engine undoes broadcasting and
+    promotion in the gradients); 'view' (the result looks at the first operand's memory, when NumPy
+    says so). floating: integers become the default dtype first. ufunc: a NumPy ufunc that does the
+    work, here and in place. promote=False leaves dtypes alone. into(out, *arrays, **static) writes
+    the result into an existing array and serves the in-place form; without it the result is copied.
     """
     cdef readonly object forward
     cdef readonly str name
@@ -702,10 +590,10 @@ cdef class Primitive:
     cdef uint64_t differentiable
     cdef bint elementwise, promotes, floating, view, boxes
     cdef object signature
-    cdef dict __dict__                  # __name__, __doc__, __signature__: it stands for its function
+    cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
 
-    def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False, bint promote=True,
-                 into=None, str node_name=None):
+    def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
+                 bint promote=True, into=None, str node_name=None):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -737,14 +625,16 @@ cdef class Primitive:
     def vjp(self, **functions):
         """One gradient function per operand: (g, names...) -> Tensor or None.
 
-        The names after g are the save list: operands, `out`, static arguments, `NAME_shape` for the shape of
-        operand NAME. Functions are made of Tensor operations, hence differentiable again. Returns self.
+        The names after g are the save list: operands, `out`, static arguments, `NAME_shape` for
+        the shape of operand NAME. Functions are made of Tensor operations, hence differentiable
+        again. Returns self.
         """
         if self.variadic:
             raise TypeError(f"{self.name}: a primitive with *{self.operands[0]} takes vjp_joint")
         for name in functions:
             if name not in self.operands:
-                raise TypeError(f"{self.name}.vjp: {name!r} is no operand; operands are {self.operands}")
+                raise TypeError(
+                    f"{self.name}.vjp: {name!r} is no operand; operands are {self.operands}")
         self.gradients.update(functions)
         self.functions = tuple([self.gradients.get(k) for k in self.operands])
         self.differentiable = 0
@@ -756,7 +646,8 @@ cdef class Primitive:
         return self
 
     def vjp_joint(self, function):
-        """One gradient function for all operands: (g, names...) -> tuple with None where there is no gradient.
+        """One gradient function for all operands: (g, names...) -> tuple with None where there is
+        no gradient.
 
         A parameter named `needs` receives one bool per operand. Returns self.
         """
@@ -767,7 +658,9 @@ cdef class Primitive:
         return self
 
     def joint_of_function(self, function):
-        """For `attach`: gradients are function(g or tuple of g, saved, **static), of any number of arguments."""
+        """For `attach`: gradients are function(g or tuple of g, saved, **static), of any number of
+        arguments.
+        """
         self.joint = function
 
     cdef list names_read(self, function):
@@ -778,8 +671,8 @@ cdef class Primitive:
                 continue
             if name.endswith("_shape") and name.removesuffix("_shape") in self.operands:
                 continue
-            raise TypeError(f"{self.name}: gradient parameter {name!r} is neither an operand, 'out', a static "
-                            f"argument nor OPERAND_shape")
+            raise TypeError(f"{self.name}: gradient parameter {name!r} is neither an operand, "
+                            f"'out', a static argument nor OPERAND_shape")
         return names
 
     cdef int slot(self, str name):
@@ -805,12 +698,14 @@ cdef class Primitive:
         saved = [n for names in [*wanted, joint] if names for n in names
                  if n not in self.defaults and n != "needs"]
         slots = sorted({self.slot(n) for n in saved})
+
         def position(n):
             return n if n in self.defaults or n == "needs" else slots.index(self.slot(n))
         plan = Plan.__new__(Plan)
         plan.slots = tuple(slots)
         plan.holds = any([slot >= OUT for slot in slots])
-        plan.reads = tuple([None if names is None else tuple([position(n) for n in names]) for names in wanted])
+        plan.reads = tuple([None if names is None else tuple(map(position, names))
+                            for names in wanted])
         plan.joint = None if joint is None else tuple([position(n) for n in joint])
         self.plans[mask] = plan
         return plan
@@ -827,7 +722,9 @@ cdef class Primitive:
         return self.call(args, None)
 
     def inplace(self, *args, **static):
-        """Run the primitive and let its result replace the first operand's values; returns that operand."""
+        """Run the primitive and let its result replace the first operand's values; returns that
+        operand.
+        """
         if not args or not isinstance(args[0], TensorBase):
             raise TypeError(f"{self.name}_: the first argument must be a Tensor")
         return self.call_inplace(args, static or None)
@@ -868,10 +765,13 @@ cdef class Primitive:
             a = <object>PyTuple_GET_ITEM(args, i)
             if isinstance(a, TensorBase):
                 t = <TensorBase>a
-                if t.version is not None and t.epoch >= 0 and t.epoch != t.version.epoch and fdl_recording:
+                if (t.version is not None and t.epoch != t.version.epoch and t.epoch >= 0
+                        and fdl_recording):
                     raise NotImplementedError(
-                        f"{self.name}: this tensor shares memory with one that a recorded in-place operation "
-                        f"changed, and its own history is not updated. Use the changed tensor, take the view "
+                        f"{self.name}: this tensor shares memory with one that a recorded "
+                        f"in-place operation "
+                        f"changed, and its own history is not updated. Use the changed tensor, "
+                        f"take the view "
                         f"again after the in-place operation, or write out of place (y = y + x)")
                 if t.node is not None:
                     mask[0] |= <uint64_t>1 << (i if i < 63 else 63)
@@ -940,7 +840,9 @@ cdef class Primitive:
                     indexed = True
                 if self.elementwise and parent is not None:
                     alike = fdl_alike(t.array, y)
-                    if alike == 0 or (alike < 0 and (t.array.shape != y.shape or t.array.dtype != y.dtype)):
+                    if alike < 0:
+                        alike = t.array.shape == y.shape and t.array.dtype == y.dtype
+                    if not alike:
                         fits = False
             Py_INCREF(parent)
             PyTuple_SET_ITEM(parents, i, parent)
@@ -950,34 +852,35 @@ cdef class Primitive:
         node.outputs = 1
         node.plan = self.plan(0 if self.variadic else mask)
         if indexed:
-            node.indices = tuple([(<TensorBase>a).index if p is not None else 0 for a, p in zip(args, parents)])
+            node.indices = tuple([0 if p is None else (<TensorBase>a).index
+                                  for a, p in zip(args, parents)])
         if not fits:
-            node.fits = tuple([None if p is None else ((<TensorBase>a).array.shape, (<TensorBase>a).array.dtype)
+            node.fits = tuple([None if p is None else (a.array.shape, a.array.dtype)
                                for a, p in zip(args, parents)])
         clock += 1
         node.created = clock
         return node
 
     cdef object save(self, Node node, tuple args, object out):
-        """Save what the plan names: inputs as the tensors themselves, the output without its node (no cycle)."""
+        """Save what the plan names: inputs as the tensors themselves, the output without its node
+        (no cycle).
+        """
         cdef tuple slots = node.plan.slots
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(slots)
         cdef tuple saved = PyTuple_New(n)
         cdef bint changed = False
-        cdef int slot
+        cdef int slot, which
         for i in range(n):
             slot = <object>PyTuple_GET_ITEM(slots, i)
             if slot == OUT:
-                value = tuple([shadow(<TensorBase>t) for t in out]) if type(out) is tuple else shadow(out)
-            elif slot >= 0:
-                if self.variadic:
-                    value = args
-                else:
-                    value = args[slot] if slot < PyTuple_GET_SIZE(args) else None
+                value = shadow(out) if type(out) is not tuple else tuple([shadow(t) for t in out])
             elif self.variadic:
-                value = tuple([shape_of(a) for a in args])
+                value = args if slot >= 0 else tuple([shape_of(a) for a in args])
             else:
-                value = shape_of(args[SHAPE - slot]) if SHAPE - slot < PyTuple_GET_SIZE(args) else None
+                which = slot if slot >= 0 else SHAPE - slot
+                value = args[which] if which < PyTuple_GET_SIZE(args) else None
+                if slot < 0:
+                    value = shape_of(value)
             if count_of(value):
                 changed = True
             Py_INCREF(value)
@@ -996,9 +899,10 @@ cdef class Primitive:
         cdef tuple before = args
         if recorded:
             self.refuse(target)
-            # The old target is a tensor of its own (this one will point to the new node), with its own values
-            # where a gradient reads them.
-            needs_values = mask & self.differentiable and 0 in self.plan(mask & self.differentiable).slots
+            # The old target is a tensor of its own (this one will point to the new node), with its
+            # own values where a gradient reads them.
+            slots = self.plan(mask & self.differentiable).slots
+            needs_values = mask & self.differentiable and 0 in slots
             before = (former(target, needs_values),) + args[1:]
         self.write(target.array, arrays, static)
         mask &= self.differentiable
@@ -1014,25 +918,26 @@ cdef class Primitive:
         version.version += 1
         if recorded and mask and OUT in node.plan.slots:
             # The saved output is the value after this very change.
-            node.versions = tuple([count_of(v) if s == OUT else c for v, s, c in
-                                   zip(node.saved, node.plan.slots, node.versions or (0,) * len(node.saved))])
+            counts = node.versions or (0,) * len(node.saved)
+            node.versions = tuple([count_of(v) if s == OUT else c
+                                   for v, s, c in zip(node.saved, node.plan.slots, counts)])
         return target
 
     cdef object refuse(self, TensorBase target):
         """In-place operations that PyTorch forbids, or that would leave wrong histories behind."""
         if target.node is not None and target.node.op is None:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+            raise RuntimeError(LEAF_IN_PLACE)
         if not is_floating(target.array):
-            raise RuntimeError(f"{self.name}_: a tensor of dtype {target.array.dtype} cannot record an in-place "
-                               f"operation; only floating point dtypes can")
+            raise RuntimeError(f"{self.name}_: only floating point tensors can record an in-place "
+                               f"operation, not {target.array.dtype}")
         if target.is_view and target.version.aliases > 1:
             if target.node is not None and target.node.op is not None and target.node.op.view:
                 parent = (<Node>target.node.parents[0])
                 if parent is not None and parent.op is None:
-                    raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
-                                       "in-place operation.")
+                    raise RuntimeError(LEAF_IN_PLACE.replace("a leaf", "a view of a leaf"))
             raise NotImplementedError(
-                f"{self.name}_: in-place on a view of a tensor, recorded by autograd, is not supported: the "
+                f"{self.name}_: in-place on a view of a tensor, recorded by autograd, is not "
+                f"supported: the "
                 f"history of the base would not be updated. Index the base in the same statement "
                 f"(base[i] = value), or write out of place")
 
@@ -1042,10 +947,11 @@ cdef class Primitive:
             return
         y = self.run(self.forward, arrays, arrays, static)
         if y.shape != array.shape:
-            raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast shape "
-                               f"{list(y.shape)}")
+            raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast "
+                               f"shape {list(y.shape)}")
         if y.dtype.kind == "f" and array.dtype.kind != "f":
-            raise RuntimeError(f"result type {y.dtype} can't be cast to the desired output type {array.dtype}")
+            raise RuntimeError(
+                f"result type {y.dtype} can't be cast to the desired output type {array.dtype}")
         array[...] = y
 
 
@@ -1073,8 +979,8 @@ cdef object former(TensorBase t, bint needs_values):
 def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static):
     """Record a call that the engine did not run: `autograd.Function`.
 
-    The node is `op`'s, whose joint gradient is called as joint(g or tuple of g, saved, **static). Of `inputs`, Tensors
-    with a history become parents. `saved` may hold inputs and outputs.
+    The node is `op`'s, whose joint gradient is called as joint(g or tuple of g, saved, **static).
+    Of `inputs`, Tensors with a history become parents. `saved` may hold inputs and outputs.
     """
     global clock
     cdef Node node
@@ -1082,8 +988,9 @@ def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static):
     cdef Py_ssize_t i
     node = Node.__new__(Node)
     node.op = op
-    node.parents = tuple([(<TensorBase>a).node if isinstance(a, TensorBase) else None for a in inputs])
-    node.indices = tuple([(<TensorBase>a).index if isinstance(a, TensorBase) else 0 for a in inputs])
+    known = [isinstance(a, TensorBase) for a in inputs]
+    node.parents = tuple([(<TensorBase>a).node if k else None for a, k in zip(inputs, known)])
+    node.indices = tuple([(<TensorBase>a).index if k else 0 for a, k in zip(inputs, known)])
     node.static = static
     node.outputs = <int>len(outputs)
     node.plan = Plan.__new__(Plan)
@@ -1151,7 +1058,8 @@ cdef class Heap:
             child = 2 * i + 1
             if child >= self.size:
                 break
-            if child + 1 < self.size and (<Node>self.items[child + 1]).created > (<Node>self.items[child]).created:
+            if (child + 1 < self.size and (<Node>self.items[child + 1]).created
+                    > (<Node>self.items[child]).created):
                 child += 1
             if (<Node>last).created >= (<Node>self.items[child]).created:
                 break
@@ -1165,8 +1073,8 @@ cdef class Heap:
 cdef class Walk:
     """One backward pass."""
     cdef Heap heap
-    cdef dict pending                   # Node -> gradient, or list of gradients when it has several outputs
-    cdef set owned                      # nodes whose pending gradient the walk allocated: it may add in place
+    cdef dict pending                   # Node -> gradient; list of them for several outputs
+    cdef set owned                      # nodes whose pending gradient the walk may add to
     cdef set needed                     # nodes on a path to a target; None: all
     cdef dict targets                   # (Node, output) -> positions in `found`
     cdef list found
@@ -1251,32 +1159,39 @@ cdef class Walk:
         cdef Primitive op = node.op
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(parents)
         cdef Node parent
+        cdef int index
         if saved is None:
             raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after "
-                "they have already been freed). Saved intermediate values of the graph are freed when you call "
-                ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
-                "graph a second time or if you need to access saved tensors after calling backward.")
+                "Trying to backward through the graph a second time (or directly access saved "
+                "tensors after "
+                "they have already been freed). Saved intermediate values of the graph are freed "
+                "when you call "
+                ".backward() or autograd.grad(). Specify retain_graph=True if you need to "
+                "backward through the "
+                "graph a second time or if you need to access saved tensors after calling "
+                "backward.")
         check_versions(node)
         if self.create:
             saved = with_history(node)
         if node.outputs > 1:
             g = tuple(g)
         if op.joint is not None:
-            needs = None
             if plan.joint is None:                          # attach(): Function.backward takes all
                 results = op.joint(g, saved, **node.static)
             else:
                 results = op.joint(g, *self.arguments(node, plan.joint, saved))
             if type(results) is not tuple or len(results) != n:
-                raise RuntimeError(f"{op.name}: the gradient function returned {len(results)} gradients for "
-                                   f"{n} arguments")
+                raise RuntimeError(f"{op.name}: the gradient function returned {len(results)} "
+                                   f"gradients for {n} arguments")
         else:
             results = None
         for i in range(n):
             parent = <Node>PyTuple_GET_ITEM(parents, i)
-            if parent is None or (self.needed is not None and parent not in self.needed
-                                  and (parent, 0 if node.indices is None else node.indices[i]) not in self.targets):
+            if parent is None:
+                continue
+            index = 0 if node.indices is None else <int>node.indices[i]
+            if (self.needed is not None and parent not in self.needed
+                    and (parent, index) not in self.targets):
                 continue
             if results is not None:
                 gi = results[i]
@@ -1289,12 +1204,13 @@ cdef class Walk:
             if gi is None:
                 continue
             if not isinstance(gi, TensorBase):
-                raise TypeError(f"{op.name}: the gradient of argument {i} is a {type(gi).__name__}, not a Tensor")
+                raise TypeError(f"{op.name}: the gradient of argument {i} is a "
+                                f"{type(gi).__name__}, not a Tensor")
             if node.fits is not None:
                 shape, dtype = node.fits[i]
                 if (<TensorBase>gi).array.shape != shape or (<TensorBase>gi).array.dtype != dtype:
                     gi = FIT(gi, shape, dtype)
-            self.add(parent, 0 if node.indices is None else <int>node.indices[i], gi)
+            self.add(parent, index, gi)
         if not self.retain and plan.holds:
             node.saved = None
         return 0
@@ -1331,9 +1247,12 @@ cdef object check_versions(Node node):
             of = ("" if made_by is None else
                   f", which is output {(<TensorBase>value).index} of {made_by.name()},")
             raise RuntimeError(
-                f"one of the variables needed for gradient computation has been modified by an inplace "
-                f"operation: [{TENSOR.__module__.partition('.')[0]}.{array.dtype} {list(array.shape)}]{of} is at "
-                f"version {count}; expected version {expected} instead. {node.name()} saved it: write "
+                f"one of the variables needed for gradient computation has been modified by an "
+                f"inplace "
+                f"operation: [{TENSOR.__module__.partition('.')[0]}.{array.dtype} "
+                f"{list(array.shape)}]{of} is at "
+                f"version {count}; expected version {expected} instead. {node.name()} saved it: "
+                f"write "
                 f"out of place, or clone() it first.")
 
 
@@ -1344,7 +1263,8 @@ cdef tuple with_history(Node node):
     for i in range(PyTuple_GET_SIZE(node.saved)):
         value = node.saved[i]
         if node.plan.slots[i] == OUT:
-            value = tuple([joined(t, node) for t in value]) if type(value) is tuple else joined(value, node)
+            value = (tuple([joined(t, node) for t in value]) if type(value) is tuple
+                     else joined(value, node))
         values.append(value)
     return tuple(values)
 
@@ -1395,9 +1315,9 @@ def accumulate_grad(TensorBase tensor, TensorBase g):
 def backward(list roots, list seeds, bint retain_graph, bint create_graph, targets=None):
     """Run the graph backwards from `roots` with gradients `seeds`.
 
-    Without targets, leaves accumulate into `.grad` and None is returned; with a list of target tensors their
-    gradients are returned (None where no path leads), nothing is accumulated, and only nodes on a path to a
-    target run.
+    Without targets, leaves accumulate into `.grad` and None is returned; with a list of target
+    tensors their gradients are returned (None where no path leads), nothing is accumulated, and
+    only nodes on a path to a target run.
     """
     global fdl_recording
     cdef Walk walk = Walk.__new__(Walk)
@@ -1427,7 +1347,9 @@ def backward(list roots, list seeds, bint retain_graph, bint create_graph, targe
 
 
 cdef set paths_to(list roots, set targets):
-    """Nodes from which a parent leads to a target (targets themselves only if they lead to another)."""
+    """Nodes from which a parent leads to a target (targets themselves only if they lead to
+    another).
+    """
     cdef set seen = set(), needed = set()
     cdef list stack = [(<TensorBase>t).node for t in roots]
     cdef list order

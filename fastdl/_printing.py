@@ -18,9 +18,9 @@ def set_printoptions(
 ):
     """Change how tensors print; None leaves an option alone.
 
-    precision: digits after the point (4). threshold: more elements are summarised (1000), edgeitems (3) at each
-    end. linewidth: columns (80). sci_mode: always (True), never (False), or by range (None).
-    profile: 'default', 'short' or 'full'.
+    precision: digits after the point (4). threshold: more elements are summarised (1000),
+    edgeitems (3) at each end. linewidth: columns (80). sci_mode: always (True), never (False), or
+    by range (None). profile: 'default', 'short' or 'full'.
     """
     if profile is not None:
         if profile not in _PROFILES:
@@ -54,7 +54,9 @@ class _Formatter:
             self.width = max([len(f"{v}") for v in flat.tolist()], default=1)
             return
         flat = flat.astype(np.float64)
-        shown = flat[np.isfinite(flat) & (flat != 0)]  # zeros, infinities and NaN do not set the width
+        shown = flat[
+            np.isfinite(flat) & (flat != 0)
+        ]  # zeros, infinities and NaN do not set the width
         if shown.size == 0:
             return
         low, high = np.abs(shown).min(), np.abs(shown).max()

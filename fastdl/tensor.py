@@ -1,4 +1,6 @@
-"""class Tensor: the engine's TensorBase with PyTorch's methods. Methods are the functions of `fastdl.ops`."""
+"""class Tensor: the engine's TensorBase with PyTorch's methods. Methods are the functions of
+`fastdl.ops`.
+"""
 
 import copy
 import math
@@ -24,8 +26,8 @@ from fastdl.ops import (
 class Tensor(TensorBase):
     """An n-dimensional array with a gradient.
 
-    Made by `tensor`, `zeros`, `randn` ...; `Tensor(2, 3)` and `Tensor([1, 2])` are PyTorch's old constructors: an
-    uninitialised tensor of that shape, or these values, in the default dtype.
+    Made by `tensor`, `zeros`, `randn` ...; `Tensor(2, 3)` and `Tensor([1, 2])` are PyTorch's old
+    constructors: an uninitialised tensor of that shape, or these values, in the default dtype.
     """
 
     __slots__ = ("__dict__",)
@@ -143,7 +145,8 @@ class Tensor(TensorBase):
         """The NumPy array itself: changes show on both sides. `force` detaches first."""
         if self.requires_grad and not force:
             raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                "instead."
             )
         return self.array
 
@@ -194,7 +197,8 @@ class Tensor(TensorBase):
         if isinstance(element, (TensorBase, int, float)):
             return bool((self == element).any())
         raise RuntimeError(
-            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+            f"{type(element)}."
         )
 
     def __format__(self, spec):
@@ -218,7 +222,8 @@ class Tensor(TensorBase):
     def to(
         self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None
     ):
-        """The tensor as another dtype or on another device, itself if nothing changes: to(dtype), to(device),
+        """The tensor as another dtype or on another device, itself if nothing changes: to(dtype),
+        to(device),
         to(device, dtype), to(other)."""
         for i, a in enumerate(args):
             if isinstance(a, TensorBase):
@@ -236,7 +241,9 @@ class Tensor(TensorBase):
         return elementwise.clone(self) if copy else self
 
     def type(self, dtype=None, non_blocking=False):
-        """The old name of the type ('torch.FloatTensor' in PyTorch), or the tensor as another type."""
+        """The old name of the type ('torch.FloatTensor' in PyTorch), or the tensor as another
+        type.
+        """
         if dtype is None:
             name = next(k for k, d in _dtype.LEGACY.items() if d is self.dtype)
             return f"fastdl.{name}"
@@ -306,7 +313,9 @@ class Tensor(TensorBase):
         )
 
     def new(self, *args):
-        """PyTorch's old `x.new(2, 3)`: an uninitialised tensor, or one with the given values, in this dtype."""
+        """PyTorch's old `x.new(2, 3)`: an uninitialised tensor, or one with the given values, in
+        this dtype.
+        """
         return tensor_of(_legacy_array(args, self.dtype))
 
     # -- in place
@@ -321,7 +330,8 @@ class Tensor(TensorBase):
         """`value`, a number or 0-d tensor, in every place."""
         if isinstance(value, TensorBase) and value.array.ndim:
             raise RuntimeError(
-                f"fill_ only supports 0-dimension value tensor but got tensor with {value.array.ndim} dimensions."
+                f"fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value.array.ndim} dimensions."
             )
         return elementwise.fill.inplace(self, value)
 
@@ -407,8 +417,10 @@ class Tensor(TensorBase):
     def __deepcopy__(self, memo):
         if not self.is_leaf:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
-                "the moment. If you were attempting to deepcopy a module, this may be because of a tensor "
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+                "protocol at "
+                "the moment. If you were attempting to deepcopy a module, this may be because of "
+                "a tensor "
                 "attribute that is not a leaf; detach() it."
             )
         made = self.__class__.__new__(self.__class__)
@@ -480,26 +492,29 @@ for _name, _as in {
 # Functions that are methods too, by module.
 METHODS = {
     elementwise: """
-        abs absolute acos add arccos arcsin arctan asin atan atan2 bitwise_and bitwise_not bitwise_or bitwise_xor
-        ceil clamp clamp_max clamp_min clip clone cos cosh div divide eq erf erfc exp exp2 expm1 fix floor
-        floor_divide fmod frac ge greater greater_equal gt isfinite isinf isnan le less less_equal log log10
-        log1p log2 logaddexp logical_and logical_not logical_or logical_xor logit lt masked_fill maximum minimum
-        mul multiply ne neg negative not_equal pow reciprocal remainder round rsqrt rsub sigmoid sign signbit sin
-        sinh sqrt square sub subtract tan tanh true_divide trunc where
+        abs absolute acos add arccos arcsin arctan asin atan atan2 bitwise_and bitwise_not
+        bitwise_or bitwise_xor ceil clamp clamp_max clamp_min clip clone cos cosh div divide eq erf
+        erfc exp exp2 expm1 fix floor floor_divide fmod frac ge greater greater_equal gt isfinite
+        isinf isnan le less less_equal log log10 log1p log2 logaddexp logical_and logical_not
+        logical_or logical_xor logit lt masked_fill maximum minimum mul multiply ne neg negative
+        not_equal pow reciprocal remainder round rsqrt rsub sigmoid sign signbit sin sinh sqrt
+        square sub subtract tan tanh true_divide trunc where
     """,
     reduce: """
-        all allclose amax amin aminmax any argmax argmin argsort bincount count_nonzero cumprod cumsum dist equal
-        histc isclose kthvalue logsumexp max mean median min nanmean nansum norm prod sort std sum topk unique
-        var
+        all allclose amax amin aminmax any argmax argmin argsort bincount count_nonzero cumprod
+        cumsum dist equal histc isclose kthvalue logsumexp max mean median min nanmean nansum norm
+        prod sort std sum topk unique var
     """,
     shape: """
-        broadcast_to chunk contiguous diag diagonal expand expand_as flatten flip fliplr flipud movedim narrow
-        permute ravel repeat repeat_interleave reshape reshape_as roll select split squeeze swapaxes swapdims t
-        tensor_split tile transpose tril tril_ triu triu_ unbind unflatten unfold unsqueeze view view_as
+        broadcast_to chunk contiguous diag diagonal expand expand_as flatten flip fliplr flipud
+        movedim narrow permute ravel repeat repeat_interleave reshape reshape_as roll select split
+        squeeze swapaxes swapdims t tensor_split tile transpose tril tril_ triu triu_ unbind
+        unflatten unfold unsqueeze view view_as
     """,
     index: """
-        argwhere gather index_add index_add_ index_copy_ index_fill index_fill_ index_put_ index_select
-        masked_scatter masked_select nonzero scatter scatter_ scatter_add scatter_add_ take take_along_dim
+        argwhere gather index_add index_add_ index_copy_ index_fill index_fill_ index_put_
+        index_select masked_scatter masked_select nonzero scatter scatter_ scatter_add scatter_add_
+        take take_along_dim
     """,
     linalg: """
         addcdiv addcmul addmm addmv baddbmm bmm cross dot inner lerp matmul mm mv outer trace
@@ -512,17 +527,18 @@ for _module, _names in METHODS.items():
         setattr(Tensor, _name, getattr(_module, _name))
 
 INPLACE = """
-    abs acos asin atan bitwise_and bitwise_not bitwise_or bitwise_xor ceil cos cosh eq erf exp exp2 expm1 floor
-    floor_divide fmod frac ge gt le log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt
-    masked_fill mul ne neg pow reciprocal remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc
+    abs acos asin atan bitwise_and bitwise_not bitwise_or bitwise_xor ceil cos cosh eq erf exp exp2
+    expm1 floor floor_divide fmod frac ge gt le log log10 log1p log2 logical_and logical_not
+    logical_or logical_xor logit lt masked_fill mul ne neg pow reciprocal remainder round rsqrt
+    sigmoid sign sin sinh sqrt square tan tanh trunc
 """
 for _name in INPLACE.split():
     setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name)))
 Tensor.relu_ = inplace(activation.relu)
 
 OPERATORS = """
-    mul pow neg abs floor_divide remainder eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not
-    bitwise_left_shift bitwise_right_shift
+    mul pow neg abs floor_divide remainder eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor
+    bitwise_not bitwise_left_shift bitwise_right_shift
 """
 
 _engine.configure(

@@ -20,8 +20,8 @@ def assert_close(
 ):
     """AssertionError unless `|actual - expected| <= atol + rtol * |expected|` everywhere.
 
-    Tensors, arrays, numbers, or equal structures (sequences, dicts) of them. Default tolerances go by dtype;
-    shapes, and with check_dtype dtypes, must agree.
+    Tensors, arrays, numbers, or equal structures (sequences, dicts) of them. Default tolerances go
+    by dtype; shapes, and with check_dtype dtypes, must agree.
     """
     options = {
         "rtol": rtol,

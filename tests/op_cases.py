@@ -1,26 +1,30 @@
-"""The table of ops: one row per case, read by test_ops.py. Every registered Primitive must stand in a row.
+"""The table of ops: one row per case, read by test_ops.py. Every registered Primitive must stand
+in a row.
 
 A row:
 
     Case("elementwise.exp", lambda t, x: t.exp(x), [normal(3, 4)])
 
-1. the primitives it covers, space separated: `module.name` as in `fastdl.ops.core.REGISTRY`. What only runs in
+1. the primitives it covers, space separated: `module.name` as in `fastdl.ops.core.REGISTRY`. What
+only runs in
    a gradient (`shape.slice_scatter`) is covered by the row whose gradient runs it;
 2. a function (t, *inputs) that works with t = fastdl and t = torch alike;
 3. the inputs: specs (below), or plain values that are passed on as they are.
 
-What a row gets: forward and gradients against float64 PyTorch (or `numpy=`, a function of arrays, where PyTorch is not
-installed), gradcheck to second order, float32 against float64, non-contiguous inputs. Options:
+What a row gets: forward and gradients against float64 PyTorch (or `numpy=`, a function of arrays,
+where PyTorch is not installed), gradcheck to second order, float32 against float64, non-contiguous
+inputs. Options:
 
     numpy     reference on arrays, used without PyTorch
     order     derivatives checked by finite differences: 2, 1, or 0 for functions without gradient
     torch     another function for PyTorch, where the op has no PyTorch name
-    more      lists of further inputs (0-d, zero-size, broadcast) for the forward and gradient comparison
-    bad       [(function of t, exception), ...]: what must be refused, by PyTorch too (with any exception)
-    exact     float32 tolerance factor k in k * eps32 * max|result|; the default 64 covers sums of some ten terms
-    single    dtype of the result for float32 inputs
+    more      lists of further inputs (0-d, zero-size, broadcast) for the forward and gradient
+    comparison bad       [(function of t, exception), ...]: what must be refused, by PyTorch too
+    (with any exception) exact     float32 tolerance factor k in k * eps32 * max|result|; the
+    default 64 covers sums of some ten terms single    dtype of the result for float32 inputs
 
-Another module's rows go into its own list, joined at the end of this file: `CASES += conv_cases.CASES`.
+Another module's rows go into its own list, joined at the end of this file: `CASES +=
+conv_cases.CASES`.
 """
 
 from collections.abc import Callable
@@ -49,7 +53,9 @@ def between(low, high, *shape):
 
 
 def apart(*shape):
-    """Numbers at least 0.1 from each other, from 0 and from whole numbers: no ties, no steps within reach."""
+    """Numbers at least 0.1 from each other, from 0 and from whole numbers: no ties, no steps
+    within reach.
+    """
 
     def make(rng):
         n = int(np.prod(shape))
@@ -109,7 +115,9 @@ EMPTY_AND_SCALAR = ((0, 3), ())
 
 
 def unary(name, make, numpy=None, order=2, **options):
-    """A row for an elementwise function of one operand with PyTorch's name; also zero-size and 0-d."""
+    """A row for an elementwise function of one operand with PyTorch's name; also zero-size and
+    0-d.
+    """
     short = name.partition(".")[2]
     row(
         name,
@@ -123,7 +131,9 @@ def unary(name, make, numpy=None, order=2, **options):
 
 
 def binary(name, run, a, b, numpy, order=2, **options):
-    """A row for an elementwise function of two operands; also broadcast, zero-size, 0-d, and mismatched shapes."""
+    """A row for an elementwise function of two operands; also broadcast, zero-size, 0-d, and
+    mismatched shapes.
+    """
     row(
         name,
         run,
@@ -147,7 +157,12 @@ binary("elementwise.mul", lambda t, x, y: x * y, normal, normal, np.multiply)
 binary("elementwise.div_arrays", lambda t, x, y: x / y, normal, positive, np.divide)
 binary("elementwise.pow", lambda t, x, y: x**y, positive, normal, np.power)
 binary(
-    "elementwise.floor_divide", lambda t, x, y: x.detach() // y.detach(), apart, positive, np.floor_divide, 0
+    "elementwise.floor_divide",
+    lambda t, x, y: x.detach() // y.detach(),
+    apart,
+    positive,
+    np.floor_divide,
+    0,
 )
 binary("elementwise.remainder", lambda t, x, y: t.remainder(x, y), apart, positive, np.remainder, 1)
 binary("elementwise.fmod", lambda t, x, y: t.fmod(x, y), apart, positive, np.fmod, 1)
@@ -155,15 +170,34 @@ binary("elementwise.logaddexp", lambda t, x, y: t.logaddexp(x, y), normal, norma
 binary("elementwise.atan2", lambda t, x, y: t.atan2(x, y), normal, positive, np.arctan2)
 binary("elementwise.maximum", lambda t, x, y: t.maximum(x, y), normal, normal, np.maximum)
 binary("elementwise.minimum", lambda t, x, y: t.minimum(x, y), normal, normal, np.minimum)
-row("elementwise.maximum", lambda t, x, y: t.maximum(x, y), [given([1.0, 2]), given([1.0, 3])], order=0,
-    name="maximum shares the gradient of ties")  # fmt: skip
-row("elementwise.minimum", lambda t, x, y: t.minimum(x, y), [given([1.0, 2]), given([1.0, 3])], order=0,
-    name="minimum shares the gradient of ties")  # fmt: skip
-row("elementwise.add_arrays", lambda t, x: t.add(x, x, alpha=2) + 1 + (2 - x) + t.sub(x, 3, alpha=2), [normal(3)])
+row(
+    "elementwise.maximum",
+    lambda t, x, y: t.maximum(x, y),
+    [given([1.0, 2]), given([1.0, 3])],
+    order=0,
+    name="maximum shares the gradient of ties",
+)
+row(
+    "elementwise.minimum",
+    lambda t, x, y: t.minimum(x, y),
+    [given([1.0, 2]), given([1.0, 3])],
+    order=0,
+    name="minimum shares the gradient of ties",
+)
+row(
+    "elementwise.add_arrays",
+    lambda t, x: t.add(x, x, alpha=2) + 1 + (2 - x) + t.sub(x, 3, alpha=2),
+    [normal(3)],
+)
 row("elementwise.mul elementwise.div_arrays", lambda t, x: 2 * x / 3 + 3 / (x + 4), [normal(3)])
 row("elementwise.pow", lambda t, x: x**2 + x**3 + x**-1 + x**0.5 + x**0 + 2**x, [positive(3, 2)])
-row("elementwise.pow", lambda t, x, y: x**y, [given([0.0, 0.0, 2.0]), given([2.0, 1.0, 0.0])], order=0,
-    name="pow at 0")  # fmt: skip
+row(
+    "elementwise.pow",
+    lambda t, x, y: x**y,
+    [given([0.0, 0.0, 2.0]), given([2.0, 1.0, 0.0])],
+    order=0,
+    name="pow at 0",
+)
 
 unary("elementwise.neg", normal, np.negative)
 unary("elementwise.abs", apart, np.abs)
@@ -201,150 +235,499 @@ unary("elementwise.frac", apart, lambda x: x - np.trunc(x))
 
 ODD = given([1.0, -0.0, np.nan, np.inf, -np.inf])
 for name in ("isnan", "isinf", "isfinite", "signbit"):
-    row(f"elementwise.{name}", lambda t, x, f=name: getattr(t, f)(x), [ODD], order=0,
-        numpy=getattr(np, name), more=[[normal()], [normal(0)]])  # fmt: skip
-for name, sign in {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
-                   "ge": "greater_equal"}.items():  # fmt: skip
-    binary(f"elementwise.{name}", lambda t, x, y, f=name: getattr(t, f)(x, y),
-           lambda *s: ints(0, 3, *s), lambda *s: ints(0, 3, *s), getattr(np, sign), 0)  # fmt: skip
+    row(
+        f"elementwise.{name}",
+        lambda t, x, f=name: getattr(t, f)(x),
+        [ODD],
+        order=0,
+        numpy=getattr(np, name),
+        more=[[normal()], [normal(0)]],
+    )
+for name, sign in {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}.items():
+    binary(
+        f"elementwise.{name}",
+        lambda t, x, y, f=name: getattr(t, f)(x, y),
+        lambda *s: ints(0, 3, *s),
+        lambda *s: ints(0, 3, *s),
+        getattr(np, sign),
+        0,
+    )
 for name in ("logical_and", "logical_or", "logical_xor"):
-    binary(f"elementwise.{name}", lambda t, x, y, f=name: getattr(t, f)(x, y), bools, bools,
-           getattr(np, name), 0)  # fmt: skip
+    binary(
+        f"elementwise.{name}",
+        lambda t, x, y, f=name: getattr(t, f)(x, y),
+        bools,
+        bools,
+        getattr(np, name),
+        0,
+    )
 unary("elementwise.logical_not", bools, np.logical_not, 0)
 for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
-    binary(f"elementwise.{name}", lambda t, x, y, f=name: getattr(t, f)(x, y),
-           lambda *s: ints(-9, 9, *s), lambda *s: ints(0, 9, *s), getattr(np, name), 0)  # fmt: skip
+    binary(
+        f"elementwise.{name}",
+        lambda t, x, y, f=name: getattr(t, f)(x, y),
+        lambda *s: ints(-9, 9, *s),
+        lambda *s: ints(0, 9, *s),
+        getattr(np, name),
+        0,
+    )
 unary("elementwise.bitwise_not", lambda *s: ints(-9, 9, *s), np.invert, 0)
-binary("elementwise.bitwise_left_shift", lambda t, x, y: x << y, lambda *s: ints(-9, 9, *s),
-       lambda *s: ints(0, 4, *s), np.left_shift, 0)  # fmt: skip
-binary("elementwise.bitwise_right_shift", lambda t, x, y: x >> y, lambda *s: ints(-9, 9, *s),
-       lambda *s: ints(0, 4, *s), np.right_shift, 0)  # fmt: skip
+binary(
+    "elementwise.bitwise_left_shift",
+    lambda t, x, y: x << y,
+    lambda *s: ints(-9, 9, *s),
+    lambda *s: ints(0, 4, *s),
+    np.left_shift,
+    0,
+)
+binary(
+    "elementwise.bitwise_right_shift",
+    lambda t, x, y: x >> y,
+    lambda *s: ints(-9, 9, *s),
+    lambda *s: ints(0, 4, *s),
+    np.right_shift,
+    0,
+)
 
-row("elementwise.select", lambda t, c, x, y: t.where(c, x, y), [bools(3, 4), normal(3, 4), normal(3, 4)],
-    numpy=np.where, more=[[bools(3, 1), normal(1, 4), normal()], [bools(0, 2), normal(0, 2), normal(2)]],
-    bad=[(lambda t: t.where(t.ones(3) > 0, t.ones(2), t.ones(3)), RuntimeError)])  # fmt: skip
-row("elementwise.select", lambda t, c, x: t.where(c, x, 0.5) + t.where(c, 2, x), [bools(3, 4), normal(3, 4)])
-row("elementwise.masked_fill", lambda t, x, m: x.masked_fill(m, -1.5), [normal(3, 4), bools(4)],
-    numpy=lambda x, m: np.where(m, -1.5, x), more=[[normal(0, 2), bools(1, 2)], [normal(), bools()]])  # fmt: skip
-row("elementwise.masked_fill", lambda t, x, m, v: t.masked_fill(x, m, v), [normal(3, 4), bools(3, 4), normal()])
-row("elementwise.clamp_numbers", lambda t, x: t.clamp(x, -0.4, 0.9) + x.clamp(min=0.1) + t.clip(x, max=0.2),
-    [normal(3, 4)], more=[[normal(0)], [normal()]], bad=[(lambda t: t.clamp(t.ones(2)), (RuntimeError, ValueError))])  # fmt: skip
-row("elementwise.maximum elementwise.minimum", lambda t, x, a, b: t.clamp(x, a, b),
-    [normal(3, 4), between(-1, -0.5, 4), between(0.5, 1, 3, 1)])  # fmt: skip
-row("elementwise.cast", lambda t, x: x.to(t.float32).double() * x, [given([0.5, 2.0, -3.0])], order=0,
-    single="float64")  # fmt: skip
-row("elementwise.clone", lambda t, x: x.clone() * x, [normal(3, 4)], more=[[normal()], [normal(0, 2)]])
-row("elementwise.fill", lambda t, x, v: (x * 1).fill_(2.0) * x + (x * 1).copy_(v), [normal(3, 4), normal(4)])
+row(
+    "elementwise.select",
+    lambda t, c, x, y: t.where(c, x, y),
+    [bools(3, 4), normal(3, 4), normal(3, 4)],
+    numpy=np.where,
+    more=[[bools(3, 1), normal(1, 4), normal()], [bools(0, 2), normal(0, 2), normal(2)]],
+    bad=[(lambda t: t.where(t.ones(3) > 0, t.ones(2), t.ones(3)), RuntimeError)],
+)
+row(
+    "elementwise.select",
+    lambda t, c, x: t.where(c, x, 0.5) + t.where(c, 2, x),
+    [bools(3, 4), normal(3, 4)],
+)
+row(
+    "elementwise.masked_fill",
+    lambda t, x, m: x.masked_fill(m, -1.5),
+    [normal(3, 4), bools(4)],
+    numpy=lambda x, m: np.where(m, -1.5, x),
+    more=[[normal(0, 2), bools(1, 2)], [normal(), bools()]],
+)
+row(
+    "elementwise.masked_fill",
+    lambda t, x, m, v: t.masked_fill(x, m, v),
+    [normal(3, 4), bools(3, 4), normal()],
+)
+row(
+    "elementwise.clamp_numbers",
+    lambda t, x: t.clamp(x, -0.4, 0.9) + x.clamp(min=0.1) + t.clip(x, max=0.2),
+    [normal(3, 4)],
+    more=[[normal(0)], [normal()]],
+    bad=[(lambda t: t.clamp(t.ones(2)), (RuntimeError, ValueError))],
+)
+row(
+    "elementwise.maximum elementwise.minimum",
+    lambda t, x, a, b: t.clamp(x, a, b),
+    [normal(3, 4), between(-1, -0.5, 4), between(0.5, 1, 3, 1)],
+)
+row(
+    "elementwise.cast",
+    lambda t, x: x.to(t.float32).double() * x,
+    [given([0.5, 2.0, -3.0])],
+    order=0,
+    single="float64",
+)
+row(
+    "elementwise.clone",
+    lambda t, x: x.clone() * x,
+    [normal(3, 4)],
+    more=[[normal()], [normal(0, 2)]],
+)
+row(
+    "elementwise.fill",
+    lambda t, x, v: (x * 1).fill_(2.0) * x + (x * 1).copy_(v),
+    [normal(3, 4), normal(4)],
+)
 
 # ---- shape ------------------------------------------------------------------------------------
 
-row("shape.reshape_to", lambda t, x: x.reshape(4, -1) * x.contiguous().view(4, 3) + t.flatten(x).reshape((4, 3)), [normal(3, 4)],
-    bad=[(lambda t: t.ones(3, 4).reshape(5, -1), RuntimeError), (lambda t: t.ones(3).view(-1, -1), RuntimeError),
-         (lambda t: t.ones(3, 4).t().view(12), RuntimeError), (lambda t: t.ones(2).reshape(3), RuntimeError)])  # fmt: skip
-row("shape.reshape_to", lambda t, x: t.flatten(x, 1, 2) * 2, [normal(2, 3, 2)], more=[[normal(0, 3, 2)]])
+row(
+    "shape.reshape_to",
+    lambda t, x: x.reshape(4, -1) * x.contiguous().view(4, 3) + t.flatten(x).reshape((4, 3)),
+    [normal(3, 4)],
+    bad=[
+        (lambda t: t.ones(3, 4).reshape(5, -1), RuntimeError),
+        (lambda t: t.ones(3).view(-1, -1), RuntimeError),
+        (lambda t: t.ones(3, 4).t().view(12), RuntimeError),
+        (lambda t: t.ones(2).reshape(3), RuntimeError),
+    ],
+)
+row(
+    "shape.reshape_to",
+    lambda t, x: t.flatten(x, 1, 2) * 2,
+    [normal(2, 3, 2)],
+    more=[[normal(0, 3, 2)]],
+)
 row("shape.reshape_to", lambda t, x: x.unflatten(1, (2, -1)).flatten(0), [normal(3, 4)])
-row("shape.permute_to", lambda t, x: x.permute(2, 0, 1) * 2 + x.movedim(2, 0), [normal(2, 3, 4)],
-    numpy=lambda x: 3 * x.transpose(2, 0, 1), more=[[normal(2, 0, 3)]],
-    bad=[(lambda t: t.ones(2, 3).permute(0, 0), RuntimeError), (lambda t: t.ones(2, 3).permute(0), RuntimeError)])  # fmt: skip
+row(
+    "shape.permute_to",
+    lambda t, x: x.permute(2, 0, 1) * 2 + x.movedim(2, 0),
+    [normal(2, 3, 4)],
+    numpy=lambda x: 3 * x.transpose(2, 0, 1),
+    more=[[normal(2, 0, 3)]],
+    bad=[
+        (lambda t: t.ones(2, 3).permute(0, 0), RuntimeError),
+        (lambda t: t.ones(2, 3).permute(0), RuntimeError),
+    ],
+)
 row("shape.permute_to shape.swap", lambda t, x: x.T @ x + x.mT @ x + x.t() @ x, [normal(3, 2)])
-row("shape.swap", lambda t, x: t.transpose(x, 0, -1) * 3, [normal(2, 3, 4)], numpy=lambda x: x.swapaxes(0, 2) * 3,
-    bad=[(lambda t: t.ones(2).transpose(0, 1), IndexError)])  # fmt: skip
-row("shape.expand_to shape.sum_over", lambda t, x: x.expand(2, 3, -1) * 2, [normal(3, 1)], more=[[normal(3, 0)]],
-    bad=[(lambda t: t.ones(3).expand(4), RuntimeError), (lambda t: t.ones(3).expand(-1, 3), RuntimeError)])  # fmt: skip
-row("shape.expand_to", lambda t, x: t.broadcast_to(x, (2, 3)) + t.broadcast_tensors(x, t.ones(2, 1))[0], [normal(3)])
-row("shape.sum_over", lambda t, x: t.sum(x, (0, 2)), [normal(2, 3, 4)], numpy=lambda x: x.sum((0, 2)),
-    more=[[normal(2, 0, 3)]], bad=[(lambda t: t.ones(2).sum(1), IndexError), (lambda t: t.ones(2, 2).sum((0, 0)), RuntimeError)])  # fmt: skip
-row("shape.sum_over", lambda t, x: x.sum() * x.sum(-1, keepdim=True), [normal(3, 4)], more=[[normal(0, 2)], [normal(1)]])
-row("shape.slice_of shape.slice_scatter", lambda t, x: x[1:, ::2] * x[0, :2] + x[1:, ..., -1:] + x[None, 2, 1], [normal(3, 4)],
-    bad=[(lambda t: t.ones(2)[2], IndexError), (lambda t: t.ones(2)[0, 0], IndexError), (lambda t: t.ones(2)["a"], (IndexError, TypeError))])  # fmt: skip
-row("shape.slice_of", lambda t, x: x.squeeze(1).unsqueeze(0).unsqueeze(-1).squeeze() * 2, [normal(3, 1, 2)],
-    bad=[(lambda t: t.ones(2).unsqueeze(3), IndexError), (lambda t: t.ones(2).squeeze(1), IndexError)])  # fmt: skip
-row("shape.slice_of", lambda t, x: x.narrow(1, 1, 2) * x.select(0, 1)[:2] + t.chunk(x, 2, dim=1)[1], [normal(3, 4)],
-    bad=[(lambda t: t.ones(2).narrow(0, 1, 2), RuntimeError), (lambda t: t.ones(2).select(0, 2), IndexError)])  # fmt: skip
-row("shape.slice_of", lambda t, x: t.split(x, [1, 3], 1)[1] * t.split(x, 2, 1)[0][:, :1], [normal(3, 4)],
-    bad=[(lambda t: t.ones(3).split([1, 1]), RuntimeError)])  # fmt: skip
-row("shape.concatenate", lambda t, x, y: t.cat([x, y, x], 1) * 2, [normal(2, 3), normal(2, 1)],
-    numpy=lambda x, y: np.concatenate([x, y, x], 1) * 2, more=[[normal(2, 0), normal(2, 1)], [normal(0, 1), normal(0, 2)]],
-    bad=[(lambda t: t.cat([]), (RuntimeError, ValueError)), (lambda t: t.cat([t.ones(2, 3), t.ones(3, 2)]), RuntimeError),
-         (lambda t: t.cat([t.ones(2), 3.0]), TypeError), (lambda t: t.cat([t.ones(2)], 1), IndexError)])  # fmt: skip
-row("shape.concatenate", lambda t, x, y: t.hstack([x, y]) * t.vstack([x, y]).sum(), [normal(3), normal(3)])
-row("shape.stack_along", lambda t, x, y: t.stack([x, y, x], -1) * 2, [normal(2, 3), normal(2, 3)],
-    more=[[normal(), normal()], [normal(0, 2), normal(0, 2)]], bad=[(lambda t: t.stack([t.ones(2), t.ones(3)]), RuntimeError)])  # fmt: skip
-row("shape.unstack shape.stack_along", lambda t, x: t.unbind(x, 1)[1] * t.unbind(x, 1)[0] + sum(list(x.T)), [normal(3, 4)],
-    bad=[(lambda t: t.tensor(1.0).unbind(), (RuntimeError, IndexError))])  # fmt: skip
-row("shape.flip_along", lambda t, x: t.flip(x, (0, -1)) * x, [normal(3, 4)], numpy=lambda x: np.flip(x) * x, more=[[normal(0, 3)]])
+row(
+    "shape.swap",
+    lambda t, x: t.transpose(x, 0, -1) * 3,
+    [normal(2, 3, 4)],
+    numpy=lambda x: x.swapaxes(0, 2) * 3,
+    bad=[(lambda t: t.ones(2).transpose(0, 1), IndexError)],
+)
+row(
+    "shape.expand_to shape.sum_over",
+    lambda t, x: x.expand(2, 3, -1) * 2,
+    [normal(3, 1)],
+    more=[[normal(3, 0)]],
+    bad=[
+        (lambda t: t.ones(3).expand(4), RuntimeError),
+        (lambda t: t.ones(3).expand(-1, 3), RuntimeError),
+    ],
+)
+row(
+    "shape.expand_to",
+    lambda t, x: t.broadcast_to(x, (2, 3)) + t.broadcast_tensors(x, t.ones(2, 1))[0],
+    [normal(3)],
+)
+row(
+    "shape.sum_over",
+    lambda t, x: t.sum(x, (0, 2)),
+    [normal(2, 3, 4)],
+    numpy=lambda x: x.sum((0, 2)),
+    more=[[normal(2, 0, 3)]],
+    bad=[
+        (lambda t: t.ones(2).sum(1), IndexError),
+        (lambda t: t.ones(2, 2).sum((0, 0)), RuntimeError),
+    ],
+)
+row(
+    "shape.sum_over",
+    lambda t, x: x.sum() * x.sum(-1, keepdim=True),
+    [normal(3, 4)],
+    more=[[normal(0, 2)], [normal(1)]],
+)
+row(
+    "shape.slice_of shape.slice_scatter",
+    lambda t, x: x[1:, ::2] * x[0, :2] + x[1:, ..., -1:] + x[None, 2, 1],
+    [normal(3, 4)],
+    bad=[
+        (lambda t: t.ones(2)[2], IndexError),
+        (lambda t: t.ones(2)[0, 0], IndexError),
+        (lambda t: t.ones(2)["a"], (IndexError, TypeError)),
+    ],
+)
+row(
+    "shape.slice_of",
+    lambda t, x: x.squeeze(1).unsqueeze(0).unsqueeze(-1).squeeze() * 2,
+    [normal(3, 1, 2)],
+    bad=[
+        (lambda t: t.ones(2).unsqueeze(3), IndexError),
+        (lambda t: t.ones(2).squeeze(1), IndexError),
+    ],
+)
+row(
+    "shape.slice_of",
+    lambda t, x: x.narrow(1, 1, 2) * x.select(0, 1)[:2] + t.chunk(x, 2, dim=1)[1],
+    [normal(3, 4)],
+    bad=[
+        (lambda t: t.ones(2).narrow(0, 1, 2), RuntimeError),
+        (lambda t: t.ones(2).select(0, 2), IndexError),
+    ],
+)
+row(
+    "shape.slice_of",
+    lambda t, x: t.split(x, [1, 3], 1)[1] * t.split(x, 2, 1)[0][:, :1],
+    [normal(3, 4)],
+    bad=[(lambda t: t.ones(3).split([1, 1]), RuntimeError)],
+)
+row(
+    "shape.concatenate",
+    lambda t, x, y: t.cat([x, y, x], 1) * 2,
+    [normal(2, 3), normal(2, 1)],
+    numpy=lambda x, y: np.concatenate([x, y, x], 1) * 2,
+    more=[[normal(2, 0), normal(2, 1)], [normal(0, 1), normal(0, 2)]],
+    bad=[
+        (lambda t: t.cat([]), (RuntimeError, ValueError)),
+        (lambda t: t.cat([t.ones(2, 3), t.ones(3, 2)]), RuntimeError),
+        (lambda t: t.cat([t.ones(2), 3.0]), TypeError),
+        (lambda t: t.cat([t.ones(2)], 1), IndexError),
+    ],
+)
+row(
+    "shape.concatenate",
+    lambda t, x, y: t.hstack([x, y]) * t.vstack([x, y]).sum(),
+    [normal(3), normal(3)],
+)
+row(
+    "shape.stack_along",
+    lambda t, x, y: t.stack([x, y, x], -1) * 2,
+    [normal(2, 3), normal(2, 3)],
+    more=[[normal(), normal()], [normal(0, 2), normal(0, 2)]],
+    bad=[(lambda t: t.stack([t.ones(2), t.ones(3)]), RuntimeError)],
+)
+row(
+    "shape.unstack shape.stack_along",
+    lambda t, x: t.unbind(x, 1)[1] * t.unbind(x, 1)[0] + sum(list(x.T)),
+    [normal(3, 4)],
+    bad=[(lambda t: t.tensor(1.0).unbind(), (RuntimeError, IndexError))],
+)
+row(
+    "shape.flip_along",
+    lambda t, x: t.flip(x, (0, -1)) * x,
+    [normal(3, 4)],
+    numpy=lambda x: np.flip(x) * x,
+    more=[[normal(0, 3)]],
+)
 row("shape.roll_along", lambda t, x: t.roll(x, (1, -2), (0, 1)) * x + t.roll(x, 5), [normal(3, 4)])
-row("shape.pad_with", lambda t, x: t.pad(x, (1, 2, 0, -1), value=3.0) * 2, [normal(3, 4)],
+row(
+    "shape.pad_with",
+    lambda t, x: t.pad(x, (1, 2, 0, -1), value=3.0) * 2,
+    [normal(3, 4)],
     torch=lambda t, x: t.nn.functional.pad(x, (1, 2, 0, -1), value=3.0) * 2,
-    numpy=lambda x: np.pad(x[:-1], ((0, 0), (1, 2)), constant_values=3.0) * 2, more=[[normal(2, 0)]])  # fmt: skip
+    numpy=lambda x: np.pad(x[:-1], ((0, 0), (1, 2)), constant_values=3.0) * 2,
+    more=[[normal(2, 0)]],
+)
 for mode in ("reflect", "replicate", "circular"):
-    row("index.take_at index.add_at", lambda t, x, m=mode: t.pad(x, (1, 2, 2, 0), m) * 2, [normal(2, 3, 4)],
-        torch=lambda t, x, m=mode: t.nn.functional.pad(x, (1, 2, 2, 0), m) * 2)  # fmt: skip
-row("shape.diagonal_of shape.diagonal_scatter", lambda t, x: t.diagonal(x, 1) * 2, [normal(3, 4)],
-    numpy=lambda x: np.diagonal(x, 1) * 2, more=[[normal(2, 3)]],
-    bad=[(lambda t: t.ones(2, 2).diagonal(0, 1, 1), RuntimeError)])  # fmt: skip
-row("shape.diagonal_scatter shape.diagonal_of", lambda t, x: t.diag(x, -1) * 2, [normal(3)], numpy=lambda x: np.diag(x, -1) * 2)
-row("shape.lower", lambda t, x: t.tril(x, 1) * x, [normal(3, 4)], numpy=lambda x: np.tril(x, 1) * x,
-    more=[[normal(2, 0, 3)]], bad=[(lambda t: t.ones(2).tril(), RuntimeError)])  # fmt: skip
-row("shape.upper", lambda t, x: t.triu(x, diagonal=1) * x, [normal(2, 3, 4)], numpy=lambda x: np.triu(x, 1) * x)
-row("shape.windows shape.windows_add", lambda t, x: x.unfold(1, 3, 2) * 2, [normal(2, 7)],
-    bad=[(lambda t: t.ones(3).unfold(0, 4, 1), RuntimeError)])  # fmt: skip
-row("shape.copy_in_order", lambda t, x: x.t().contiguous().view(-1) * 2, [normal(3, 4)], more=[[normal(0, 2)]])
-row("shape.reshape_to shape.expand_to", lambda t, x: x.repeat(2, 1, 3) * 2 + t.tile(x, (2, 1, 3)), [normal(3, 2)])
-row("shape.expand_to", lambda t, x, y: sum(t.meshgrid(x, y, indexing="ij")) * t.meshgrid(x, y, indexing="xy")[0].T,
-    [normal(3), normal(2)])  # fmt: skip
+    row(
+        "index.take_at index.add_at",
+        lambda t, x, m=mode: t.pad(x, (1, 2, 2, 0), m) * 2,
+        [normal(2, 3, 4)],
+        torch=lambda t, x, m=mode: t.nn.functional.pad(x, (1, 2, 2, 0), m) * 2,
+    )
+row(
+    "shape.diagonal_of shape.diagonal_scatter",
+    lambda t, x: t.diagonal(x, 1) * 2,
+    [normal(3, 4)],
+    numpy=lambda x: np.diagonal(x, 1) * 2,
+    more=[[normal(2, 3)]],
+    bad=[(lambda t: t.ones(2, 2).diagonal(0, 1, 1), RuntimeError)],
+)
+row(
+    "shape.diagonal_scatter shape.diagonal_of",
+    lambda t, x: t.diag(x, -1) * 2,
+    [normal(3)],
+    numpy=lambda x: np.diag(x, -1) * 2,
+)
+row(
+    "shape.lower",
+    lambda t, x: t.tril(x, 1) * x,
+    [normal(3, 4)],
+    numpy=lambda x: np.tril(x, 1) * x,
+    more=[[normal(2, 0, 3)]],
+    bad=[(lambda t: t.ones(2).tril(), RuntimeError)],
+)
+row(
+    "shape.upper",
+    lambda t, x: t.triu(x, diagonal=1) * x,
+    [normal(2, 3, 4)],
+    numpy=lambda x: np.triu(x, 1) * x,
+)
+row(
+    "shape.windows shape.windows_add",
+    lambda t, x: x.unfold(1, 3, 2) * 2,
+    [normal(2, 7)],
+    bad=[(lambda t: t.ones(3).unfold(0, 4, 1), RuntimeError)],
+)
+row(
+    "shape.copy_in_order",
+    lambda t, x: x.t().contiguous().view(-1) * 2,
+    [normal(3, 4)],
+    more=[[normal(0, 2)]],
+)
+row(
+    "shape.reshape_to shape.expand_to",
+    lambda t, x: x.repeat(2, 1, 3) * 2 + t.tile(x, (2, 1, 3)),
+    [normal(3, 2)],
+)
+row(
+    "shape.expand_to",
+    lambda t, x, y: sum(t.meshgrid(x, y, indexing="ij")) * t.meshgrid(x, y, indexing="xy")[0].T,
+    [normal(3), normal(2)],
+)
 
 # ---- reduce -----------------------------------------------------------------------------------
 
-row("reduce.mean_over", lambda t, x: t.mean(x, 1, keepdim=True) * x.mean(), [normal(3, 4)], more=[[normal(1, 2)]],
-    bad=[(lambda t: t.arange(3).mean(), RuntimeError)])  # fmt: skip
-row("reduce.mean_over", lambda t, x: x.mean(dim=(0, 2)), [normal(2, 3, 4)], numpy=lambda x: x.mean((0, 2)), more=[[normal(2, 3, 0)]])
-row("reduce.var_over", lambda t, x: x.var(1) + x.var(1, unbiased=False) + t.var(x, 1, correction=2), [normal(3, 4)])
+row(
+    "reduce.mean_over",
+    lambda t, x: t.mean(x, 1, keepdim=True) * x.mean(),
+    [normal(3, 4)],
+    more=[[normal(1, 2)]],
+    bad=[(lambda t: t.arange(3).mean(), RuntimeError)],
+)
+row(
+    "reduce.mean_over",
+    lambda t, x: x.mean(dim=(0, 2)),
+    [normal(2, 3, 4)],
+    numpy=lambda x: x.mean((0, 2)),
+    more=[[normal(2, 3, 0)]],
+)
+row(
+    "reduce.var_over",
+    lambda t, x: x.var(1) + x.var(1, unbiased=False) + t.var(x, 1, correction=2),
+    [normal(3, 4)],
+)
 row("reduce.var_over", lambda t, x: x.std(0, keepdim=True) * x.std() + x.std(False), [normal(3, 4)])
 row("reduce.var_over", lambda t, x: t.var(x), [normal(5)], numpy=lambda x: x.var(ddof=1))
 row("reduce.logsumexp_over", lambda t, x: t.logsumexp(x, 1), [normal(3, 4)], more=[[normal(2, 1)]])
-row("reduce.logsumexp_over", lambda t, x: t.logsumexp(x, 0), [given([[-np.inf, 1.0], [-np.inf, 2.0]])], order=0)
+row(
+    "reduce.logsumexp_over",
+    lambda t, x: t.logsumexp(x, 0),
+    [given([[-np.inf, 1.0], [-np.inf, 2.0]])],
+    order=0,
+)
 row("reduce.prod_over", lambda t, x: t.prod(x, 1) * x.prod(), [normal(2, 3)], more=[[normal(1, 0)]])
-row("reduce.prod_over", lambda t, x: t.prod(x, 0), [given([[1.0, 0.0, 0.0], [2.0, 3.0, 0.0]])], name="prod with zeros")
-row("reduce.cumsum_along", lambda t, x: t.cumsum(x, 1) * x, [normal(3, 4)], numpy=lambda x: x.cumsum(1) * x, more=[[normal(0, 4)]],
-    bad=[(lambda t: t.ones(2).cumsum(1), IndexError)])  # fmt: skip
-row("reduce.cumprod_along", lambda t, x: t.cumprod(x, 1), [positive(3, 4)], numpy=lambda x: x.cumprod(1))
-row("reduce.cumprod_along", lambda t, x: t.cumprod(x, 0), [given([[1.0, 2.0], [0.0, 3.0], [2.0, 0.0], [3.0, 0.0]])],
-    name="cumprod with zeros")  # fmt: skip
-row("reduce.amax_over", lambda t, x: t.amax(x, (0, 2)) + x.max(), [apart(2, 3, 4)], numpy=lambda x: x.max((0, 2)) + x.max(),
-    bad=[(lambda t: t.zeros(0).max(), RuntimeError)])  # fmt: skip
+row(
+    "reduce.prod_over",
+    lambda t, x: t.prod(x, 0),
+    [given([[1.0, 0.0, 0.0], [2.0, 3.0, 0.0]])],
+    name="prod with zeros",
+)
+row(
+    "reduce.cumsum_along",
+    lambda t, x: t.cumsum(x, 1) * x,
+    [normal(3, 4)],
+    numpy=lambda x: x.cumsum(1) * x,
+    more=[[normal(0, 4)]],
+    bad=[(lambda t: t.ones(2).cumsum(1), IndexError)],
+)
+row(
+    "reduce.cumprod_along",
+    lambda t, x: t.cumprod(x, 1),
+    [positive(3, 4)],
+    numpy=lambda x: x.cumprod(1),
+)
+row(
+    "reduce.cumprod_along",
+    lambda t, x: t.cumprod(x, 0),
+    [given([[1.0, 2.0], [0.0, 3.0], [2.0, 0.0], [3.0, 0.0]])],
+    name="cumprod with zeros",
+)
+row(
+    "reduce.amax_over",
+    lambda t, x: t.amax(x, (0, 2)) + x.max(),
+    [apart(2, 3, 4)],
+    numpy=lambda x: x.max((0, 2)) + x.max(),
+    bad=[(lambda t: t.zeros(0).max(), RuntimeError)],
+)
 row("reduce.amin_over", lambda t, x: t.amin(x, 1, keepdim=True) + x.min(), [apart(2, 3)])
-row("reduce.amax_over reduce.amin_over", lambda t, x: x.amax(1) - x.amin(1), [given([[1.0, 2, 2], [1, 1, 3]])], order=0,
-    name="amax and amin share the gradient of ties")  # fmt: skip
-row("reduce.max_along reduce.scatter_along", lambda t, x: x.max(1).values * 2, [apart(3, 4)], numpy=lambda x: x.max(1) * 2,
-    bad=[(lambda t: t.ones(2).max(1), IndexError), (lambda t: t.zeros(2, 0).max(1), IndexError)])  # fmt: skip
-row("reduce.max_along", lambda t, x: x.max(dim=0, keepdim=True).indices, [ints(0, 3, 4, 3)], order=0)
+row(
+    "reduce.amax_over reduce.amin_over",
+    lambda t, x: x.amax(1) - x.amin(1),
+    [given([[1.0, 2, 2], [1, 1, 3]])],
+    order=0,
+    name="amax and amin share the gradient of ties",
+)
+row(
+    "reduce.max_along reduce.scatter_along",
+    lambda t, x: x.max(1).values * 2,
+    [apart(3, 4)],
+    numpy=lambda x: x.max(1) * 2,
+    bad=[(lambda t: t.ones(2).max(1), IndexError), (lambda t: t.zeros(2, 0).max(1), IndexError)],
+)
+row(
+    "reduce.max_along", lambda t, x: x.max(dim=0, keepdim=True).indices, [ints(0, 3, 4, 3)], order=0
+)
 row("reduce.min_along", lambda t, x: t.min(x, 0, True)[0] * 2, [apart(3, 4)])
-row("reduce.gather_along reduce.scatter_along", lambda t, x, i: t.gather(x, 1, i) * 2, [normal(3, 4), ints(0, 4, 2, 5)],
-    numpy=lambda x, i: np.take_along_axis(x[:2], i, 1) * 2, more=[[normal(3, 4), ints(0, 4, 0, 2)]],
-    bad=[(lambda t: t.ones(2, 2).gather(1, t.tensor([[2]])), (RuntimeError, IndexError)),
-         (lambda t: t.ones(2, 2).gather(1, t.tensor([0])), RuntimeError)])  # fmt: skip
+row(
+    "reduce.gather_along reduce.scatter_along",
+    lambda t, x, i: t.gather(x, 1, i) * 2,
+    [normal(3, 4), ints(0, 4, 2, 5)],
+    numpy=lambda x, i: np.take_along_axis(x[:2], i, 1) * 2,
+    more=[[normal(3, 4), ints(0, 4, 0, 2)]],
+    bad=[
+        (lambda t: t.ones(2, 2).gather(1, t.tensor([[2]])), (RuntimeError, IndexError)),
+        (lambda t: t.ones(2, 2).gather(1, t.tensor([0])), RuntimeError),
+    ],
+)
 row("reduce.euclidean_norm", lambda t, x: x.norm(dim=1) + x.norm(), [normal(3, 4)])
-row("reduce.euclidean_norm", lambda t, x: x.norm(dim=1), [given([[0.0, 0.0], [3.0, 4.0]])], order=0, name="norm at 0")
-row("elementwise.abs", lambda t, x: x.norm(1) + x.norm(3, dim=0).sum() + x.norm(float("inf"), dim=1).sum(), [apart(3, 4)])
-row("reduce.gather_along", lambda t, x: t.sort(x, 1, descending=True)[0] * t.sort(x, 0).values, [apart(3, 4)])
-row("reduce.gather_along", lambda t, x: x.topk(2, dim=1)[0] * x.topk(2, largest=False).values, [apart(3, 4)],
-    bad=[(lambda t: t.ones(2).topk(3), RuntimeError)])  # fmt: skip
-row("reduce.gather_along", lambda t, x: x.median() * x.median(0).values * x.kthvalue(2, 0).values, [apart(4, 3)])
+row(
+    "reduce.euclidean_norm",
+    lambda t, x: x.norm(dim=1),
+    [given([[0.0, 0.0], [3.0, 4.0]])],
+    order=0,
+    name="norm at 0",
+)
+row(
+    "elementwise.abs",
+    lambda t, x: x.norm(1) + x.norm(3, dim=0).sum() + x.norm(float("inf"), dim=1).sum(),
+    [apart(3, 4)],
+)
+row(
+    "reduce.gather_along",
+    lambda t, x: t.sort(x, 1, descending=True)[0] * t.sort(x, 0).values,
+    [apart(3, 4)],
+)
+row(
+    "reduce.gather_along",
+    lambda t, x: x.topk(2, dim=1)[0] * x.topk(2, largest=False).values,
+    [apart(3, 4)],
+    bad=[(lambda t: t.ones(2).topk(3), RuntimeError)],
+)
+row(
+    "reduce.gather_along",
+    lambda t, x: x.median() * x.median(0).values * x.kthvalue(2, 0).values,
+    [apart(4, 3)],
+)
 
 # ---- index ------------------------------------------------------------------------------------
 
-row("index.take_at index.add_at", lambda t, x, i: x[i] * 2, [normal(3, 4), ints(0, 3, 5)],
-    numpy=lambda x, i: x[i] * 2, more=[[normal(3, 4), ints(0, 3, 0)], [normal(3), ints(0, 3, 2, 2)]],
-    bad=[(lambda t: t.ones(2)[t.tensor([2])], IndexError), (lambda t: t.ones(2)[t.tensor([0.5])], IndexError)])  # fmt: skip
-row("index.take_at index.add_at", lambda t, x, m: x[m] * 2, [normal(3, 4), bools(3, 4)], numpy=lambda x, m: x[m] * 2,
-    bad=[(lambda t: t.ones(3)[t.ones(2) > 0], IndexError)])  # fmt: skip
-row("index.take_at", lambda t, x, i: x[:, i, None] * x[i, 0][:, None] + x[1:, [0, 0, 1, 2, 2]].sum(), [normal(3, 4), given([0, 2, 1], False)])
-row("index.take_at", lambda t, x, i: t.index_select(x, 1, i) * 2, [normal(3, 4), ints(0, 4, 6)],
-    bad=[(lambda t: t.ones(2).index_select(0, t.tensor([2])), (IndexError, RuntimeError))])  # fmt: skip
+row(
+    "index.take_at index.add_at",
+    lambda t, x, i: x[i] * 2,
+    [normal(3, 4), ints(0, 3, 5)],
+    numpy=lambda x, i: x[i] * 2,
+    more=[[normal(3, 4), ints(0, 3, 0)], [normal(3), ints(0, 3, 2, 2)]],
+    bad=[
+        (lambda t: t.ones(2)[t.tensor([2])], IndexError),
+        (lambda t: t.ones(2)[t.tensor([0.5])], IndexError),
+    ],
+)
+row(
+    "index.take_at index.add_at",
+    lambda t, x, m: x[m] * 2,
+    [normal(3, 4), bools(3, 4)],
+    numpy=lambda x, m: x[m] * 2,
+    bad=[(lambda t: t.ones(3)[t.ones(2) > 0], IndexError)],
+)
+row(
+    "index.take_at",
+    lambda t, x, i: x[:, i, None] * x[i, 0][:, None] + x[1:, [0, 0, 1, 2, 2]].sum(),
+    [normal(3, 4), given([0, 2, 1], False)],
+)
+row(
+    "index.take_at",
+    lambda t, x, i: t.index_select(x, 1, i) * 2,
+    [normal(3, 4), ints(0, 4, 6)],
+    bad=[(lambda t: t.ones(2).index_select(0, t.tensor([2])), (IndexError, RuntimeError))],
+)
 row("index.take_at", lambda t, x, m: t.masked_select(x, m) * 2, [normal(3, 4), bools(4)])
-row("index.take_at", lambda t, x: t.repeat_interleave(x, 2, dim=1) * 2 + t.take(x, t.tensor([1, 5])).sum(), [normal(3, 4)])
-row("reduce.gather_along", lambda t, x, i: t.take_along_dim(x, i, 1) * 2, [normal(3, 4), ints(0, 4, 1, 2)])
+row(
+    "index.take_at",
+    lambda t, x: t.repeat_interleave(x, 2, dim=1) * 2 + t.take(x, t.tensor([1, 5])).sum(),
+    [normal(3, 4)],
+)
+row(
+    "reduce.gather_along",
+    lambda t, x, i: t.take_along_dim(x, i, 1) * 2,
+    [normal(3, 4), ints(0, 4, 1, 2)],
+)
 
 
 def _assigned(t, x, v):
@@ -355,8 +738,15 @@ def _assigned(t, x, v):
     return y * x
 
 
-row("index.put", _assigned, [normal(3, 4), normal()],
-    bad=[(lambda t: t.ones(3).__setitem__(slice(0, 2), t.ones(3)), RuntimeError), (lambda t: t.ones(3).__setitem__(3, 1.0), IndexError)])  # fmt: skip
+row(
+    "index.put",
+    _assigned,
+    [normal(3, 4), normal()],
+    bad=[
+        (lambda t: t.ones(3).__setitem__(slice(0, 2), t.ones(3)), RuntimeError),
+        (lambda t: t.ones(3).__setitem__(3, 1.0), IndexError),
+    ],
+)
 
 
 def _masked_assigned(t, x, m, v):
@@ -367,37 +757,126 @@ def _masked_assigned(t, x, m, v):
 
 
 row("index.put", _masked_assigned, [normal(3, 3), bools(3, 3), normal(3)])
-row("index.scatter_values", lambda t, x, i, s: x.scatter(1, i, s) * 2, [normal(3, 4), given([[0, 2], [1, 3], [3, 0]], False), normal(3, 2)],
-    bad=[(lambda t: t.ones(2).scatter(0, t.tensor([2]), t.ones(1)), (RuntimeError, IndexError))])  # fmt: skip
-row("index.scatter_values", lambda t, x, i: x.scatter(0, i, 1.5) * x, [normal(3, 4), ints(0, 3, 1, 4)])
-row("index.scatter_sum", lambda t, x, i, s: t.scatter_add(x, 1, i, s) * 2, [normal(3, 4), ints(0, 4, 2, 5), normal(2, 5)])
-row("index.index_sum", lambda t, x, i, s: t.index_add(x, 0, i, s, alpha=2) * 2, [normal(3, 4), ints(0, 3, 5), normal(5, 4)])
+row(
+    "index.scatter_values",
+    lambda t, x, i, s: x.scatter(1, i, s) * 2,
+    [normal(3, 4), given([[0, 2], [1, 3], [3, 0]], False), normal(3, 2)],
+    bad=[(lambda t: t.ones(2).scatter(0, t.tensor([2]), t.ones(1)), (RuntimeError, IndexError))],
+)
+row(
+    "index.scatter_values",
+    lambda t, x, i: x.scatter(0, i, 1.5) * x,
+    [normal(3, 4), ints(0, 3, 1, 4)],
+)
+row(
+    "index.scatter_sum",
+    lambda t, x, i, s: t.scatter_add(x, 1, i, s) * 2,
+    [normal(3, 4), ints(0, 4, 2, 5), normal(2, 5)],
+)
+row(
+    "index.index_sum",
+    lambda t, x, i, s: t.index_add(x, 0, i, s, alpha=2) * 2,
+    [normal(3, 4), ints(0, 3, 5), normal(5, 4)],
+)
 
 # ---- linalg -----------------------------------------------------------------------------------
 
-MISMATCHED = [(lambda t: t.ones(2, 3) @ t.ones(2, 3), RuntimeError), (lambda t: t.ones(2) @ t.ones(3), RuntimeError),
-              (lambda t: t.ones(2, 3) @ 2, TypeError), (lambda t: t.ones(2, 3) @ t.ones(2), RuntimeError),
-              (lambda t: t.ones(2, 2) @ t.ones(2, 2).double(), RuntimeError), (lambda t: t.tensor(1.0) @ t.ones(2), RuntimeError),
-              (lambda t: t.mm(t.ones(2), t.ones(2, 2)), RuntimeError), (lambda t: t.bmm(t.ones(2, 2, 2), t.ones(3, 2, 2)), RuntimeError)]  # fmt: skip
-row("linalg.matmul", lambda t, x, y: x @ y, [normal(2, 3), normal(3, 4)], numpy=np.matmul, bad=MISMATCHED,
-    more=[[normal(3), normal(3)], [normal(2, 3), normal(3)], [normal(3), normal(3, 2)], [normal(2, 2, 3), normal(3, 4)],
-          [normal(2, 2, 3), normal(2, 3, 4)], [normal(2, 2, 3), normal(3)], [normal(3), normal(2, 3, 4)], [normal(5, 1, 2, 3), normal(4, 3, 2)],
-          [normal(0, 3), normal(3, 2)], [normal(2, 0), normal(0, 3)], [normal(2, 3), normal(2, 3, 2)]])  # fmt: skip
-for shapes in ([(3,), (3,)], [(2, 3), (3,)], [(3,), (3, 2)], [(2, 2, 3), (3, 2)], [(2, 1, 2, 3), (2, 3, 2)], [(3,), (2, 3, 2)], [(2, 2, 3), (3,)]):
-    row("linalg.matmul", lambda t, x, y: t.matmul(x, y), [normal(*s) for s in shapes], numpy=np.matmul)
-row("linalg.matmul", lambda t, c, x, y: t.addmm(c, x, y, beta=2, alpha=3) + t.mm(x, y), [normal(4), normal(2, 3), normal(3, 4)])
-row("linalg.matmul", lambda t, c, x, y: t.baddbmm(c, x, y) + t.bmm(x, y), [normal(2, 4), normal(3, 2, 3), normal(3, 3, 4)])
-row("linalg.matmul", lambda t, x, y: t.outer(t.mv(x, y), y) * t.dot(y, y), [normal(2, 3), normal(3)])
-row("linalg.einsum_of", lambda t, x, y: t.einsum("bij,bjk->bik", x, y), [normal(2, 2, 3), normal(2, 3, 2)],
-    numpy=lambda x, y: x @ y, more=[[normal(0, 2, 3), normal(0, 3, 2)]],
-    bad=[(lambda t: t.einsum("ij,jk", t.ones(2, 3)), (RuntimeError, ValueError)), (lambda t: t.einsum("ij->k", t.ones(2, 3)), RuntimeError),
-         (lambda t: t.einsum("ij,jk", t.ones(2, 3), t.ones(2, 3)), RuntimeError)])  # fmt: skip
-row("linalg.einsum_of", lambda t, x, y, z: t.einsum("ij,jk,kl->il", x, y, z), [normal(2, 3), normal(3, 2), normal(2, 2)])
-row("linalg.einsum_of", lambda t, x, y: t.einsum("...i,ij", x, y) + t.einsum("i,j->", y[:, 0], y[0]), [normal(2, 2, 3), normal(3, 2)])
-row("linalg.einsum_of", lambda t, x: t.einsum("ii->i", x) * t.einsum("ij->i", x) + t.einsum("ii", x), [normal(3, 3)])
+MISMATCHED = [
+    (lambda t: t.ones(2, 3) @ t.ones(2, 3), RuntimeError),
+    (lambda t: t.ones(2) @ t.ones(3), RuntimeError),
+    (lambda t: t.ones(2, 3) @ 2, TypeError),
+    (lambda t: t.ones(2, 3) @ t.ones(2), RuntimeError),
+    (lambda t: t.ones(2, 2) @ t.ones(2, 2).double(), RuntimeError),
+    (lambda t: t.tensor(1.0) @ t.ones(2), RuntimeError),
+    (lambda t: t.mm(t.ones(2), t.ones(2, 2)), RuntimeError),
+    (lambda t: t.bmm(t.ones(2, 2, 2), t.ones(3, 2, 2)), RuntimeError),
+]
+row(
+    "linalg.matmul",
+    lambda t, x, y: x @ y,
+    [normal(2, 3), normal(3, 4)],
+    numpy=np.matmul,
+    bad=MISMATCHED,
+    more=[
+        [normal(3), normal(3)],
+        [normal(2, 3), normal(3)],
+        [normal(3), normal(3, 2)],
+        [normal(2, 2, 3), normal(3, 4)],
+        [normal(2, 2, 3), normal(2, 3, 4)],
+        [normal(2, 2, 3), normal(3)],
+        [normal(3), normal(2, 3, 4)],
+        [normal(5, 1, 2, 3), normal(4, 3, 2)],
+        [normal(0, 3), normal(3, 2)],
+        [normal(2, 0), normal(0, 3)],
+        [normal(2, 3), normal(2, 3, 2)],
+    ],
+)
+for shapes in (
+    [(3,), (3,)],
+    [(2, 3), (3,)],
+    [(3,), (3, 2)],
+    [(2, 2, 3), (3, 2)],
+    [(2, 1, 2, 3), (2, 3, 2)],
+    [(3,), (2, 3, 2)],
+    [(2, 2, 3), (3,)],
+):
+    row(
+        "linalg.matmul",
+        lambda t, x, y: t.matmul(x, y),
+        [normal(*s) for s in shapes],
+        numpy=np.matmul,
+    )
+row(
+    "linalg.matmul",
+    lambda t, c, x, y: t.addmm(c, x, y, beta=2, alpha=3) + t.mm(x, y),
+    [normal(4), normal(2, 3), normal(3, 4)],
+)
+row(
+    "linalg.matmul",
+    lambda t, c, x, y: t.baddbmm(c, x, y) + t.bmm(x, y),
+    [normal(2, 4), normal(3, 2, 3), normal(3, 3, 4)],
+)
+row(
+    "linalg.matmul", lambda t, x, y: t.outer(t.mv(x, y), y) * t.dot(y, y), [normal(2, 3), normal(3)]
+)
+row(
+    "linalg.einsum_of",
+    lambda t, x, y: t.einsum("bij,bjk->bik", x, y),
+    [normal(2, 2, 3), normal(2, 3, 2)],
+    numpy=lambda x, y: x @ y,
+    more=[[normal(0, 2, 3), normal(0, 3, 2)]],
+    bad=[
+        (lambda t: t.einsum("ij,jk", t.ones(2, 3)), (RuntimeError, ValueError)),
+        (lambda t: t.einsum("ij->k", t.ones(2, 3)), RuntimeError),
+        (lambda t: t.einsum("ij,jk", t.ones(2, 3), t.ones(2, 3)), RuntimeError),
+    ],
+)
+row(
+    "linalg.einsum_of",
+    lambda t, x, y, z: t.einsum("ij,jk,kl->il", x, y, z),
+    [normal(2, 3), normal(3, 2), normal(2, 2)],
+)
+row(
+    "linalg.einsum_of",
+    lambda t, x, y: t.einsum("...i,ij", x, y) + t.einsum("i,j->", y[:, 0], y[0]),
+    [normal(2, 2, 3), normal(3, 2)],
+)
+row(
+    "linalg.einsum_of",
+    lambda t, x: t.einsum("ii->i", x) * t.einsum("ij->i", x) + t.einsum("ii", x),
+    [normal(3, 3)],
+)
 row("linalg.einsum_of", lambda t, x, y: t.tensordot(x, y, ([1], [0])), [normal(2, 3), normal(3, 2)])
-row("elementwise.mul", lambda t, x, y, w: t.lerp(x, y, w) + t.addcmul(x, y, w, value=2) + t.addcdiv(x, y, w + 5), [normal(3), normal(3), normal(3)])
-row("linalg.matmul", lambda t, x, y: t.cross(x, y, dim=1) * t.trace(x @ y.T), [normal(2, 3), normal(2, 3)])
+row(
+    "elementwise.mul",
+    lambda t, x, y, w: t.lerp(x, y, w) + t.addcmul(x, y, w, value=2) + t.addcdiv(x, y, w + 5),
+    [normal(3), normal(3), normal(3)],
+)
+row(
+    "linalg.matmul",
+    lambda t, x, y: t.cross(x, y, dim=1) * t.trace(x @ y.T),
+    [normal(2, 3), normal(2, 3)],
+)
 
 # ---- what other modules contribute ------------------------------------------------------------
 

@@ -107,10 +107,16 @@ def test_saved_values_go_as_the_walk_passes():
     assert saved() is None
 
 
-@pytest.mark.parametrize("change", [
-    lambda y: y.add_(1), lambda y: y.__setitem__(0, 3.0), lambda y: y[:1].zero_(), lambda y: y.detach().mul_(2),
-    lambda y: y.view(1, 2).detach().neg_(),
-])  # fmt: skip
+CHANGES = {
+    "add_": lambda y: y.add_(1),
+    "assignment": lambda y: y.__setitem__(0, 3.0),
+    "of a view": lambda y: y[:1].zero_(),
+    "of the detached": lambda y: y.detach().mul_(2),
+    "of a detached view": lambda y: y.view(1, 2).detach().neg_(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_overwritten_operand_is_noticed(change):
     x = leaf(1.0, 2.0)
     y = x * 2
@@ -118,7 +124,7 @@ def test_overwritten_operand_is_noticed(change):
     with fastdl.no_grad():
         change(y)
     with pytest.raises(
-        RuntimeError, match="modified by an inplace operation.*MulBackward0 saved it"
+        RuntimeError, match=r"modified by an inplace operation.*MulBackward0 saved it"
     ):
         z.backward()
 
@@ -466,7 +472,8 @@ def test_create_graph_records_and_backward_does_not():
 
 
 def test_gradient_penalty():
-    # The gradient of a loss that contains a gradient, against the formula: f = sum x^3, penalty (|f'| - 1)^2
+    # The gradient of a loss that contains a gradient, against the formula: f = sum x^3, penalty
+    # (|f'| - 1)^2
     x = leaf(0.5, -1.0, 2.0)
     (g,) = fastdl.autograd.grad((x**3).sum(), x, create_graph=True)
     ((g.norm() - 1) ** 2).backward()

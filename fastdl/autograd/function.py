@@ -18,7 +18,9 @@ class Context:
         self._materialize = True
 
     def save_for_backward(self, *tensors):
-        """Keep inputs, outputs or other tensors (or None) for `backward`, as `ctx.saved_tensors`."""
+        """Keep inputs, outputs or other tensors (or None) for `backward`, as
+        `ctx.saved_tensors`.
+        """
         self._to_save = tensors
 
     save_for_forward = save_for_backward
@@ -42,10 +44,11 @@ class Context:
 
 
 class Function:
-    """Subclass with static methods `forward(ctx, *args)` and `backward(ctx, *grads)`; call `.apply(*args)`.
+    """Subclass with static methods `forward(ctx, *args)` and `backward(ctx, *grads)`; call
+    `.apply(*args)`.
 
-    `backward` returns one gradient (or None) per argument of `forward`. Written in Tensor operations it is differentiable
-    again.
+    `backward` returns one gradient (or None) per argument of `forward`. Written in Tensor
+    operations it is differentiable again.
     """
 
     @staticmethod
@@ -80,17 +83,9 @@ class Function:
             return results
         outputs = results if isinstance(results, tuple) else (results,)
         # An input handed back is another tensor now: it gets this call as its history.
-        inputs = {id(a) for a in args}
-        fresh = tuple([
-            o.detach() if isinstance(o, TensorBase) and id(o) in inputs and not _dirty(ctx, o) else o
-            for o in outputs
-        ])  # fmt: skip
-        attached = tuple([
-            o if isinstance(o, TensorBase) and id(o) not in ctx._flat and o.array.dtype.kind == "f" else None
-            for o in fresh
-        ])  # fmt: skip
-        save = tuple([dict(zip(map(id, outputs), fresh)).get(id(t), t) if id(t) not in inputs else t
-                      for t in ctx._to_save])  # fmt: skip
+        fresh = tuple([_apart(o, args, ctx._dirty) for o in outputs])
+        attached = tuple([o if _differentiable(o, ctx) else None for o in fresh])
+        save = ctx._to_save
         static = {
             "ctx": ctx,
             "shapes": [None if o is None else (o.array.shape, o.array.dtype) for o in attached],
@@ -100,12 +95,29 @@ class Function:
         return fresh if isinstance(results, tuple) else fresh[0]
 
 
-def _dirty(ctx, tensor):
-    return any([tensor is t for t in ctx._dirty])
+def _among(tensor, tensors):
+    return any(tensor is t for t in tensors)
+
+
+def _apart(output, inputs, dirty):
+    """`output`, or another tensor on its memory when it is one of the inputs and not marked dirty."""
+    if isinstance(output, TensorBase) and _among(output, inputs) and not _among(output, dirty):
+        return output.detach()
+    return output
+
+
+def _differentiable(output, ctx):
+    return (
+        isinstance(output, TensorBase)
+        and id(output) not in ctx._flat
+        and output.array.dtype.kind == "f"
+    )
 
 
 def _primitive_of(cls):
-    """The Primitive that stands for `cls` in the graph; its name is PyTorch's: `MyFunctionBackward`."""
+    """The Primitive that stands for `cls` in the graph; its name is PyTorch's:
+    `MyFunctionBackward`.
+    """
     if "_primitive" not in cls.__dict__:
 
         def forward(*args):
@@ -129,7 +141,8 @@ def _primitive_of(cls):
                 results = results[:n]
             if len(results) != n:
                 raise RuntimeError(
-                    f"function {cls.__name__}Backward returned an incorrect number of gradients (expected {n}, "
+                    f"function {cls.__name__}Backward returned an incorrect number of gradients "
+                    f"(expected {n}, "
                     f"got {len(results)})"
                 )
             return results

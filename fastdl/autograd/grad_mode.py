@@ -1,4 +1,6 @@
-"""Switching recording on and off: context managers that are decorators too. The mode is the thread's own."""
+"""Switching recording on and off: context managers that are decorators too. The mode is the
+thread's own.
+"""
 
 import functools
 import inspect

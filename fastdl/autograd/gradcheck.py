@@ -1,4 +1,6 @@
-"""Gradients against finite differences: `gradcheck` and, for second derivatives, `gradgradcheck`."""
+"""Gradients against finite differences: `gradcheck` and, for second derivatives,
+`gradgradcheck`.
+"""
 
 import numpy as np
 
@@ -31,12 +33,14 @@ def _weighted(function, inputs, weights):
 
 
 def gradcheck(function, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True, seed=0):
-    """Compare the gradient of a randomly weighted sum of `function(*inputs)` with central differences.
+    """Compare the gradient of a randomly weighted sum of `function(*inputs)` with central
+    differences.
 
-    inputs: float64 Tensors that require grad are checked element by element; others are passed on. The error of a central
-    difference is about eps**2 times the third derivative plus rounding / eps: 1e-10 relative here, far below
-    the tolerances, which leave room for steep functions. Returns True; raises GradcheckError (or returns
-    False) naming the input and element that disagrees.
+    inputs: float64 Tensors that require grad are checked element by element; others are passed on.
+    The error of a central difference is about eps**2 times the third derivative plus rounding /
+    eps: 1e-10 relative here, far below the tolerances, which leave room for steep functions.
+    Returns True; raises GradcheckError (or returns False) naming the input and element that
+    disagrees.
     """
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     checked = [x for x in inputs if isinstance(x, TensorBase) and x.requires_grad]
@@ -72,14 +76,17 @@ def gradcheck(function, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
                 if not raise_exception:
                     return False
                 raise GradcheckError(
-                    f"input {number}, element {place}: gradient {analytic[place]:.9g}, finite difference "
+                    f"input {number}, element {place}: gradient {analytic[place]:.9g}, finite "
+                    f"difference "
                     f"{numeric:.9g}"
                 )
     return True
 
 
 def gradgradcheck(function, inputs, **options):
-    """`gradcheck` of the gradients of `function`: its second derivatives, those by the seed included."""
+    """`gradcheck` of the gradients of `function`: its second derivatives, those by the seed
+    included.
+    """
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     which = [i for i, x in enumerate(inputs) if isinstance(x, TensorBase) and x.requires_grad]
     outputs = _outputs(function, inputs)

@@ -37,7 +37,8 @@ def _seeds(roots, gradients):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g.array.shape != array.shape:
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of "
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] "
+                f"has a shape of "
                 f"{root.shape}."
             )
         elif g.array.dtype != array.dtype:
@@ -49,9 +50,9 @@ def _seeds(roots, gradients):
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
     """Accumulate the gradients of `tensors` into `.grad` of the leaves (or of `inputs` only).
 
-    grad_tensors: the gradients of some function of `tensors`, may be None for single elements. retain_graph keeps
-    what the graph saved for another pass (default: create_graph). create_graph records the pass itself,
-    for derivatives of higher order.
+    grad_tensors: the gradients of some function of `tensors`, may be None for single elements.
+    retain_graph keeps what the graph saved for another pass (default: create_graph). create_graph
+    records the pass itself, for derivatives of higher order.
     """
     roots = list(_as_tuple(tensors))
     seeds = _seeds(roots, grad_tensors)
@@ -93,8 +94,9 @@ def grad(
 ):
     """Gradients of `outputs` for `inputs` (leaves or not), as a tuple; `.grad` is left alone.
 
-    grad_outputs: gradients of some function of `outputs`. allow_unused: None stands for an input that the outputs do not
-    depend on, which otherwise is an error; materialize_grads gives zeros for it.
+    grad_outputs: gradients of some function of `outputs`. allow_unused: None stands for an input
+    that the outputs do not depend on, which otherwise is an error; materialize_grads gives zeros
+    for it.
     """
     roots = list(_as_tuple(outputs))
     inputs = list(_as_tuple(inputs))

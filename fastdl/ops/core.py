@@ -1,4 +1,5 @@
-"""How an op is written: the decorators, PyTorch's promotion rules and error wording, argument checks.
+"""How an op is written: the decorators, PyTorch's promotion rules and error wording, argument
+checks.
 
     @elementwise(ufunc=np.multiply)
     def mul(x, y): ...                            arrays in, array out
@@ -25,8 +26,8 @@ REGISTRY = {}  # "module.name" -> Primitive; the test table must name each
 def primitive(forward=None, **options):
     """Decorator: a function on arrays becomes a Primitive whose gradients are given by `.vjp`.
 
-    Options: see Primitive (`into`, `node_name`, ...) and `ufunc`: a NumPy ufunc that computes the function,
-    here and in place, in which case the body is its documentation.
+    Options: see Primitive (`into`, `node_name`, ...) and `ufunc`: a NumPy ufunc that computes the
+    function, here and in place, in which case the body is its documentation.
     """
     if forward is None:
         return functools.partial(primitive, **options)
@@ -36,21 +37,27 @@ def primitive(forward=None, **options):
 
 
 def elementwise(forward=None, **options):
-    """Decorator: like `primitive`, for functions that broadcast their operands element by element."""
+    """Decorator: like `primitive`, for functions that broadcast their operands element by
+    element.
+    """
     return primitive(forward, kind="elementwise", **options)
 
 
 def view(forward=None, **options):
-    """Decorator: like `primitive`, for functions whose result may look at the first operand's memory."""
+    """Decorator: like `primitive`, for functions whose result may look at the first operand's
+    memory.
+    """
     return primitive(forward, kind="view", **options)
 
 
 # ---- what the engine asks for -----------------------------------------------------------------
 
+
 def quiet_context():
     """A context in which NumPy, like PyTorch, computes infinities and NaN without warnings.
 
-    The engine enters it for each forward call: `with np.errstate` would take longer than a small op.
+    The engine enters it for each forward call: `with np.errstate` would take longer than a small
+    op.
     """
     context = contextvars.Context()
     context.run(np.seterr, all="ignore")
@@ -61,7 +68,9 @@ _RANK = {"b": 0, "i": 1, "u": 1, "f": 2}
 
 
 def _promote_two(a, b):
-    """Common dtype within PyTorch's rules: floats beat integers of any width, integers beat bool."""
+    """Common dtype within PyTorch's rules: floats beat integers of any width, integers beat
+    bool.
+    """
     ra, rb = _RANK[a.kind], _RANK[b.kind]
     if ra != rb:
         return a if ra > rb else b
@@ -93,11 +102,14 @@ def result_dtype(operands):
 
 
 def promote(op, arrays, floating):
-    """`arrays` with one dtype, by category: a number or a 0-d tensor never widens within its category."""
+    """`arrays` with one dtype, by category: a number or a 0-d tensor never widens within its
+    category.
+    """
     for i, a in enumerate(arrays):
         if not hasattr(a, "dtype") and not isinstance(a, (int, float)):
             raise TypeError(
-                f"{op.name}(): argument {op.operands[min(i, len(op.operands) - 1)]!r} (position {i + 1}) "
+                f"{op.name}(): argument {op.operands[min(i, len(op.operands) - 1)]!r} (position "
+                f"{i + 1}) "
                 f"must be Tensor or number, not {type(a).__name__}"
             )
         if hasattr(a, "dtype") and a.dtype.kind not in _RANK:
@@ -122,12 +134,15 @@ def legacy_name(dtype):
 
 
 def explain(op, arrays, error):
-    """The exception PyTorch raises where NumPy raised `error`; `error` itself if it is good as it is."""
+    """The exception PyTorch raises where NumPy raised `error`; `error` itself if it is good as it
+    is.
+    """
     text = str(error)
     if isinstance(error, np.exceptions.AxisError):
         ndim = error.ndim or 1
         return IndexError(
-            f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {error.axis})"
+            f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got "
+            f"{error.axis})"
         )
     if isinstance(error, ValueError) and "broadcast" in text:
         shapes = [getattr(a, "shape", ()) for a in arrays]
@@ -161,7 +176,8 @@ def _mismatch(shapes):
             m, n = first[-back], shape[-back]
             if m != n and m != 1 and n != 1:
                 return (
-                    f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton "
+                    f"The size of tensor a ({m}) must match the size of tensor b ({n}) at "
+                    f"non-singleton "
                     f"dimension {max(len(first), len(shape)) - back}"
                 )
         first = np.broadcast_shapes(first, shape)
@@ -204,7 +220,9 @@ def tensor_argument(function, name, value):
 
 
 def normal_dim(dim, ndim):
-    """`dim` counted from the front; IndexError when out of range. A 0-d tensor has one dimension here."""
+    """`dim` counted from the front; IndexError when out of range. A 0-d tensor has one dimension
+    here.
+    """
     if type(dim) is not int:
         try:
             dim = operator.index(dim)
@@ -213,7 +231,8 @@ def normal_dim(dim, ndim):
     span = ndim or 1
     if not -span <= dim < span:
         raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})"
+            f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got "
+            f"{dim})"
         )
     return dim % span
 
@@ -263,7 +282,8 @@ def with_inferred(shape, numel):
             return (*shape[:at], numel // -known, *shape[at + 1 :])
     elif numel == 0:
         raise RuntimeError(
-            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension "
+            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the "
+            f"unspecified dimension "
             f"size -1 can be any value and is ambiguous"
         )
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")

@@ -34,7 +34,9 @@ def _plain(data):
 
 
 def _array_of(data, dtype):
-    """A NumPy array for whatever `tensor` accepts, with PyTorch's choice of dtype; may share memory."""
+    """A NumPy array for whatever `tensor` accepts, with PyTorch's choice of dtype; may share
+    memory.
+    """
     if isinstance(data, TensorBase):
         data = data.array
     elif isinstance(data, (list, tuple)):
@@ -50,7 +52,11 @@ def _array_of(data, dtype):
         if dtype is None and (data.dtype.kind == "f" or data.size == 0):
             typed = isinstance(leaf, (TensorBase, np.generic, np.ndarray)) and leaf.dtype
             # Python floats give the default; one typed number decides for all
-            dtype = typed if typed and _dtype.as_numpy(typed).kind == "f" else _dtype.get_default_dtype()
+            dtype = (
+                typed
+                if typed and _dtype.as_numpy(typed).kind == "f"
+                else _dtype.get_default_dtype()
+            )
     elif isinstance(data, (bool, int, float)) and not isinstance(data, np.generic):
         if dtype is None and isinstance(data, float):
             dtype = _dtype.get_default_dtype()
@@ -182,7 +188,9 @@ def _number(value):
 
 
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False):
-    """start, start + step, ... below `end`; with one argument from 0. int64 unless an argument is a float."""
+    """start, start + step, ... below `end`; with one argument from 0. int64 unless an argument is
+    a float.
+    """
     _checked_device(device)
     start, end, step = _number(start), _number(end), _number(step)
     if end is None:

@@ -1,4 +1,6 @@
-"""Element by element: arithmetic, powers, exponentials, trigonometry, rounding, comparison, logic, selection."""
+"""Element by element: arithmetic, powers, exponentials, trigonometry, rounding, comparison, logic,
+selection.
+"""
 
 import math
 
@@ -275,7 +277,8 @@ def div(input, other, *, rounding_mode=None):
         return floor_divide(input, other)
     if rounding_mode != "trunc":
         raise RuntimeError(
-            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{rounding_mode}'"
         )
     quotient = trunc(div_arrays(input, other))
     operands = [a.array if is_tensor(a) else a for a in (input, other)]
@@ -516,7 +519,9 @@ def _erf_array(x, complement):
 
 @elementwise(floating=True)
 def erf(x):
-    """Error function `2 / sqrt(pi) * integral of e**(-t*t) from 0 to x`, to a few units in the last place."""
+    """Error function `2 / sqrt(pi) * integral of e**(-t*t) from 0 to x`, to a few units in the
+    last place.
+    """
     return _erf_array(x, complement=False)
 
 
@@ -723,7 +728,9 @@ def _zero_like(g):
 
 
 def where(condition, input=None, other=None):
-    """`input` where `condition`, else `other`; with one argument, `nonzero(condition, as_tuple=True)`."""
+    """`input` where `condition`, else `other`; with one argument, `nonzero(condition,
+    as_tuple=True)`.
+    """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if not is_tensor(condition):

@@ -1,4 +1,6 @@
-"""Indexing: x[...] and x[...] = v in all forms, gather and scatter, index_select, masked_select, nonzero."""
+"""Indexing: x[...] and x[...] = v in all forms, gather and scatter, index_select, masked_select,
+nonzero.
+"""
 
 import operator
 
@@ -37,7 +39,7 @@ def take_at(x, *, index):
 def add_at(x, *, shape, index):
     """Zeros of `shape` with x added at [index]; repeated places add up."""
     result = np.zeros(shape, x.dtype)
-    if all([not hasattr(i, "dtype") or i.dtype.kind == "b" for i in index]):
+    if all(not hasattr(i, "dtype") or i.dtype.kind == "b" for i in index):
         result[index] = x  # no place repeats
     else:
         np.add.at(result, index, x)
@@ -61,7 +63,7 @@ def put(x, value, *, index, view=...):
 
 
 def _basic(index):
-    return not any([isinstance(i, np.ndarray) for i in index])
+    return not any(isinstance(i, np.ndarray) for i in index)
 
 
 def slice_or_take(x, index, view=...):
@@ -82,7 +84,7 @@ def _two_steps(index):
 
     NumPy counts them among the index arrays, which moves dimensions: x[0, :, [0, 1]].
     """
-    if not any([type(i) is int for i in index]) or _basic(index):
+    if not any(type(i) is int for i in index) or _basic(index):
         return ..., index
     view, rest = [], []
     for i in index:
@@ -102,7 +104,9 @@ def _two_steps(index):
 
 
 def normal_index(index):
-    """The index as a tuple NumPy takes: Tensors and lists become arrays, uint8 masks become bool."""
+    """The index as a tuple NumPy takes: Tensors and lists become arrays, uint8 masks become
+    bool.
+    """
     index = index if type(index) is tuple else (index,)
     found = []
     whole = True  # no Ellipsis yet
@@ -143,7 +147,8 @@ def _normal_array(i):
         return operator.index(i)
     except TypeError:
         raise IndexError(
-            f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+            f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+            f"valid indices "
             f"(got {type(i).__name__})"
         ) from None
 
@@ -164,7 +169,8 @@ def _explain_index(error, x, index):
     if "boolean index did not match" in text:
         mask = next((i for i in index if hasattr(i, "dtype") and i.dtype.kind == "b"), None)
         return IndexError(
-            f"The shape of the mask {list(mask.shape)} at index 0 does not match the shape of the indexed "
+            f"The shape of the mask {list(mask.shape)} at index 0 does not match the shape of the "
+            f"indexed "
             f"tensor {shape} at index 0"
         )
     return IndexError(f"{text} (tensor of shape {shape})")
@@ -191,9 +197,13 @@ def setitem(input, index, value):
     except (RuntimeError, ValueError) as error:
         if "broadcast" not in str(error) and "size of tensor" not in str(error):
             raise
-        shape, target = list(np.shape(getattr(value, "array", value))), list(input.array[view][index].shape)
+        shape, target = (
+            list(np.shape(getattr(value, "array", value))),
+            list(input.array[view][index].shape),
+        )
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {shape} cannot be broadcast to indexing result of shape "
+            f"shape mismatch: value tensor of shape {shape} cannot be broadcast to indexing "
+            f"result of shape "
             f"{target}"
         ) from None
 
@@ -206,7 +216,8 @@ def _checked_index(function, input, dim, index, source=None):
         raise RuntimeError(f"{function}(): Expected dtype int64 for index")
     if index.array.ndim != input.array.ndim and index.array.size:
         raise RuntimeError(
-            f"Index tensor must have the same number of dimensions as input tensor (got {index.array.ndim} "
+            f"Index tensor must have the same number of dimensions as input tensor (got "
+            f"{index.array.ndim} "
             f"and {input.array.ndim})"
         )
     n = input.array.shape[dim] if input.array.ndim else 1
@@ -250,7 +261,9 @@ def _scatter_into(out, x, index, src, *, dim):
 
 @primitive(node_name="Scatter", into=_scatter_into)
 def scatter_values(x, index, src, *, dim):
-    """x with src at the places `index` names along `dim`; src has the shape of index, or is a number."""
+    """x with src at the places `index` names along `dim`; src has the shape of index, or is a
+    number.
+    """
     result = x.copy()
     _scatter_into(result, x, index, src, dim=dim)
     return result
@@ -416,7 +429,9 @@ def masked_scatter(input, mask, source):
 
 @aliases
 def take_along_dim(input, indices, dim=None):
-    """Elements of `input` that `indices`, broadcast against it, names along `dim` (None: flattened)."""
+    """Elements of `input` that `indices`, broadcast against it, names along `dim` (None:
+    flattened).
+    """
     if dim is None:
         return gather(S.reshape_to(input, shape=(-1,)), 0, S.reshape_to(indices, shape=(-1,)))
     dim = normal_dim(dim, input.array.ndim)
@@ -443,7 +458,9 @@ def take(input, index):
 
 
 def nonzero(input, *, as_tuple=False):
-    """Places of the non-zero elements: (count, ndim) int64, or a tuple of one vector per dimension."""
+    """Places of the non-zero elements: (count, ndim) int64, or a tuple of one vector per
+    dimension.
+    """
     found = np.nonzero(np.atleast_1d(input.array))
     if as_tuple:
         return tuple([tensor_of(a) for a in found])

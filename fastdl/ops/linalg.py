@@ -36,13 +36,16 @@ def _same_dtype(function, *arrays):
     for a in arrays[1:]:
         if a.dtype != first:
             raise RuntimeError(
-                f"{function}: expected both matrices to have the same dtype, but got: {first} != {a.dtype}"
+                f"{function}: expected both matrices to have the same dtype, but got: {first} != "
+                f"{a.dtype}"
             )
 
 
 @primitive(node_name="Mm")
 def matmul(x, y):
-    """Matrix product with NumPy's rules: (..., m, k) @ (..., k, n); vectors take part as rows or columns."""
+    """Matrix product with NumPy's rules: (..., m, k) @ (..., k, n); vectors take part as rows or
+    columns.
+    """
     if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):
         wrong = y if isinstance(x, np.ndarray) else x
         raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(wrong).__name__}")
@@ -59,7 +62,8 @@ def matmul(x, y):
 def _product_mismatch(a, b):
     if len(a) == 1 and len(b) == 1:
         return (
-            f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the same number "
+            f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the "
+            f"same number "
             f"of elements, but got {a[0]} and {b[0]} elements respectively"
         )
     if len(b) == 1:
@@ -183,7 +187,9 @@ def addmv(input, mat, vec, *, beta=1, alpha=1):
 
 
 def tensordot(a, b, dims=2):
-    """Sum of products over the last `dims` dimensions of a and the first of b, or over two lists of them."""
+    """Sum of products over the last `dims` dimensions of a and the first of b, or over two lists
+    of them.
+    """
     if isinstance(dims, int):
         over_a = list(range(a.array.ndim - dims, a.array.ndim))
         over_b = list(range(dims))
@@ -205,7 +211,9 @@ def tensordot(a, b, dims=2):
 
 @primitive(node_name="Einsum")
 def einsum_of(*xs, terms, result):
-    """np.einsum for explicit terms, one string of distinct letters per operand, and the result's letters."""
+    """np.einsum for explicit terms, one string of distinct letters per operand, and the result's
+    letters.
+    """
     return np.einsum(f"{','.join(terms)}->{result}", *xs, optimize=len(xs) > 1)
 
 
@@ -234,7 +242,9 @@ einsum_of.vjp_joint(_einsum_slopes)
 
 
 def einsum(equation, *operands):
-    """Sum of products by Einstein's convention: `einsum("bij,bjk->bik", x, y)`; `...` stands for leading dimensions."""
+    """Sum of products by Einstein's convention: `einsum("bij,bjk->bik", x, y)`; `...` stands for
+    leading dimensions.
+    """
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
         operands = tuple(operands[0])
     left, arrow, out = equation.replace(" ", "").partition("->")
@@ -250,7 +260,8 @@ def einsum(equation, *operands):
         named = len(term.replace("...", ""))
         if named > x.array.ndim or ("..." not in term and named != x.array.ndim):
             raise RuntimeError(
-                f"einsum(): the number of subscripts in the equation ({named}) does not match the number of "
+                f"einsum(): the number of subscripts in the equation ({named}) does not match the "
+                f"number of "
                 f"dimensions ({x.array.ndim}) for operand {i}"
             )
         widest = max(widest, x.array.ndim - named if "..." in term else 0)
@@ -269,7 +280,8 @@ def einsum(equation, *operands):
     for c in out:
         if c not in letters or out.count(c) > 1:
             raise RuntimeError(
-                f"einsum(): output subscript {c} does not appear in the equation for any input operand, or "
+                f"einsum(): output subscript {c} does not appear in the equation for any input "
+                f"operand, or "
                 f"appears twice in the output"
             )
     operands, explicit = zip(*[_distinct(x, t) for x, t in zip(operands, explicit)])
@@ -278,7 +290,8 @@ def einsum(equation, *operands):
         for c, n in zip(t, x.array.shape):
             if lengths.setdefault(c, n) != n and n != 1 and lengths[c] != 1:
                 raise RuntimeError(
-                    f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has size {n} "
+                    f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has "
+                    f"size {n} "
                     f"and {lengths[c]}"
                 )
             lengths[c] = max(lengths[c], n)
@@ -290,7 +303,9 @@ def einsum(equation, *operands):
 
 
 def _distinct(x, term):
-    """Repeated letters of one operand mean its diagonal: take it, so that each letter stands once."""
+    """Repeated letters of one operand mean its diagonal: take it, so that each letter stands
+    once.
+    """
     for c in dict.fromkeys(term):
         while term.count(c) > 1:
             i = term.index(c)

@@ -253,7 +253,7 @@ def nll_loss(
     used = flat != ignore_index
     flat = flat * used  # ignored ones point to class 0, whose loss is not looked at
     y, classes = flat.array, input.shape[min(1, input.ndim - 1)]
-    if y.size and not (0 <= y.min() and y.max() < classes):
+    if y.size and not (y.min() >= 0 and y.max() < classes):
         wrong = y[(y < 0) | (y >= classes)][0]
         raise IndexError(f"Target {wrong} is out of bounds. (nll_loss got {classes} classes)")
     share = used.to(input.dtype) if weight is None else weight[flat] * used

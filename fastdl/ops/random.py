@@ -34,7 +34,8 @@ __all__ = [
 class Generator:
     """A stream of random numbers: `Generator().manual_seed(0)`.
 
-    The stream is NumPy's SFC64, not PyTorch's Mersenne twister: seeds give other numbers than PyTorch.
+    The stream is NumPy's SFC64, not PyTorch's Mersenne twister: seeds give other numbers than
+    PyTorch.
     """
 
     def __init__(self, device="cpu"):
@@ -211,7 +212,9 @@ def randint_like(input, low, high=None, *, dtype=None, generator=None):
 def normal(
     mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False
 ):
-    """Normal numbers with the given mean and standard deviation: numbers with `size`, or tensors."""
+    """Normal numbers with the given mean and standard deviation: numbers with `size`, or
+    tensors.
+    """
     if size is not None:
         drawn = randn(sizes("normal", (size,)), generator=generator, dtype=dtype, device=device)
         drawn.array *= std
@@ -236,7 +239,9 @@ def bernoulli(input, p=None, *, generator=None):
 
 
 def multinomial(input, num_samples, replacement=False, *, generator=None):
-    """Indices drawn with probability proportional to the rows of `input`: (..., num_samples) int64."""
+    """Indices drawn with probability proportional to the rows of `input`: (..., num_samples)
+    int64.
+    """
     p = input.array.astype(np.float64)
     if p.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
@@ -262,10 +267,12 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
             )
         if ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(
-                "invalid multinomial distribution (with replacement=False, not enough non-negative category "
+                "invalid multinomial distribution (with replacement=False, not enough "
+                "non-negative category "
                 "to sample)"
             )
-        # The smallest of exponential waiting times with rates p is index i with probability p[i] / sum(p).
+        # The smallest of exponential waiting times with rates p is index i with probability p[i] /
+        # sum(p).
         with np.errstate(divide="ignore"):
             waiting = stream.standard_exponential(rows.shape) / rows
         found = np.argsort(waiting, 1, kind="stable")[:, :num_samples]

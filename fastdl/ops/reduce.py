@@ -8,7 +8,7 @@ import numpy as np
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import legacy_name, aliases, is_tensor, normal_dim, normal_dims, primitive
+from fastdl.ops.core import aliases, is_tensor, legacy_name, normal_dim, normal_dims, primitive
 
 __all__ = [
     "all",
@@ -78,7 +78,8 @@ max_builtin, min_builtin, all_builtin, sorted_builtin = max, min, all, sorted
 def _floating(function, input):
     if input.array.dtype.kind != "f":
         raise RuntimeError(
-            f"{function}(): could not infer output dtype. Input dtype must be either a floating point or "
+            f"{function}(): could not infer output dtype. Input dtype must be either a floating "
+            f"point or "
             f"complex dtype. Got: {legacy_name(input.array.dtype)}"
         )
 
@@ -200,7 +201,8 @@ def prod_over(x, *, dim, keepdim):
 
 
 def _prod_slope(g, x, dim, keepdim):
-    # The product of all others, from products of what stands before and after: right with zeros too.
+    # The product of all others, from products of what stands before and after: right with zeros
+    # too.
     n = x.array.shape[dim]
     one = S.slice_of(x, index=(*(slice(None),) * dim, slice(0, 1), ...)) * 0 + 1
     before = cumprod_along(
@@ -251,7 +253,8 @@ def cumprod_along(x, *, dim):
 def _cumprod_slope(g, x, out, dim):
     if (x.array != 0).all():
         return _reverse_cumsum(g * out, dim) / x
-    # With zeros: x[k] multiplies every later product; what it multiplies starts at the product before it.
+    # With zeros: x[k] multiplies every later product; what it multiplies starts at the product
+    # before it.
     n = x.array.shape[dim]
     slopes = []
     for k in range(n):
@@ -345,7 +348,9 @@ min_along.vjp(x=_picked_slope)
 
 @primitive(node_name="Gather")
 def gather_along(x, index, *, dim):
-    """x[..., index[..., j, ...], ...] along `dim`; index (int64) may be shorter than x in the other dimensions."""
+    """x[..., index[..., j, ...], ...] along `dim`; index (int64) may be shorter than x in the
+    other dimensions.
+    """
     return x[_open_index(index, dim)]
 
 
@@ -395,7 +400,8 @@ KthvalueResult = _result_type("kthvalue")
 def _not_empty(function, input, dim=None):
     if input.array.size == 0 and (dim is None or input.array.shape[dim] == 0):
         raise RuntimeError(
-            f"{function}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+            f"{function}(): Expected reduction dim to be specified for input.numel() == 0. "
+            f"Specify the "
             f"reduction dim with the 'dim' argument."
             if dim is None
             else f"{function}(): Expected reduction dim {dim} to have non-zero size."
@@ -419,14 +425,18 @@ def _extreme(name, over, along, pairwise, result, input, dim, keepdim):
 
 @aliases
 def max(input, dim=None, keepdim=False, *, other=None):
-    """Greatest element; with `dim` (values, indices) along it; with a tensor the greater element by element."""
+    """Greatest element; with `dim` (values, indices) along it; with a tensor the greater element
+    by element.
+    """
     dim = other if other is not None else dim
     return _extreme("max", amax_over, max_along, E.maximum, MaxResult, input, dim, keepdim)
 
 
 @aliases
 def min(input, dim=None, keepdim=False, *, other=None):
-    """Smallest element; with `dim` (values, indices) along it; with a tensor the smaller element by element."""
+    """Smallest element; with `dim` (values, indices) along it; with a tensor the smaller element
+    by element.
+    """
     dim = other if other is not None else dim
     return _extreme("min", amin_over, min_along, E.minimum, MinResult, input, dim, keepdim)
 
@@ -453,9 +463,12 @@ def aminmax(input, *, dim=None, keepdim=False):
 
 
 def _position(function, input, dim, keepdim):
-    if input.array.size == 0 and (dim is None or input.array.shape[normal_dim(dim, input.array.ndim)] == 0):
+    if input.array.size == 0 and (
+        dim is None or input.array.shape[normal_dim(dim, input.array.ndim)] == 0
+    ):
         raise IndexError(
-            f"{function.__name__}(): Expected reduction dim to be specified for input.numel() == 0, and to have "
+            f"{function.__name__}(): Expected reduction dim to be specified for input.numel() == "
+            f"0, and to have "
             f"non-zero size."
         )
     if dim is None:
@@ -544,7 +557,9 @@ euclidean_norm.vjp(x=_norm_slope)
 
 @aliases
 def vector_norm(x, ord=2, dim=None, keepdim=False):
-    """`sum(|x| ** ord) ** (1 / ord)` over `dim`; ord inf and -inf are the extremes, 0 counts the non-zeros."""
+    """`sum(|x| ** ord) ** (1 / ord)` over `dim`; ord inf and -inf are the extremes, 0 counts the
+    non-zeros.
+    """
     _floating("linalg.vector_norm", x)
     dims = normal_dims(dim, x.array.ndim)
     if ord == 2:
@@ -576,7 +591,9 @@ def dist(input, other, p=2):
 
 
 def _order(input, dim, descending):
-    """int64 positions that sort along `dim`, equal elements in their order; NaN counts as the greatest."""
+    """int64 positions that sort along `dim`, equal elements in their order; NaN counts as the
+    greatest.
+    """
     x = input.array
     if not descending:
         return np.argsort(x, dim, kind="stable").astype(np.int64, copy=False)
@@ -653,7 +670,9 @@ def median(input, dim=None, keepdim=False):
 
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """Distinct elements (slices along `dim`) in order, and on request where each came from and how often."""
+    """Distinct elements (slices along `dim`) in order, and on request where each came from and how
+    often.
+    """
     found = np.unique(
         input.array, return_inverse=return_inverse, return_counts=return_counts, axis=dim
     )
@@ -674,7 +693,9 @@ def bincount(input, weights=None, minlength=0):
 
 
 def histc(input, bins=100, min=0, max=0):
-    """Counts of `bins` equal intervals between `min` and `max` (both 0: the extremes), as floats."""
+    """Counts of `bins` equal intervals between `min` and `max` (both 0: the extremes), as
+    floats.
+    """
     low, high = (min, max) if (min, max) != (0, 0) else (input.array.min(), input.array.max())
     if low == high:
         low, high = low - 1, high + 1

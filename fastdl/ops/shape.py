@@ -1,5 +1,8 @@
-"""Shapes: views that share memory (reshape, transpose, expand, slices ...) and joining (cat, stack, pad ...)."""
+"""Shapes: views that share memory (reshape, transpose, expand, slices ...) and joining (cat,
+stack, pad ...).
+"""
 
+import itertools
 import math
 import operator
 
@@ -238,7 +241,9 @@ roll_along.vjp(
 
 @primitive(node_name="ConstantPadNd")
 def pad_with(x, *, widths, value):
-    """x with `widths[i]` = (before, after) elements of `value` around dimension i; negative widths crop."""
+    """x with `widths[i]` = (before, after) elements of `value` around dimension i; negative widths
+    crop.
+    """
     shape = tuple([n + a + b for n, (a, b) in zip(x.shape, widths)])
     result = np.full(shape, value, x.dtype)
     result[_inner(widths, shape)] = x[_inner([(-a, -b) for a, b in widths], x.shape)]
@@ -334,14 +339,21 @@ def reshape(input, *shape):
 
 
 def view(input, *shape):
-    """`input` with another shape (or dtype) on the same memory; RuntimeError where strides do not allow it."""
-    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
+    """`input` with another shape (or dtype) on the same memory; RuntimeError where strides do not
+    allow it.
+    """
+    if (
+        len(shape) == 1
+        and not isinstance(shape[0], (int, tuple, list))
+        and not hasattr(shape[0], "__index__")
+    ):
         return input.view_dtype(shape[0])
     shape = with_inferred(sizes("view", shape, "size"), input.array.size)
     result = reshape_to(input, shape=shape)
     if not result._is_view() and result.array.size:
         raise RuntimeError(
-            "view size is not compatible with input tensor's size and stride (at least one dimension spans "
+            "view size is not compatible with input tensor's size and stride (at least one "
+            "dimension spans "
             "across two contiguous subspaces). Use .reshape(...) instead."
         )
     return result
@@ -405,8 +417,10 @@ def permute(input, *dims):
     ndim = input.array.ndim
     if len(dims) != ndim:
         raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of "
-            f"the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of "
+            f"the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to "
+            f"len(dims) = "
             f"{len(dims)}".replace("(sparse_coo)", "")
         )
     dims = tuple([normal_dim(d, ndim) for d in dims])
@@ -463,7 +477,8 @@ def expand(input, *size):
     extra = len(size) - len(shape)
     if extra < 0:
         raise RuntimeError(
-            f"expand({list(shape)}, size={list(size)}): the number of sizes provided ({len(size)}) must be "
+            f"expand({list(shape)}, size={list(size)}): the number of sizes provided "
+            f"({len(size)}) must be "
             f"greater or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     wanted = []
@@ -471,11 +486,13 @@ def expand(input, *size):
         own = shape[i - extra] if i >= extra else 1
         if n == -1 and i < extra:
             raise RuntimeError(
-                f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}"
+                f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing "
+                f"dimension {i}"
             )
         if n not in (-1, own) and own != 1:
             raise RuntimeError(
-                f"The expanded size of the tensor ({n}) must match the existing size ({own}) at non-singleton "
+                f"The expanded size of the tensor ({n}) must match the existing size ({own}) at "
+                f"non-singleton "
                 f"dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: {list(shape)}"
             )
         wanted.append(own if n == -1 else n)
@@ -513,20 +530,24 @@ def select(input, dim, index):
     n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
     if not -n <= index < n:
         raise IndexError(
-            f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}"
+            f"select(): index {index} out of range for tensor of size {list(input.shape)} at "
+            f"dimension {dim}"
         )
     return slice_of(input, index=(*(slice(None),) * dim, operator.index(index), ...))
 
 
 @aliases
 def split(input, split_size_or_sections, dim=0):
-    """Views of `split_size` elements along `dim` (the last may be shorter), or of the listed sizes."""
+    """Views of `split_size` elements along `dim` (the last may be shorter), or of the listed
+    sizes.
+    """
     n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
     if isinstance(split_size_or_sections, (tuple, list)):
         lengths = [operator.index(k) for k in split_size_or_sections]
         if builtin_sum(lengths) != n or any(k < 0 for k in lengths):
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
+                f"at "
                 f"dimension {dim}), but got split_sizes={lengths}"
             )
     else:
@@ -561,8 +582,9 @@ def tensor_split(input, indices_or_sections, dim=0):
     if isinstance(indices_or_sections, int):
         whole, rest = divmod(n, indices_or_sections)
         return split(input, [whole + (i < rest) for i in range(indices_or_sections)], dim)
-    cuts = [slice(None).indices(n)[0], *[slice(0, i).indices(n)[1] for i in indices_or_sections], n]
-    return tuple([narrow(input, dim, a, max(b - a, 0)) for a, b in zip(cuts, cuts[1:])])
+    cuts = [0, *[slice(0, i).indices(n)[1] for i in indices_or_sections], n]
+    pairs = itertools.pairwise(cuts)
+    return tuple([narrow(input, dim, a, max(b - a, 0)) for a, b in pairs])
 
 
 @aliases
@@ -622,11 +644,14 @@ def triu_(input, diagonal=0):
 
 
 def unfold(input, dimension, size, step):
-    """Windows of `size` every `step` along `dimension`, the window as new last dimension; a view."""
+    """Windows of `size` every `step` along `dimension`, the window as new last dimension; a
+    view.
+    """
     dim = normal_dim(dimension, input.array.ndim)
     if not 0 < size <= input.array.shape[dim] or step < 1:
         raise RuntimeError(
-            f"unfold: size {size} and step {step} do not fit dimension {dim} of length {input.array.shape[dim]}"
+            f"unfold: size {size} and step {step} do not fit dimension {dim} of length "
+            f"{input.array.shape[dim]}"
         )
     return windows(input, dim=dim, size=size, step=step)
 
@@ -670,7 +695,8 @@ def cat(tensors, dim=0):
         for d in range(len(shape)):
             if d != dim and other[d] != shape[d]:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {dim}. Expected size {shape[d]} but got "
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size "
+                    f"{shape[d]} but got "
                     f"size {other[d]} for tensor number {i} in the list."
                 )
     return concatenate(*full, dim=dim)
@@ -706,13 +732,16 @@ def vstack(tensors):
 
 @aliases
 def repeat(input, *sizes_):
-    """`input` copied sizes[i] times along dimension i; more sizes than dimensions add leading ones."""
+    """`input` copied sizes[i] times along dimension i; more sizes than dimensions add leading
+    ones.
+    """
     counts = sizes("repeat", sizes_, "repeats")
     shape = input.array.shape
     extra = len(counts) - len(shape)
     if extra < 0:
         raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor"
         )
     if any(n < 0 for n in counts):
         raise RuntimeError(f"repeat: counts must not be negative, got {list(counts)}")
@@ -730,7 +759,9 @@ def tile(input, *dims):
 
 @aliases
 def repeat_interleave(input, repeats, dim=None):
-    """Each element (slice along `dim`) `repeats` times in a row; `repeats` may be a tensor of counts."""
+    """Each element (slice along `dim`) `repeats` times in a row; `repeats` may be a tensor of
+    counts.
+    """
     if dim is None:
         input, dim = reshape(input, -1), 0
     dim = normal_dim(dim, input.array.ndim)
@@ -781,20 +812,24 @@ def roll(input, shifts, dims=None):
 
 
 def pad(input, pad, mode="constant", value=None):
-    """Padding given as (before, after) pairs from the last dimension; modes constant, reflect, replicate, circular."""
+    """Padding given as (before, after) pairs from the last dimension; modes constant, reflect,
+    replicate, circular.
+    """
     tensor_argument("pad", "input", input)
     pairs = sizes("pad", (tuple(pad),), "pad")
     ndim = input.array.ndim
     if len(pairs) % 2 or len(pairs) > 2 * ndim:
         raise RuntimeError(
-            f"pad: expected pairs for at most {ndim} dimensions, got {len(pairs)} numbers: {list(pairs)}"
+            f"pad: expected pairs for at most {ndim} dimensions, got {len(pairs)} numbers: "
+            f"{list(pairs)}"
         )
     widths = [(0, 0)] * ndim
     for i in range(len(pairs) // 2):
         widths[-1 - i] = (pairs[2 * i], pairs[2 * i + 1])
     if any(n + a + b < 0 for n, (a, b) in zip(input.array.shape, widths)):
         raise RuntimeError(
-            f"The input size {list(input.array.shape)}, plus negative padding {list(pairs)}, resulted in a "
+            f"The input size {list(input.array.shape)}, plus negative padding {list(pairs)}, "
+            f"resulted in a "
             f"negative output size"
         )
     if mode == "constant":
@@ -802,14 +837,16 @@ def pad(input, pad, mode="constant", value=None):
     names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     if mode not in names:
         raise NotImplementedError(
-            f"pad: mode {mode!r} is not supported; expected constant, reflect, replicate or circular"
+            f"pad: mode {mode!r} is not supported; expected constant, reflect, replicate or "
+            f"circular"
         )
     for d, (a, b) in enumerate(widths):
         if a or b:
             n = input.array.shape[d]
             if mode == "reflect" and max(a, b) >= n:
                 raise RuntimeError(
-                    f"Padding size should be less than the corresponding input dimension, but got: padding "
+                    f"Padding size should be less than the corresponding input dimension, but "
+                    f"got: padding "
                     f"({a}, {b}) at dimension {d} of input {list(input.array.shape)}"
                 )
             index = np.pad(np.arange(n), (a, b), names[mode])

@@ -1,0 +1,169 @@
+/* What the engine needs of C: grad mode, a look at NumPy arrays without calls, slots of classes.
+ *
+ * Included by _engine.pyx alone, after Python.h.
+ */
+#ifndef FASTDL_ENGINE_H
+#define FASTDL_ENGINE_H
+
+#include <numpy/arrayobject.h>
+#include <numpy/arrayscalars.h>
+
+static __thread int fdl_recording = 1; /* grad mode, one per thread */
+
+static int fdl_import_numpy(void) { return _import_array(); }
+
+/* A new object of Python type `type`, without running __init__. */
+#define FDL_NEW(type, empty)                                                                       \
+    (((PyTypeObject *)(type))->tp_new((PyTypeObject *)(type), (empty), NULL))
+
+/* NumPy returns scalars where PyTorch has 0-d tensors. */
+static inline PyObject *fdl_as_array(PyObject *y)
+{
+    if (!PyArray_CheckExact(y) && PyArray_IsScalar(y, Generic)) return PyArray_FromScalar(y, NULL);
+    Py_INCREF(y);
+    return y;
+}
+
+/* Same shape and dtype? -1 when one of the two is no plain NumPy array. */
+static inline int fdl_alike(PyObject *a, PyObject *b)
+{
+    if (!PyArray_CheckExact(a) || !PyArray_CheckExact(b)) return -1;
+    PyArrayObject *x = (PyArrayObject *)a, *y = (PyArrayObject *)b;
+    int n = PyArray_NDIM(x);
+    return n == PyArray_NDIM(y) && PyArray_TYPE(x) == PyArray_TYPE(y) &&
+           PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), n);
+}
+
+static inline int fdl_is_float(PyObject *a)
+{
+    if (!PyArray_Check(a)) return -1;
+    int t = PyArray_TYPE((PyArrayObject *)a);
+    return PyTypeNum_ISFLOAT(t);
+}
+
+/* Can the operands go to NumPy as they are: one array dtype, and numbers that do not widen it?
+   0: no. 1: yes. NPY_FLOAT, NPY_DOUBLE: yes, and there are numbers that fdl_box may replace. */
+static inline int fdl_uniform(PyObject *arrays, int floating)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(arrays);
+    int type = -1, rank = -1; /* rank: 0 bool, 1 int, 2 float (numbers only) */
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *a = PyTuple_GET_ITEM(arrays, i);
+        if (PyArray_CheckExact(a)) {
+            int t = PyArray_TYPE((PyArrayObject *)a);
+            if (type < 0)
+                type = t;
+            else if (t != type)
+                return 0;
+        } else if (PyFloat_CheckExact(a))
+            rank = 2;
+        else if (PyLong_CheckExact(a)) {
+            if (rank < 1) rank = 1;
+        } else if (!PyBool_Check(a))
+            return 0;
+        else if (rank < 0)
+            rank = 0;
+    }
+    if (type < 0) return 0;
+    if (type == NPY_FLOAT || type == NPY_DOUBLE) return rank < 0 ? 1 : type;
+    if (PyTypeNum_ISFLOAT(type)) return 1;
+    if (floating) return 0;
+    return PyTypeNum_ISINTEGER(type) ? rank < 2 : rank < 1;
+}
+
+/* Replace the numbers among `arrays`, a new tuple, by 0-d arrays of `type`: NumPy finds its loop
+   for those in a third of the time it takes for Python numbers. */
+static int fdl_box(PyObject *arrays, int type)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(arrays);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *a = PyTuple_GET_ITEM(arrays, i);
+        if (PyArray_CheckExact(a)) continue;
+        double value = PyFloat_CheckExact(a) ? PyFloat_AS_DOUBLE(a) : PyLong_AsDouble(a);
+        if (value == -1.0 && PyErr_Occurred()) return -1;
+        PyObject *box = PyArray_SimpleNew(0, NULL, type);
+        if (box == NULL) return -1;
+        void *data = PyArray_DATA((PyArrayObject *)box);
+        if (type == NPY_FLOAT)
+            *(float *)data = (float)value;
+        else
+            *(double *)data = value;
+        PyTuple_SET_ITEM(arrays, i, box);
+        Py_DECREF(a);
+    }
+    return 0;
+}
+
+/* Does the array own its memory, in C order, with nobody else holding it? */
+static inline int fdl_exclusive(PyObject *a)
+{
+    if (!PyArray_CheckExact(a) || Py_REFCNT(a) != 1) return 0;
+    PyArrayObject *x = (PyArrayObject *)a;
+    return (PyArray_FLAGS(x) & NPY_ARRAY_OWNDATA) && PyArray_IS_C_CONTIGUOUS(x) &&
+           PyArray_ISWRITEABLE(x);
+}
+
+/* Is `view` a window on the memory of `a`? NumPy keeps bases collapsed to the owner. */
+static inline int fdl_shares(PyObject *view, PyObject *a)
+{
+    if (view == a) return 1;
+    if (!PyArray_Check(view) || !PyArray_Check(a)) return -1;
+    PyObject *base = PyArray_BASE((PyArrayObject *)view);
+    return base != NULL && (base == a || base == PyArray_BASE((PyArrayObject *)a));
+}
+
+/* callable(*args, **kwargs) inside `quiet`, a context where NumPy's floating-point warnings are
+   off: entering one costs a fifth of setting a context variable. NULL with an exception set on
+   failure. */
+static PyObject *fdl_call_in(PyObject *quiet, PyObject *callable, PyObject *args, PyObject *kwargs)
+{
+    if (PyContext_Enter(quiet) < 0) return NULL;
+    PyObject *y = PyObject_Call(callable, args, kwargs);
+    if (y == NULL) {
+        PyObject *type, *value, *trace;
+        PyErr_Fetch(&type, &value, &trace);
+        PyContext_Exit(quiet);
+        PyErr_Restore(type, value, trace);
+    } else
+        PyContext_Exit(quiet);
+    return y;
+}
+
+/* Cython enters binary operators into the type as methods, for which a Python subclass gets slots
+   that look the method up again. Replace them by slot wrappers, which subclasses inherit. */
+static int fdl_wrap_slots(PyTypeObject *type)
+{
+    static const char *const names[] = {"__add__",      "__sub__", "__mul__",    "__truediv__",
+                                        "__floordiv__", "__mod__", "__matmul__", "__and__",
+                                        "__or__",       "__xor__", "__lshift__", "__rshift__"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        PyObject *model = PyObject_GetAttrString((PyObject *)&PyArray_Type, names[i]), *wrapper;
+        if (model == NULL) return -1;
+        if (Py_IS_TYPE(model, &PyWrapperDescr_Type)) {
+            struct wrapperbase *base = ((PyWrapperDescrObject *)model)->d_base;
+            size_t offset = (size_t)base->offset - offsetof(PyHeapTypeObject, as_number);
+            wrapper =
+                PyDescr_NewWrapper(type, base, *(void **)((char *)type->tp_as_number + offset));
+            if (wrapper == NULL || PyDict_SetItemString(type->tp_dict, names[i], wrapper) < 0) {
+                Py_XDECREF(wrapper);
+                Py_DECREF(model);
+                return -1;
+            }
+            Py_DECREF(wrapper);
+        }
+        Py_DECREF(model);
+    }
+    PyType_Modified(type);
+    return 0;
+}
+
+/* Primitives as attributes of a class are methods: `x.exp()` calls `exp(x)` with no bound object
+   between. */
+static void fdl_is_method(PyTypeObject *type) { type->tp_flags |= Py_TPFLAGS_METHOD_DESCRIPTOR; }
+
+static inline int fdl_is_operand(PyObject *a)
+{
+    return PyFloat_Check(a) || PyLong_Check(a) || PyArray_Check(a) || PyArray_IsScalar(a, Generic);
+}
+
+#endif
