@@ -7,12 +7,12 @@ python examples/lenet.py FOLDER          MNIST, from its files in FOLDER (downlo
 import sys
 
 import numpy as np
-from fastdl.nn import functional as F
-from fastdl.utils.data import DataLoader
 
 import fastdl as torch
 from fastdl import nn, optim
 from fastdl.datasets import MNIST, Digits
+from fastdl.nn import functional as F
+from fastdl.utils.data import DataLoader
 
 
 class LeNet(nn.Module):

@@ -3,11 +3,10 @@
 python examples/mlp.py
 """
 
-from fastdl.utils.data import DataLoader
-
 import fastdl as torch
 from fastdl import nn
 from fastdl.datasets import Iris
+from fastdl.utils.data import DataLoader
 
 torch.manual_seed(0)
 train, test = Iris(train=True), Iris(train=False)

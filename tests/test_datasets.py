@@ -8,11 +8,11 @@ import threading
 
 import numpy as np
 import pytest
-from fastdl.utils.data import DataLoader, Dataset
 
 import fastdl
 from fastdl import datasets
 from fastdl.datasets import DatasetError
+from fastdl.utils.data import DataLoader, Dataset
 
 # ------------------------------------------------------------------------------- shipped data sets
 
