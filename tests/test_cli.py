@@ -262,10 +262,26 @@ def test_predict_dark_ink_on_light_paper(demo, tmp_path):
             negative = 255 - np.asarray(image)
         Image.fromarray(negative).save(path)
     after = json.loads(run("predict", demo[1], *paths, "--json")[0])["predictions"]
-    assert [p["remark"] for p in after] == ["(as a negative)"] * 5
+    assert [p["remark"] for p in after] == ["as a negative"] * 5
     assert [p["class"] for p in after] == [p["class"] for p in before]
     never = json.loads(run("predict", demo[1], *paths, "--json", "--invert", "never")[0])
     assert [p["remark"] for p in never["predictions"]] == [""] * 5
+
+
+def test_predict_a_small_drawing_on_a_large_page(demo, tmp_path):
+    """The training digits fill their frame; one that does not is cut out and enlarged."""
+    paths, _ = digit_pictures(tmp_path, 8)
+    before = json.loads(run("predict", demo[1], *paths, "--json")[0])["predictions"]
+    for path in paths:
+        with Image.open(path) as image:
+            digit = image.resize((96, 96), Image.Resampling.BICUBIC)
+        page = Image.new("L", (1500, 1100), 230)
+        page.paste(Image.fromarray(230 - np.asarray(digit) // 2), (200, 700))
+        page.save(path)
+    after = json.loads(run("predict", demo[1], *paths, "--json")[0])["predictions"]
+    assert [p["remark"] for p in after] == ["as a negative, cut out"] * 8
+    same = sum(a["class"] == b["class"] for a, b in zip(after, before))
+    assert same >= 7  # narrow digits are put in the middle, which not all were before
 
 
 def test_bad_images_are_named_and_the_others_predicted(demo, tmp_path):
@@ -522,6 +538,10 @@ def test_preparation_goes_through_json():
         axes = (0, 2, 3) if x.ndim == 4 else 0
         np.testing.assert_allclose(x.mean(axes), 0, atol=1e-4)  # mean, std are kept to 6 decimals
         np.testing.assert_allclose(x.std(axes), 1, atol=1e-4)
+    noise = np.random.default_rng(0).random((20, 30), dtype=np.float32)
+    assert prepare.extent is None  # a table
+    assert prepare.framed(noise) is noise
+    assert Preparation.of(load_digits()).extent == pytest.approx(1, abs=0.01)
     with pytest.raises((TypeError, ValueError)):
         Preparation.from_dict({**prepare.to_dict(), "repeat": -1})
 

@@ -11,8 +11,10 @@ from fastdl.cli.checkpoint import Checkpoint, load_checkpoint
 from fastdl.cli.console import CliError, Parser, Table, add_common_options, complain, number
 from fastdl.cli.training import predict
 from fastdl.datasets import DatasetError, read_image
+from fastdl.datasets.folder import resize_image
 
 CHUNK = 256  # images read and predicted at a time
+LONGEST = 1000  # pixels; a larger photograph is looked at in this size
 
 
 def parser() -> Parser:
@@ -56,7 +58,7 @@ def main(argv: list[str]) -> int:
     if not args.json:
         width = min(40, max(5, *(len(text) for text in args.inputs)))
         class_width = max(5, *(len(name) for name in checkpoint.classes))
-        table = Table(("input", -width), ("class", -class_width), ("probability", 11), ("", -30))
+        table = Table(("input", -width), ("class", -class_width), ("probability", 11), ("", -20))
     results, failures = [], []
     for start in range(0, len(args.inputs), CHUNK):
         samples = []
@@ -86,14 +88,29 @@ def read(text: str, checkpoint: Checkpoint, invert: str) -> list[tuple[str, np.n
     prepare = checkpoint.preparation
     if prepare.size is None:
         return read_rows(text, checkpoint)
-    image = read_image(text, prepare.size, prepare.channels).astype(np.float32) / 255
-    remark = ""
-    if prepare.channels == 1:
-        rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).mean()
-        if invert == "always" or (invert == "auto" and abs(rim - prepare.background) > 0.5):
-            image, remark = 1 - image, "(as a negative)"
+    if prepare.channels == 3:
+        image = read_image(text, prepare.size, channels=3).astype(np.float32) / 255
+        return [(text, image * np.float32(prepare.white), "")]
+    image = read_image(text, channels=1).astype(np.float32) / 255
+    longest = max(image.shape)
+    if longest > LONGEST:
+        height, width = image.shape
+        image = resize_image(
+            image, (max(1, height * LONGEST // longest), max(1, width * LONGEST // longest))
+        )
+    rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).mean()
+    negative = invert == "always" or (invert == "auto" and abs(rim - prepare.background) > 0.5)
+    if negative:
+        image = 1 - image
+    framed = prepare.framed(image)
+    remarks = [
+        text
+        for text, holds in (("as a negative", negative), ("cut out", framed is not image))
+        if holds
+    ]
+    image = resize_image(framed, prepare.size)
     # From here on it is a raw sample as the training set's were: its white is theirs.
-    return [(text, image * np.float32(prepare.white), remark)]
+    return [(text, image * np.float32(prepare.white), ", ".join(remarks))]
 
 
 def read_rows(text: str, checkpoint: Checkpoint) -> list[tuple[str, np.ndarray, str]]:
@@ -153,7 +170,7 @@ def show(table: Table, result: dict) -> None:
     for index, entry in enumerate(result["top"]):
         bar = "#" * round(20 * entry["probability"])
         if index == 0 and result["remark"]:
-            bar = f"{bar:<20}  {result['remark']}"
+            bar = f"{bar:<20}  ({result['remark']})"
         table.row(
             name if index == 0 else "", entry["class"], f"{100 * entry['probability']:.1f} %", bar
         )

@@ -25,6 +25,7 @@ class Preparation:
     mean: tuple[float, ...]  # of each channel or column, after scaling
     std: tuple[float, ...]
     features: tuple[str, ...] = ()  # names of a table's columns
+    extent: float | None = None  # how much of the frame a drawing fills, if they all fill as much
 
     @classmethod
     def of(cls, arrays: Arrays) -> "Preparation":
@@ -42,6 +43,13 @@ class Preparation:
                 + [arrays.data[:, :, edge].ravel() for edge in (0, -1)]
             )
             background = float(rim.mean() > arrays.white / 2)
+            extent = None
+            if channels == 1:
+                extents = [
+                    _extent(image / arrays.white, background) for image in arrays.data[:1000]
+                ]
+                if np.std(extents) < 0.1:
+                    extent = float(np.mean(extents).round(3))
             rough = cls(
                 arrays.white,
                 (height, width),
@@ -51,6 +59,7 @@ class Preparation:
                 background,
                 (0.0,) * channels,
                 (1.0,) * channels,
+                extent=extent,
             )
             axes = (0, 2, 3)
         # Ten thousand samples tell mean and deviation well enough, and need little memory.
@@ -64,6 +73,24 @@ class Preparation:
             features=arrays.features,
         )
         return cls(**fields)
+
+    def framed(self, image: np.ndarray) -> np.ndarray:
+        """A grey picture (H, W) in [0, 1] in the frame that the training pictures had.
+
+        Where the training pictures are drawings on plain paper that fill the same share of their
+        frame (digits do), a drawing that fills another share is cut out and put in the middle of a
+        frame of that share, on even paper, at full contrast. Else the picture is returned as it is.
+        """
+        if self.extent is None or abs(_extent(image, self.background) - self.extent) < 0.1:
+            return image
+        ink = _ink(image, self.background)
+        down, right = _box(ink)
+        drawing = ink[down, right] / ink.max()
+        side = max(1, round(max(drawing.shape) / self.extent))
+        frame = np.zeros((side, side), np.float32)
+        top, left = ((side - length) // 2 for length in drawing.shape)
+        frame[top : top + drawing.shape[0], left : left + drawing.shape[1]] = drawing
+        return np.abs(self.background - frame)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -128,3 +155,27 @@ class Preparation:
         if len(made.mean) != made.channels or len(made.std) != made.channels:
             raise ValueError("mean and std do not have one value per channel")
         return made
+
+
+def _ink(image: np.ndarray, background: float) -> np.ndarray:
+    """How much darker or lighter than the paper, the median of its rim, each pixel is: (H, W)."""
+    rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return (np.median(rim) - image if background else image - np.median(rim)).clip(0)
+
+
+def _box(ink: np.ndarray) -> tuple[slice, slice]:
+    """The smallest box that holds all pixels of at least a third of the strongest ink."""
+    drawn = ink >= max(ink.max() / 3, 0.1)
+    spans = []
+    for axis in (1, 0):
+        (where,) = np.nonzero(drawn.any(axis))
+        spans.append(
+            slice(where[0], where[-1] + 1) if len(where) else slice(0, ink.shape[1 - axis])
+        )
+    return spans[0], spans[1]
+
+
+def _extent(image: np.ndarray, background: float) -> float:
+    """The larger of the shares of its height and width that a drawing fills; 1 for empty paper."""
+    spans = _box(_ink(image, background))
+    return max((s.stop - s.start) / length for s, length in zip(spans, image.shape))

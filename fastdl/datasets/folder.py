@@ -68,6 +68,13 @@ def read_image(
         raise DatasetError(f"{path}: damaged image ({error})") from None
 
 
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a grey image (H, W) of float32 to size (height, width), as :func:`read_image` does."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
 def _to_8_bits(image):
     """Return a picture of 16- or 32-bit grey (mode I or F) as 8-bit grey, its maximum as white."""
     from PIL import Image
