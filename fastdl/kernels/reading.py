@@ -24,7 +24,7 @@ FILES = {
 
 
 class Text(str):
-    """A str that an interactive session shows as it reads, without quotes and escapes."""
+    """A str that the interpreter shows as it reads, without quotes and escapes."""
 
     def __repr__(self):
         return str(self)
@@ -92,7 +92,7 @@ def describe(family=None, variant=None):
     """What a kernel is: its header's Idea / Removes / Leaves / Requires / Checked / Timed.
 
     Without `variant` one line for each of the family, without `family` for all. Returns a str that
-    an interactive session shows as it reads. ValueError for an unknown name.
+    the interpreter shows as it reads. ValueError for an unknown name.
     """
     if variant is not None:
         return Text(header(file_of(family, variant)))
@@ -110,6 +110,6 @@ def describe(family=None, variant=None):
 def source(family, variant):
     """The C source of the file that holds a variant, as `describe` names them.
 
-    Returns a str that an interactive session shows as it reads. ValueError for an unknown name.
+    Returns a str that the interpreter shows as it reads. ValueError for an unknown name.
     """
     return Text(file_of(family, variant).read_text(encoding="utf-8"))
