@@ -360,6 +360,12 @@ def test_train_on_an_archive(tmp_path):
     out, _ = run("train", "--data", "data.npz", "--out", "a.safetensors", cwd=tmp_path)
     assert "14x14 pixels, enlarged to 32x32" in out
     assert float(re.search(r"test accuracy (\S+),", out.splitlines()[-1])[1]) > 0.6
+    np.savez(tmp_path / "data.npz", x=x[:9], y=y[:9])  # too few to keep some for a test
+    args = ["--data", "data.npz", "--out", "a.safetensors", "--epochs", 1]
+    out, _ = run("train", *args, cwd=tmp_path)
+    assert out.splitlines()[-1].startswith("no test part, ")
+    result = json.loads(run("train", *args, "--json", cwd=tmp_path)[0])
+    assert result["test_accuracy"] is result["epochs"][0]["test_accuracy"] is None
     np.savez(tmp_path / "data.npz", x=x, y=y * 0)
     _, err = run("train", "--data", "data.npz", "--out", "b.safetensors", status=1, cwd=tmp_path)
     assert "all samples are of one class" in one_line(err)

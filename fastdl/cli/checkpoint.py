@@ -4,7 +4,6 @@ The file is a safetensors file with the tensors of the network's `state_dict` un
 and one entry more, named below, of plain numbers and strings.
 """
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +52,7 @@ def save_checkpoint(
         "architecture": architecture,
         "preparation": preparation.to_dict(),
         "classes": list(classes),
-        "progress": {k: None if math.isnan(v) else v for k, v in progress.items()},
+        "progress": progress,
     }
     try:
         fastdl.save({**model.state_dict(), ENTRY: entry}, path)

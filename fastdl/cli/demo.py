@@ -81,7 +81,11 @@ def main(argv: list[str]) -> int:
     if not args.json:
         introduce(task, model, settings)
     history = run(model, ARCHITECTURE, task, settings, args.save, "--save", quiet=args.json)
-    race = compare_with_numpy(task, settings)
+    try:
+        race = compare_with_numpy(task, settings)
+    except KeyboardInterrupt:
+        where = f"the checkpoint is {args.save}" if args.save else "nothing is saved"
+        raise CliError(f"interrupted after the training; {where}", 130) from None
     last, rate = history[-1], median_rate(history)
     if args.plot:
         from fastdl.cli.plot import plot_training
@@ -243,7 +247,7 @@ def report(args, history, race: dict, rate: float) -> dict:
         "test_accuracy": history[-1].test_accuracy,
         "images_per_second": rate,
         "times_numpy": race["ratio"],
-        "epochs": [row._asdict() for row in history],
+        "epochs": [row.to_json() for row in history],
         "race": race,
         "settings": {
             "epochs": args.epochs,

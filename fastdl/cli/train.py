@@ -124,9 +124,9 @@ def main(argv: list[str]) -> int:
         plot_training(args.plot, history, model, task)
     if args.json:
         result = {
-            "test_accuracy": None if math.isnan(last.test_accuracy) else last.test_accuracy,
+            "test_accuracy": last.to_json()["test_accuracy"],
             "images_per_second": median_rate(history),
-            "epochs": [row._asdict() for row in history],
+            "epochs": [row.to_json() for row in history],
             "settings": settings._asdict(),
             "architecture": architecture,
             "classes": task.classes,
@@ -143,9 +143,10 @@ def main(argv: list[str]) -> int:
     what = "IMAGE..." if task.preparation.size else "ROW... (values with commas between them)"
     print(f"  try: python -m fastdl predict {args.out} {what}")
     print()
-    tested = "no test part" if math.isnan(last.test_accuracy) else f"{last.test_accuracy:.4f}"
+    score = last.test_accuracy
+    tested = "no test part" if math.isnan(score) else f"test accuracy {score:.4f}"
     unit = "images/s" if task.preparation.size else "rows/s"
-    print(f"test accuracy {tested}, {median_rate(history):.0f} {unit}")
+    print(f"{tested}, {median_rate(history):.0f} {unit}")
     return 0
 
 

@@ -143,6 +143,10 @@ class Epoch(NamedTuple):
     images_per_second: float  # training alone, evaluation not counted
     lr: float
 
+    def to_json(self) -> dict:
+        """The row as a dict that JSON can hold: None where there is no number."""
+        return {k: None if math.isnan(v) else v for k, v in self._asdict().items()}
+
 
 def shifted(images: np.ndarray, pixels: int, fill: np.ndarray, rng) -> np.ndarray:
     """Move each image (N, C, H, W) by its own random -pixels..pixels along both axes.
@@ -254,7 +258,7 @@ def run(
         for row in fit(model, task, settings):
             if checkpoint is not None:
                 save_checkpoint(
-                    checkpoint, model, architecture, task.preparation, task.classes, row._asdict()
+                    checkpoint, model, architecture, task.preparation, task.classes, row.to_json()
                 )
             history.append(row)
             if table is not None and (row.epoch % stride == 0 or row.epoch in (1, settings.epochs)):
