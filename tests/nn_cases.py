@@ -1,4 +1,4 @@
-"""Rows of the table of ops (see op_cases.py) for convolution, pooling, norms, activations, losses."""
+"""Rows of the table (see op_cases.py) for convolution, pooling, norms, activations and losses."""
 
 import numpy as np
 from op_cases import Case, apart, between, given, ints, normal
@@ -8,6 +8,11 @@ CASES: list[Case] = []
 
 def row(primitives, run, inputs, **options):
     CASES.append(Case(primitives, run, inputs, **options))
+
+
+def F(t):
+    """The functions of either library."""
+    return t.nn.functional
 
 
 def pullback(function):
@@ -36,55 +41,56 @@ def softmax_of(x):
     return e / e.sum(-1, keepdims=True)
 
 
+# fmt: off
 # ---- activations ------------------------------------------------------------------------------
 
 MORE = [[apart(0, 3)], [apart()]]
 row("activation.relu activation.relu_backward", lambda t, x: t.relu(x) * x, [apart(3, 4)],
-    numpy=lambda x: relu_of(x) * x, more=MORE)  # fmt: skip
-row("activation.relu", lambda t, x: t.nn.functional.relu((x * 2), inplace=True), [apart(3, 4)],
-    numpy=lambda x: relu_of(2 * x), more=MORE)  # fmt: skip
+    numpy=lambda x: relu_of(x) * x, more=MORE)
+row("activation.relu", lambda t, x: F(t).relu((x * 2), inplace=True), [apart(3, 4)],
+    numpy=lambda x: relu_of(2 * x), more=MORE)
 row("activation._leaky_relu activation.leaky_relu_backward",
-    lambda t, x: t.nn.functional.leaky_relu(x, 0.2) * x, [apart(3, 4)], more=MORE,
-    numpy=lambda x: np.where(x > 0, x, 0.2 * x) * x)  # fmt: skip
-row("activation._leaky_relu", lambda t, x: t.nn.functional.leaky_relu(x * 1, -0.2, inplace=False),
-    [apart(3, 4)])  # fmt: skip
-row("activation._elu", lambda t, x: t.nn.functional.elu(x, 1.5), [apart(3, 4)], more=MORE,
-    numpy=lambda x: np.where(x > 0, x, 1.5 * np.expm1(np.minimum(x, 0))))  # fmt: skip
-row("activation._elu", lambda t, x: t.nn.functional.elu(x * 1, inplace=True), [apart(3, 4)])
-row("activation.silu", lambda t, x: t.nn.functional.silu(x), [normal(3, 4)],
-    numpy=lambda x: x / (1 + np.exp(-x)), more=[[normal(0, 3)], [normal()]])  # fmt: skip
-row("activation._softplus", lambda t, x: t.nn.functional.softplus(x, 2.0, 1.5), [normal(3, 4)],
+    lambda t, x: F(t).leaky_relu(x, 0.2) * x, [apart(3, 4)], more=MORE,
+    numpy=lambda x: np.where(x > 0, x, 0.2 * x) * x)
+row("activation._leaky_relu", lambda t, x: F(t).leaky_relu(x * 1, -0.2, inplace=False),
+    [apart(3, 4)])
+row("activation._elu", lambda t, x: F(t).elu(x, 1.5), [apart(3, 4)], more=MORE,
+    numpy=lambda x: np.where(x > 0, x, 1.5 * np.expm1(np.minimum(x, 0))))
+row("activation._elu", lambda t, x: F(t).elu(x * 1, inplace=True), [apart(3, 4)])
+row("activation.silu", lambda t, x: F(t).silu(x), [normal(3, 4)],
+    numpy=lambda x: x / (1 + np.exp(-x)), more=[[normal(0, 3)], [normal()]])
+row("activation._softplus", lambda t, x: F(t).softplus(x, 2.0, 1.5), [normal(3, 4)],
     numpy=lambda x: np.where(2 * x > 1.5, x, np.log1p(np.exp(2 * x)) / 2),
-    more=[[normal(0, 3)], [normal()], [given([-800.0, 800.0])]])  # fmt: skip
-row("activation._softplus", lambda t, x: t.nn.functional.logsigmoid(x), [normal(3, 4)],
-    numpy=lambda x: -np.log1p(np.exp(-x)), more=[[given([-800.0, 800.0])]])  # fmt: skip
-row("activation._gelu", lambda t, x: t.nn.functional.gelu(x), [normal(3, 4)],
-    more=[[normal(0, 3)], [normal()], [given([-30.0, 30.0])]])  # fmt: skip
-row("elementwise.tanh", lambda t, x: t.nn.functional.gelu(x, approximate="tanh"), [normal(3, 4)])
+    more=[[normal(0, 3)], [normal()], [given([-800.0, 800.0])]])
+row("activation._softplus", lambda t, x: F(t).logsigmoid(x), [normal(3, 4)],
+    numpy=lambda x: -np.log1p(np.exp(-x)), more=[[given([-800.0, 800.0])]])
+row("activation._gelu", lambda t, x: F(t).gelu(x), [normal(3, 4)],
+    more=[[normal(0, 3)], [normal()], [given([-30.0, 30.0])]])
+row("elementwise.tanh", lambda t, x: F(t).gelu(x, approximate="tanh"), [normal(3, 4)])
 row("activation._softmax activation.softmax_backward", lambda t, x: t.softmax(x, -1) * x,
     [normal(3, 4)], numpy=lambda x: softmax_of(x) * x, more=[[normal(0, 3)], [normal()]],
-    bad=[(lambda t: t.softmax(t.ones(3), 1), IndexError)])  # fmt: skip
+    bad=[(lambda t: t.softmax(t.ones(3), 1), IndexError)])
 row("activation._softmax", lambda t, x: x.softmax(1), [normal(2, 3, 2)])
 row("activation._softmax", lambda t, x: t.softmax(x, 0), [given([[1000.0, -1000.0], [0.0, 0.0]])])
 row("activation._log_softmax activation.log_softmax_backward",
     lambda t, x: t.log_softmax(x, -1) * x, [normal(3, 4)],
-    numpy=lambda x: np.log(softmax_of(x)) * x, more=[[normal(0, 3)], [normal()]])  # fmt: skip
-row("activation._log_softmax", lambda t, x: t.nn.functional.log_softmax(x, dim=0), [normal(3, 2)])
+    numpy=lambda x: np.log(softmax_of(x)) * x, more=[[normal(0, 3)], [normal()]])
+row("activation._log_softmax", lambda t, x: F(t).log_softmax(x, dim=0), [normal(3, 2)])
 
 # ---- linear and convolution -------------------------------------------------------------------
 
 row("linear.affine_map linear.affine_map_grad_input linear.affine_map_grad_weight conv.channel_sum",
-    lambda t, x, w, b: t.nn.functional.linear(x, w, b), [normal(2, 3), normal(4, 3), normal(4)],
+    lambda t, x, w, b: F(t).linear(x, w, b), [normal(2, 3), normal(4, 3), normal(4)],
     numpy=lambda x, w, b: x @ w.T + b,
     more=[[normal(3), normal(4, 3), normal(4)], [normal(2, 2, 3), normal(4, 3), normal(4)],
           [normal(0, 3), normal(4, 3), normal(4)], [normal(2, 0), normal(4, 0), normal(4)],
-          [normal(2, 3), normal(4, 3), normal(1)]])  # fmt: skip
+          [normal(2, 3), normal(4, 3), normal(1)]])
 row(
     "linear.affine_map",
-    lambda t, x, w: t.nn.functional.linear(x, w),
+    lambda t, x, w: F(t).linear(x, w),
     [normal(2, 2, 3), normal(4, 3)],
 )
-row("linear.affine_map", lambda t, x, w: t.nn.functional.linear(x, w), [normal(2, 3), normal(3)])
+row("linear.affine_map", lambda t, x, w: F(t).linear(x, w), [normal(2, 3), normal(3)])
 
 GEOMETRIES = [
     ((2, 2, 4, 4), (3, 2, 3, 3), {}),
@@ -95,10 +101,10 @@ GEOMETRIES = [
 ]
 for x, w, options in GEOMETRIES:
     row("conv.convolution conv.convolution_grad_input conv.convolution_grad_weight conv.channel_sum",
-        lambda t, x, w, b, options=options: t.nn.functional.conv2d(x, w, b, **options),
-        [normal(*x), normal(*w), normal(w[0])], exact=256)  # fmt: skip
-row("conv.convolution", lambda t, x, w: t.nn.functional.conv2d(x, w, stride=(2, 1)),
-    [normal(2, 3, 4), normal(2, 2, 2, 2)], more=[[normal(0, 2, 3, 4), normal(2, 2, 2, 2)]])  # fmt: skip
+        lambda t, x, w, b, options=options: F(t).conv2d(x, w, b, **options),
+        [normal(*x), normal(*w), normal(w[0])], exact=256)
+row("conv.convolution", lambda t, x, w: F(t).conv2d(x, w, stride=(2, 1)),
+    [normal(2, 3, 4), normal(2, 2, 2, 2)], more=[[normal(0, 2, 3, 4), normal(2, 2, 2, 2)]])
 
 # ---- pooling ----------------------------------------------------------------------------------
 
@@ -108,83 +114,86 @@ WINDOWS = [
     {"kernel_size": (2, 3), "stride": (2, 1), "ceil_mode": True},
 ]
 for window in WINDOWS:
-    pool = lambda t, x, window=window: t.nn.functional.max_pool2d(x, **window)
+    pool = lambda t, x, window=window: F(t).max_pool2d(x, **window)
     row("pool.max_pool pool.max_pool_scatter", pool, [apart(1, 2, 5, 4)], more=[[apart(2, 5, 4)]])
     y = (1, 2, *{0: (2, 2), 1: (3, 2), 2: (3, 2)}[WINDOWS.index(window)])
     row("pool.max_pool_scatter pool.max_pool_gather", pullback(pool),
-        [normal(*y), fixed(apart(1, 2, 5, 4))])  # fmt: skip
+        [normal(*y), fixed(apart(1, 2, 5, 4))])
     row("pool.avg_pool pool.avg_pool_backward",
-        lambda t, x, window=window: t.nn.functional.avg_pool2d(x, **window),
-        [normal(1, 2, 5, 4)], more=[[normal(2, 5, 4)]])  # fmt: skip
-row("pool.winners", lambda t, x: t.nn.functional.max_pool2d(x, 2, return_indices=True),
-    [apart(1, 2, 5, 4)])  # fmt: skip
+        lambda t, x, window=window: F(t).avg_pool2d(x, **window),
+        [normal(1, 2, 5, 4)], more=[[normal(2, 5, 4)]])
+row("pool.winners", lambda t, x: F(t).max_pool2d(x, 2, return_indices=True),
+    [apart(1, 2, 5, 4)])
 row("pool.avg_pool",
-    lambda t, x: t.nn.functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
-    + t.nn.functional.avg_pool2d(x, 3, 2, 1, divisor_override=7), [normal(1, 2, 5, 4)])  # fmt: skip
-row("pool.avg_pool", lambda t, x: t.nn.functional.adaptive_avg_pool2d(x, 2), [normal(1, 2, 4, 6)])
-row("linalg.matmul", lambda t, x: t.nn.functional.adaptive_avg_pool2d(x, (2, None)),
-    [normal(1, 2, 5, 3)])  # fmt: skip
+    lambda t, x: F(t).avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+    + F(t).avg_pool2d(x, 3, 2, 1, divisor_override=7), [normal(1, 2, 5, 4)])
+row("pool.avg_pool", lambda t, x: F(t).adaptive_avg_pool2d(x, 2), [normal(1, 2, 4, 6)])
+row("linalg.matmul", lambda t, x: F(t).adaptive_avg_pool2d(x, (2, None)),
+    [normal(1, 2, 5, 3)])
 
 # ---- norms ------------------------------------------------------------------------------------
 
 row("norm.normalize norm.normalize_backward norm.affine",
-    lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
+    lambda t, x, w, b: F(t).batch_norm(x, None, None, w, b, training=True),
     [normal(3, 2), normal(2), normal(2)], more=[[normal(2, 3, 2, 2), normal(3), normal(3)]],
-    exact=512)  # fmt: skip
+    exact=512)
 row("norm.normalize norm.normalize_backward norm.affine",
-    lambda t, x, w, b: t.nn.functional.layer_norm(x, (3,), w, b, 1e-2),
-    [normal(2, 2, 3), normal(3), normal(3)], exact=512)  # fmt: skip
+    lambda t, x, w, b: F(t).layer_norm(x, (3,), w, b, 1e-2),
+    [normal(2, 2, 3), normal(3), normal(3)], exact=512)
 row(
     "norm.normalize",
-    lambda t, x: t.nn.functional.layer_norm(x, (2, 3)),
+    lambda t, x: F(t).layer_norm(x, (2, 3)),
     [normal(2, 2, 3)],
     exact=512,
 )
-row("norm.normalize", lambda t, x, w: t.nn.functional.layer_norm(x, (3,), w) * x,
-    [normal(2, 3), normal(3)], exact=512)  # fmt: skip
+row("norm.normalize", lambda t, x, w: F(t).layer_norm(x, (3,), w) * x,
+    [normal(2, 3), normal(3)], exact=512)
 row("norm.affine",
-    lambda t, x, m, v, w, b: t.nn.functional.batch_norm(x, m, v, w, b, eps=1e-2) * 1,
-    [normal(2, 3, 2), fixed(normal(3)), fixed(between(0.5, 2, 3)), normal(3), normal(3)])  # fmt: skip
+    lambda t, x, m, v, w, b: F(t).batch_norm(x, m, v, w, b, eps=1e-2) * 1,
+    [normal(2, 3, 2), fixed(normal(3)), fixed(between(0.5, 2, 3)), normal(3), normal(3)])
 
 # ---- losses -----------------------------------------------------------------------------------
 
 for reduction in ("mean", "sum", "none"):
     options = {"reduction": reduction}
     row("loss.softmax_cross_entropy",
-        lambda t, x, y, options=options: t.nn.functional.cross_entropy(x, y, ignore_index=1, **options),
+        lambda t, x, y, options=options: F(t).cross_entropy(x, y, ignore_index=1, **options),
         [normal(4, 3), given([0, 2, 1, 2], False)],
-        more=[[normal(2, 3, 2), ints(0, 3, 2, 2)], [normal(3), given(2, False)]])  # fmt: skip
+        more=[[normal(2, 3, 2), ints(0, 3, 2, 2)], [normal(3), given(2, False)]])
     row("loss.pick loss.place",
-        lambda t, x, y, w, options=options: t.nn.functional.nll_loss(x * x, y, w, ignore_index=1, **options),
-        [normal(4, 3), given([0, 2, 1, 2], False), fixed(between(0.5, 2, 3))])  # fmt: skip
+        lambda t, x, y, w, options=options: F(t).nll_loss(
+            x * x, y, w, ignore_index=1, **options),
+        [normal(4, 3), given([0, 2, 1, 2], False), fixed(between(0.5, 2, 3))])
     row("loss.squared_error" if reduction != "none" else "elementwise.mul",
-        lambda t, x, y, options=options: t.nn.functional.mse_loss(x, y, **options),
-        [normal(3, 4), normal(3, 4)], more=[[normal(), normal()]])  # fmt: skip
+        lambda t, x, y, options=options: F(t).mse_loss(x, y, **options),
+        [normal(3, 4), normal(3, 4)], more=[[normal(), normal()]])
     row("loss.bit_cross_entropy",
-        lambda t, x, y, options=options: t.nn.functional.binary_cross_entropy(x, y, **options),
-        [between(0.2, 0.8, 3, 4), between(0.2, 0.8, 3, 4)])  # fmt: skip
+        lambda t, x, y, options=options: F(t).binary_cross_entropy(x, y, **options),
+        [between(0.2, 0.8, 3, 4), between(0.2, 0.8, 3, 4)])
     row("loss.bit_cross_entropy_with_logits",
-        lambda t, x, y, options=options: t.nn.functional.binary_cross_entropy_with_logits(x, y, **options),
-        [apart(3, 4), between(0.2, 0.8, 3, 4)], more=[[given([800.0, -800.0]), given([0.5, 1.0])]])  # fmt: skip
+        lambda t, x, y, options=options: F(t).binary_cross_entropy_with_logits(x, y, **options),
+        [apart(3, 4), between(0.2, 0.8, 3, 4)],
+        more=[[given([800.0, -800.0]), given([0.5, 1.0])]])
     row("elementwise.select",
-        lambda t, x, y, options=options: t.nn.functional.smooth_l1_loss(x, y, beta=0.7, **options),
-        [apart(3, 4), fixed(normal(3, 4))])  # fmt: skip
+        lambda t, x, y, options=options: F(t).smooth_l1_loss(x, y, beta=0.7, **options),
+        [apart(3, 4), fixed(normal(3, 4))])
 
 
 def loss_gradient(t, x, y):
     with t.enable_grad():
         x = x if x.requires_grad else x.clone().requires_grad_()
-        loss = t.nn.functional.cross_entropy(x, y, ignore_index=0)
+        loss = F(t).cross_entropy(x, y, ignore_index=0)
         return t.autograd.grad(loss, x, create_graph=True)[0]
 
 
 row("loss.softmax_cross_entropy", loss_gradient, [normal(3, 4), given([3, 0, 1], False)])
 row(
     "elementwise.abs",
-    lambda t, x, y: t.nn.functional.l1_loss(x, y),
+    lambda t, x, y: F(t).l1_loss(x, y),
     [apart(3, 4), fixed(normal(3, 4))],
 )
 
+# fmt: on
 # ---- modules ----------------------------------------------------------------------------------
 
 
