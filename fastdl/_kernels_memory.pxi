@@ -1,6 +1,6 @@
-# The pool of array memory: included by _kernels.pyx. Importing hands it to NumPy (NEP 49): every
-# array made from then on in this thread takes its memory there. FASTDL_NO_POOL=1 leaves NumPy as
-# it is.
+# The pool of array memory: included by _kernels.pyx. NumPy takes the memory of its arrays there
+# (NEP 49) in every context that called join_pool: the importing thread's, and those in which the
+# engine runs operations. FASTDL_NO_POOL=1 leaves NumPy as it is.
 from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport strcpy
 
@@ -35,21 +35,22 @@ cdef void pool_free(void *ctx, void *ptr, size_t size) noexcept nogil:
 
 
 cdef PyDataMem_Handler pool_handler
-cdef bint pooled = False
+strcpy(pool_handler.name, b"fastdl_pool")
+pool_handler.version = 1
+pool_handler.allocator.ctx = NULL
+pool_handler.allocator.malloc = pool_malloc
+pool_handler.allocator.calloc = pool_calloc
+pool_handler.allocator.realloc = pool_realloc
+pool_handler.allocator.free = pool_free
+cdef object pool_capsule = PyCapsule_New(&pool_handler, "mem_handler", NULL)
+cdef bint pooled = os.environ.get("FASTDL_NO_POOL", "0") in ("", "0")
 
 
-def use_pool():
-    """Let NumPy arrays made from now on in this thread take their memory from the pool."""
-    global pooled
-    strcpy(pool_handler.name, b"fastdl_pool")
-    pool_handler.version = 1
-    pool_handler.allocator.ctx = NULL
-    pool_handler.allocator.malloc = pool_malloc
-    pool_handler.allocator.calloc = pool_calloc
-    pool_handler.allocator.realloc = pool_realloc
-    pool_handler.allocator.free = pool_free
-    PyDataMem_SetHandler(PyCapsule_New(&pool_handler, "mem_handler", NULL))
-    pooled = True
+def join_pool():
+    """Let NumPy arrays made from now on in this context (contextvars) take their memory from the
+    pool, unless FASTDL_NO_POOL is set."""
+    if pooled:
+        PyDataMem_SetHandler(pool_capsule)
 
 
 def memory_stats():
@@ -85,5 +86,4 @@ def set_memory_limit(bytes):
     fdl_set_memory_limit(bytes)
 
 
-if os.environ.get("FASTDL_NO_POOL", "0") in ("", "0"):
-    use_pool()
+join_pool()

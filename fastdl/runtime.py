@@ -16,10 +16,14 @@ from fastdl._version import __version__
 
 __all__ = [
     "config",
+    "empty_cache",
     "get_num_threads",
     "isa",
     "isa_available",
+    "join_pool",
+    "memory_stats",
     "set_isa",
+    "set_memory_limit",
     "set_num_threads",
     "show_config",
 ]
@@ -58,6 +62,37 @@ def set_isa(name: str) -> None:
     The environment variable ``FASTDL_ISA`` does the same at import.
     """
     _kernels.set_isa(name)
+
+
+def join_pool() -> None:
+    """Let NumPy arrays made in this context take their memory from fastdl's pool.
+
+    The thread that imports fastdl has done so, and so does every operation on Tensors. Freed blocks
+    of 4 KiB and more serve the next arrays of about their size, which spares the system the work of
+    handing out fresh pages. The environment variable ``FASTDL_NO_POOL=1`` turns the pool off.
+    """
+    _kernels.join_pool()
+
+
+def memory_stats() -> dict[str, int | bool]:
+    """Bytes in the pool of array memory, as plain values.
+
+    Keys: ``live`` (in use), ``peak`` (most in use so far), ``cached`` (free, kept for the next
+    array), ``limit`` (the bound on those), ``reused`` and ``fresh`` (how many arrays got kept and
+    new memory), ``pooled`` (False under ``FASTDL_NO_POOL=1``). Arrays under 4 KiB do not count.
+    """
+    return _kernels.memory_stats()
+
+
+def empty_cache() -> None:
+    """Give the memory that is kept for coming arrays back to the system."""
+    _kernels.empty_cache()
+
+
+def set_memory_limit(bytes: int) -> None:
+    """Keep at most so many bytes of freed memory; at first a quarter of what the machine or the
+    container has. ValueError if negative."""
+    _kernels.set_memory_limit(bytes)
 
 
 def config() -> dict:

@@ -8,7 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from fastdl import _kernels
+import fastdl
+from fastdl import _kernels, runtime
 
 pytestmark = pytest.mark.skipif(
     not _kernels.memory_stats()["pooled"], reason="FASTDL_NO_POOL is set"
@@ -139,6 +140,20 @@ def test_a_forked_child_can_allocate():
         fine = (kept == np.arange(MIB)).all() and (np.zeros(MIB) == 0).all()
         os._exit(0 if fine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_operations_use_the_pool():
+    """Also inside the engine's own contexts, forward and backward."""
+    x = fastdl.ones(300, 300, requires_grad=True)
+    for _ in range(2):
+        x.grad = None
+        (x.relu() @ x * 2).exp().sum().backward()
+    before = runtime.memory_stats()
+    x.grad = None
+    (x.relu() @ x * 2).exp().sum().backward()
+    after = runtime.memory_stats()
+    assert after["fresh"] == before["fresh"]
+    assert after["reused"] > before["reused"] + 5
 
 
 def test_switch():

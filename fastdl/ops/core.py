@@ -17,7 +17,7 @@ import operator
 
 import numpy as np
 
-from fastdl import _dtype
+from fastdl import _dtype, runtime
 from fastdl._engine import Primitive, TensorBase
 
 REGISTRY = {}  # "module.name" -> Primitive; the test table must name each
@@ -54,13 +54,15 @@ def view(forward=None, **options):
 
 
 def quiet_context():
-    """A context in which NumPy, like PyTorch, computes infinities and NaN without warnings.
+    """A context in which NumPy, like PyTorch, computes infinities and NaN without warnings, and takes
+    the memory of its arrays from the pool.
 
     The engine enters it for each forward call: `with np.errstate` would take longer than a small
     op.
     """
     context = contextvars.Context()
     context.run(np.seterr, all="ignore")
+    context.run(runtime.join_pool)
     return context
 
 
