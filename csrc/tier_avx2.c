@@ -10,7 +10,7 @@
 #define MR 4
 #define NV 3
 #define MC 96
-#define KC 320
+#define KC 512
 #define NC 1920
 #include "tier.inc.c"
 #ifdef __clang__

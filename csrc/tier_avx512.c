@@ -11,7 +11,7 @@
 #define MR 8
 #define NV 3
 #define MC 96
-#define KC 320
+#define KC 512
 #define NC 1920
 #include "tier.inc.c"
 #ifdef __clang__

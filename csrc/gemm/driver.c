@@ -139,7 +139,14 @@ static int F(one_product)(F(product) g, F(tile_fn) *tile, int threads)
         g.bias = NULL;
         g.accumulate = 1;
     }
-    return g.k == 0 ? FDL_OK : F(packed_product)(g, tile, threads);
+    if (g.k == 0) return FDL_OK;
+    if (tile == F(tile_simd)) {
+        int status;
+        F(small_fn) *path = F(small_path)(&g, &status);
+        if (status != FDL_OK) return status;
+        if (path) return F(small_product)(g, path, threads);
+    }
+    return F(packed_product)(g, tile, threads);
 }
 
 typedef struct F(batch) {

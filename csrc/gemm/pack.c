@@ -36,12 +36,50 @@ static void F(pack_a)(int64_t h, int64_t kc, const REAL *a, int64_t a_row, int64
             for (int64_t i = 0; i < h; i++) to[k * h + i] = a[i * a_row + k * a_col];
 }
 
+/* v[i][j] <-> v[j][i]: log2(VL) perfect shuffles */
+INLINE void F(transpose_lanes)(V *v)
+{
+    UNROLL(8) for (int lanes = VL; lanes > 1; lanes /= 2) {
+        V t[VL];
+        UNROLL(8) for (int i = 0; i < VL / 2; i++) {
+            t[2 * i] = LOW(v[i], v[i + VL / 2]);
+            t[2 * i + 1] = HIGH(v[i], v[i + VL / 2]);
+        }
+        UNROLL(16) for (int i = 0; i < VL; i++) v[i] = t[i];
+    }
+}
+
+/* B[0:kc, 0:n] for n <= VL whose columns are contiguous: VL x VL squares are turned in registers */
+static void F(pack_columns)(int64_t kc, int64_t n, const REAL *b, int64_t b_col, REAL *to,
+                            int64_t wide)
+{
+    int64_t k = 0;
+    for (; k + VL <= kc; k += VL) {
+        V v[VL];
+        if (n == VL)
+            UNROLL(16) for (int j = 0; j < VL; j++) v[j] = LD(b + j * b_col + k);
+        else
+            for (int j = 0; j < VL; j++) v[j] = j < n ? LD(b + j * b_col + k) : (V){0};
+        F(transpose_lanes)(v);
+        UNROLL(16) for (int i = 0; i < VL; i++) ST(to + (k + i) * wide, v[i]);
+    }
+    for (; k < kc; k++)
+        for (int j = 0; j < VL; j++) to[k * wide + j] = j < n ? b[j * b_col + k] : 0;
+}
+
 /* B[0:kc, 0:n], one panel: rows of n values, padded with zeros to whole vectors */
 static void F(pack_b)(int64_t kc, int64_t n, const REAL *b, int64_t b_row, int64_t b_col, REAL *to)
 {
     int64_t wide = ceil_div(n, VL) * VL;
-    for (int64_t k = 0; k < kc; k++, to += wide, b += b_row) {
-        for (int64_t j = 0; j < n; j++) to[j] = b[j * b_col];
-        for (int64_t j = n; j < wide; j++) to[j] = 0;
-    }
+    if (b_row == 1 && b_col != 1)
+        for (int64_t j = 0; j < n; j += VL)
+            F(pack_columns)(kc, min64(VL, n - j), b + j * b_col, b_col, to + j, wide);
+    else if (b_col == 1)
+        for (int64_t k = 0; k < kc; k++)
+            for (int64_t j = 0; j < n; j += VL)
+                ST(to + k * wide + j, LDN(b + k * b_row + j, n - j, 0));
+    else
+        for (int64_t k = 0; k < kc; k++)
+            for (int64_t j = 0; j < wide; j++)
+                to[k * wide + j] = j < n ? b[k * b_row + j * b_col] : 0;
 }

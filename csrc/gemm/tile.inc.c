@@ -5,6 +5,10 @@ INLINE void TILE(int h, int w, int64_t kc, const REAL *a, int64_t a_row, int64_t
 {
     enum { LANES = sizeof(T) / sizeof(REAL), GROUPS = NV * VL / LANES };
     T sum[MR][GROUPS];
+    /* C's lines are under way while the sums are formed; for few k the hints cost more */
+    for (int i = 0; i < h && kc >= 64; i++)
+        for (int j = 0; j < w * LANES; j += 64 / (int)sizeof(REAL))
+            __builtin_prefetch(c + i * c_row + j, 1);
     UNROLL(16) for (int i = 0; i < h; i++)
         UNROLL(4) for (int j = 0; j < w; j++) sum[i][j] = (T){0};
     for (int64_t k = 0; k < kc; k++, a += a_col, b += b_row) {
@@ -13,9 +17,11 @@ INLINE void TILE(int h, int w, int64_t kc, const REAL *a, int64_t a_row, int64_t
         UNROLL(16) for (int i = 0; i < h; i++)                                  /* A[i, k]      */
             UNROLL(4) for (int j = 0; j < w; j++) sum[i][j] += a[i * a_row] * row[j];
     }
-    UNROLL(16) for (int i = 0; i < h; i++)
-        UNROLL(4) for (int j = 0; j < w; j++) {
-            if (s) sum[i][j] += *(const TU *)(s + i * s_row + j * LANES);
-            *(TU *)(c + i * c_row + j * LANES) = sum[i][j];
+    UNROLL(16) for (int i = 0; i < h; i++, c += c_row) {
+        if (s) {
+            UNROLL(4) for (int j = 0; j < w; j++) sum[i][j] += *(const TU *)(s + j * LANES);
+            s += s_row;
         }
+        UNROLL(4) for (int j = 0; j < w; j++) *(TU *)(c + j * LANES) = sum[i][j];
+    }
 }

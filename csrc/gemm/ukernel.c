@@ -52,8 +52,6 @@ TILE_HEIGHT(4)
 #if MR > 4
 TILE_HEIGHT(5)
 TILE_HEIGHT(6)
-#endif
-#if MR > 6
 TILE_HEIGHT(7)
 TILE_HEIGHT(8)
 #endif
@@ -67,10 +65,7 @@ static void F(tile_simd)(int h, int w, int64_t kc, const REAL *a, int64_t a_row,
                                  int64_t, REAL *, int64_t, const REAL *, int64_t) = {
         F(tile_1), F(tile_2), F(tile_3), F(tile_4),
 #if MR > 4
-        F(tile_5), F(tile_6),
-#endif
-#if MR > 6
-        F(tile_7), F(tile_8),
+        F(tile_5), F(tile_6), F(tile_7), F(tile_8),
 #endif
     };
     tiles[h - 1](w, kc, a, a_row, a_col, b, b_row, c, c_row, s, s_row);
@@ -104,9 +99,12 @@ INLINE void F(put_tile)(const F(product) *g, int64_t i, int64_t j, int h, int n,
     }
     REAL t[MR * NV * VL];
     tile(h, w, kc, a, a_row, a_col, b, b_row, t, NV * VL, NULL, 0);
-    for (int r = 0; r < h; r++)
-        for (int q = 0; q < n; q++) {
-            REAL x = t[r * NV * VL + q];
-            c[r * g->c_row + q * g->c_col] = s ? s[r * s_row + q * s_col] + x : x;
-        }
+    for (int r = 0; r < h; r++, c += g->c_row, s = s ? s + s_row : s) {
+        const REAL *x = t + r * NV * VL;
+        if (g->c_col == 1 && (!s || s_col == 1))
+            for (int q = 0; q < n; q += VL)
+                STN(c + q, s ? LDN(s + q, n - q, 0) + LD(x + q) : LD(x + q), n - q);
+        else
+            for (int q = 0; q < n; q++) c[q * g->c_col] = s ? s[q * s_col] + x[q] : x[q];
+    }
 }
