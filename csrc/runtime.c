@@ -1,7 +1,9 @@
-/* runtime.c: how many threads, whether they pay, and per-thread scratch memory. Baseline code, no kernels.
+/* runtime.c: how many threads, whether they pay, and per-thread scratch memory. Baseline code, no
+ * kernels.
  *
- * Threads come from OpenMP, one region per kernel call with num_threads(n), never nested. After fork() libgomp's pool
- * does not exist in the child and its first region would hang, so a child runs serially (fdl_after_fork).
+ * Threads come from OpenMP: one region per kernel call with num_threads(n), never nested. After
+ * fork() libgomp's pool does not exist in the child, whose first region would wait for it for ever,
+ * so a child runs on one thread (fdl_after_fork).
  */
 #define _GNU_SOURCE
 #include "fastdl.h"
@@ -17,9 +19,24 @@
 #include <omp.h>
 #endif
 
+/* ---- how many threads ------------------------------------------------------------------------ */
+
+static int wanted;           /* set_num_threads; 0: fdl_available_threads               */
+static int openmp_at_start;  /* OpenMP's own count when this library was loaded         */
+static int most_threads = 1; /* a thread that cannot be made ends the process: keep off */
 static volatile int forked;
+
 static void in_child(void) { forked = 1; }
-__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL, NULL, in_child); }
+
+__attribute__((constructor)) static void at_load(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+#ifdef _OPENMP
+    openmp_at_start = omp_get_max_threads();
+    most_threads = 4 * omp_get_num_procs() < 64 ? 64 : 4 * omp_get_num_procs();
+#endif
+}
+
 int fdl_after_fork(void) { return forked; }
 
 int fdl_has_openmp(void)
@@ -31,27 +48,71 @@ int fdl_has_openmp(void)
 #endif
 }
 
-#if defined(__linux__) && defined(_OPENMP)
-/* CPUs' worth of time the control group allows, rounded up; 0: no limit found. cgroup v2 writes "quota period" or
- * "max period" in cpu.max, v1 two files. Inside a container the own group is mounted at the root. */
-static int cgroup_cpus(void)
+const char *fdl_compiler(void)
 {
-    double quota = -1, period = -1;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (f) {
-        if (fscanf(f, "%lf %lf", &quota, &period) != 2) quota = -1;   /* "max ..." does not scan */
-        fclose(f);
-    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"))) {
-        if (fscanf(f, "%lf", &quota) != 1) quota = -1;
-        fclose(f);
-        if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r"))) {
-            if (fscanf(f, "%lf", &period) != 1) period = -1;
-            fclose(f);
+#ifdef __clang__
+    return "clang " __clang_version__;
+#else
+    return "gcc " __VERSION__;
+#endif
+}
+
+#ifdef __linux__
+/* The first numbers in a file; how many were read */
+static int read_numbers(const char *path, double *a, double *b)
+{
+    FILE *f = fopen(path, "r");
+    int n = f ? fscanf(f, "%lf %lf", a, b) : 0;
+    if (f) fclose(f);
+    return n < 0 ? 0 : n;
+}
+
+/* CPUs' worth of time that the control group `group` and those above it allow; 0: no limit. Version
+ * 2 writes "quota period" or "max period" in cpu.max, version 1 a file each, quota -1: no limit. */
+static double group_cpus(int version, char *group)
+{
+    char path[4352];
+    double quota, period, least = 0;
+    for (;;) {
+        int found;
+        if (version == 2) {
+            snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
+            found = read_numbers(path, &quota, &period) == 2;
+        } else {
+            snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/cpu.cfs_quota_us", group);
+            found = read_numbers(path, &quota, &period) >= 1;
+            snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/cpu.cfs_period_us", group);
+            found = found && read_numbers(path, &period, &period) >= 1;
         }
+        if (found && quota > 0 && period > 0 && (least == 0 || quota / period < least))
+            least = quota / period;
+        char *slash = strrchr(group, '/');
+        if (!slash) return least;
+        *slash = 0; /* the parent; "" is the root, where a container's own group is mounted */
     }
-    if (quota <= 0 || period <= 0) return 0;
-    int cpus = (int)(quota / period + 0.999);
-    return cpus < 1 ? 1 : cpus;
+}
+
+/* The least of the quotas on this process, rounded up to whole CPUs; 0: no limit */
+static int quota_cpus(void)
+{
+    char line[4096];
+    double least = 0;
+    FILE *f = fopen("/proc/self/cgroup", "r"); /* "0::/group", "4:cpu,cpuacct:/group" */
+    while (f && fgets(line, sizeof line, f)) {
+        char *controllers = strchr(line, ':'),
+             *group = controllers ? strchr(controllers + 1, ':') : 0;
+        if (!group) continue;
+        *group++ = 0;
+        group[strcspn(group, "\n")] = 0;
+        int version = 0;
+        if (controllers[1] == 0) version = 2;
+        for (char *c = strtok(controllers + 1, ","); c; c = strtok(NULL, ","))
+            if (!strcmp(c, "cpu")) version = 1;
+        double cpus = version ? group_cpus(version, group) : 0;
+        if (cpus > 0 && (least == 0 || cpus < least)) least = cpus;
+    }
+    if (f) fclose(f);
+    return least > 0 && least < 1 ? 1 : (int)(least + 0.999);
 }
 #endif
 
@@ -59,12 +120,12 @@ int fdl_available_threads(void)
 {
 #ifdef _OPENMP
     const char *wish = getenv("OMP_NUM_THREADS");
-    if (wish && atoi(wish) > 0) return atoi(wish);      /* "4,2": levels; the first counts */
-    int n = omp_get_max_threads();
+    if (wish && atoi(wish) > 0) return atoi(wish); /* "4,2": a count per level; the first is ours */
+    int n = openmp_at_start;
 #ifdef __linux__
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n) n = CPU_COUNT(&set);
-    int quota = cgroup_cpus();
+    int quota = quota_cpus();
     if (quota && quota < n) n = quota;
 #endif
     return n < 1 ? 1 : n;
@@ -73,7 +134,25 @@ int fdl_available_threads(void)
 #endif
 }
 
-/* A parallel region costs 1-10 us, so a thread must have about 20 us of work to pay for itself. */
+void fdl_set_threads(int n) { __atomic_store_n(&wanted, n, __ATOMIC_RELAXED); }
+
+int fdl_threads(void)
+{
+    int n = __atomic_load_n(&wanted, __ATOMIC_RELAXED);
+    if (n == 0) {
+        n = fdl_available_threads();
+        fdl_set_threads(n);
+    }
+#ifdef _OPENMP
+    /* somebody lowered OpenMP's count in this thread since: omp_set_num_threads, threadpoolctl */
+    int limit = omp_get_max_threads();
+    if (limit < openmp_at_start && limit < n) n = limit;
+#endif
+    return n;
+}
+
+/* A region costs 0.6 us while OpenMP's threads still spin after the last one, and 5-50 us if they
+ * have gone to sleep (measured, 2 cores): with 20 us of work each they pay even then. */
 int fdl_plan(int threads, double work)
 {
     if (forked || threads <= 1) return 1;
@@ -81,36 +160,43 @@ int fdl_plan(int threads, double work)
     if (omp_in_parallel()) return 1;
 #endif
     double useful = work / 20e3;
+    if (threads > most_threads) threads = most_threads;
     return useful >= threads ? threads : useful < 2 ? 1 : (int)useful;
 }
 
-static __thread struct { void *p; size_t n; } scratch[FDL_SCRATCH_SLOTS];
+/* ---- scratch --------------------------------------------------------------------------------- */
+
+typedef struct {
+    void *p;
+    size_t n;
+} buffer;
+
+static __thread buffer scratch[FDL_SCRATCH_SLOTS];
 static pthread_key_t at_exit_key;
 static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
 
-static void free_scratch(void *unused)
+static void free_scratch(void *buffers)
 {
-    (void)unused;
     for (int i = 0; i < FDL_SCRATCH_SLOTS; i++) {
-        free(scratch[i].p);
-        scratch[i].p = NULL;
-        scratch[i].n = 0;
+        free(((buffer *)buffers)[i].p);
+        ((buffer *)buffers)[i] = (buffer){NULL, 0};
     }
 }
 static void make_key(void) { pthread_key_create(&at_exit_key, free_scratch); }
 
 void *fdl_scratch(int slot, size_t bytes)
 {
-    if (scratch[slot].n < bytes || !scratch[slot].p) {
-        if (bytes > SIZE_MAX - 8192) return NULL;
-        size_t size = (bytes + 4095) / 4096 * 4096 + 4096;  /* a page to spare: vector loads may run past the end */
+    buffer *b = &scratch[slot];
+    if (b->n < bytes || !b->p) {
+        const size_t page = 4096; /* and one to spare: vector loads may run past the end */
+        if (bytes > SIZE_MAX - 2 * page) return NULL;
+        size_t size = (bytes + page - 1) / page * page;
         void *p = NULL;
-        if (posix_memalign(&p, 64, size)) return NULL;
-        free(scratch[slot].p);
-        scratch[slot].p = p;
-        scratch[slot].n = size - 4096;
+        if (posix_memalign(&p, 64, size + page)) return NULL;
+        free(b->p);
+        *b = (buffer){p, size};
         pthread_once(&at_exit_once, make_key);
-        pthread_setspecific(at_exit_key, scratch);           /* any non-NULL value: run free_scratch at thread exit */
+        pthread_setspecific(at_exit_key, scratch); /* free_scratch(scratch) when the thread ends */
     }
-    return scratch[slot].p;
+    return b->p;
 }

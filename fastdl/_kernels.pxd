@@ -86,6 +86,9 @@ cdef extern from "fastdl.h" nogil:
     int fdl_best_tier()
     int fdl_has_openmp()
     int fdl_available_threads()
+    void fdl_set_threads(int n)
+    int fdl_threads()
+    const char *fdl_compiler()
     int fdl_after_fork()
 
     void *fdl_alloc(size_t bytes)

@@ -23,7 +23,6 @@ include "_kernels_memory.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")
 cdef int current_tier = fdl_best_tier()
-cdef int current_threads = fdl_available_threads()
 
 
 def isa_available():
@@ -51,21 +50,29 @@ cdef int tier_of(isa) except -1:
 
 
 def get_num_threads():
-    """The upper bound on threads that kernels use."""
-    return current_threads
+    """The most threads kernels use: what `set_num_threads` said, at first `available_threads()`.
+
+    Less where OpenMP's own count has been lowered in the calling thread, as
+    `threadpoolctl.threadpool_limits` does.
+    """
+    return fdl_threads()
 
 
 def set_num_threads(int n):
     """Let kernels use at most `n` threads (`n >= 1`); small problems use fewer."""
-    global current_threads
     if n < 1:
         raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
-    current_threads = n
+    fdl_set_threads(n)
 
 
 def available_threads():
     """`OMP_NUM_THREADS`, else the least of OpenMP's count, CPU affinity and cgroup quota."""
     return fdl_available_threads()
+
+
+def compiler():
+    """Name and version of the C compiler that built the kernels."""
+    return fdl_compiler().decode()
 
 
 def has_openmp():
@@ -76,7 +83,7 @@ def has_openmp():
 cdef int threads_of(int threads) except -1:
     if threads < 0:
         raise ValueError(f"threads: must be 0 (the default count) or positive, got {threads}")
-    return threads if threads else current_threads
+    return threads if threads else fdl_threads()
 
 
 cdef const fdl_kernels *table_of(cnp.ndarray x, isa, str where, str argument) except NULL:

@@ -1,8 +1,10 @@
 """What fastdl runs on: threads, instruction set, caches, NumPy's BLAS. No device, no arrays.
 
-Threads: every kernel uses at most :func:`get_num_threads` threads, fewer where the problem is small.
-The count starts at ``OMP_NUM_THREADS``, else at the least of OpenMP's count, the CPU affinity and
-the container's quota; results do not depend on it.
+Threads: every kernel uses at most :func:`get_num_threads` threads, fewer where the problem is
+small. The count starts at ``OMP_NUM_THREADS``, else at the least of OpenMP's count, the CPU
+affinity and the container's quota. A limit that ``threadpoolctl`` puts on OpenMP in the calling
+thread holds too, whatever :func:`set_num_threads` said. Results do not depend on the count. A
+forked child runs on one thread, since OpenMP's threads do not survive a fork.
 """
 
 import importlib.util
@@ -30,7 +32,7 @@ __all__ = [
 
 
 def get_num_threads() -> int:
-    """The largest number of threads a kernel may use."""
+    """The most threads a kernel may use, with OpenMP's own limit in this thread."""
     return _kernels.get_num_threads()
 
 
@@ -98,13 +100,15 @@ def set_memory_limit(bytes: int) -> None:
 def config() -> dict:
     """What fastdl found here, as plain values: numbers, strings, None where unknown, dicts of them.
 
-    Keys: ``version``, ``isa``, ``isa_available``, ``openmp``, ``threads``, ``available_threads``,
-    ``cpu``, ``caches`` (bytes by name), ``python``, ``numpy``, ``blas``, ``cupy`` (is it installed?).
+    Keys: ``version``, ``isa``, ``isa_available``, ``compiler``, ``openmp``, ``threads``,
+    ``available_threads``, ``cpu``, ``caches`` (bytes by name), ``python``, ``numpy``,
+    ``blas``, ``cupy`` (is it installed?).
     """
     return {
         "version": __version__,
         "isa": isa(),
         "isa_available": list(isa_available()),
+        "compiler": _kernels.compiler(),
         "openmp": _kernels.has_openmp(),
         "threads": get_num_threads(),
         "available_threads": _kernels.available_threads(),

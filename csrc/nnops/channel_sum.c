@@ -62,7 +62,7 @@ static int F(channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void 
     if (p != 1) { /* (n, c, p) -> (n, c) */
         REAL *sums = fdl_scratch(FDL_SCRATCH_ROWS, n * c * sizeof(REAL));
         if (!sums) return FDL_NOMEM;
-        SPLIT(fdl_plan(threads, n * c * (5 + 0.03 * sizeof(REAL) * p)), n * c, 1,
+        SPLIT(fdl_plan(threads, n * c * (5 + 0.015 * sizeof(REAL) * p)), n * c, 1,
               F(sum_rows_range)(p, x, sums, begin, end));
         x = sums;
     }

@@ -28,13 +28,13 @@ NOINLINE void F(relu_backward_range)(const REAL *dy, const REAL *y, REAL *dx, in
 
 static int F(relu)(int64_t n, const void *x, void *y, int threads)
 {
-    SPLIT(fdl_plan(threads, 0.06 * sizeof(REAL) * n), n, 1024, F(relu_range)(x, y, begin, end));
+    SPLIT(fdl_plan(threads, 0.03 * sizeof(REAL) * n), n, 1024, F(relu_range)(x, y, begin, end));
     return FDL_OK;
 }
 
 static int F(relu_backward)(int64_t n, const void *dy, const void *y, void *dx, int threads)
 {
-    SPLIT(fdl_plan(threads, 0.09 * sizeof(REAL) * n), n, 1024,
+    SPLIT(fdl_plan(threads, 0.04 * sizeof(REAL) * n), n, 1024,
           F(relu_backward_range)(dy, y, dx, begin, end));
     return FDL_OK;
 }

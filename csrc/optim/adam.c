@@ -43,7 +43,7 @@ static int F(adam)(int64_t n, void *p, const void *g, void *exp_avg, void *exp_a
                    double bias_correction2, int maximize, int threads)
 {
     REAL shrink = decoupled ? 1 - lr * weight_decay : 1, l2 = decoupled ? 0 : weight_decay;
-    SPLIT(fdl_plan(threads, 0.3 * sizeof(REAL) * n), n, 1024,
+    SPLIT(fdl_plan(threads, 0.12 * sizeof(REAL) * n), n, 1024,
           F(adam_range)(p, g, exp_avg, exp_avg_sq, max_exp_avg_sq, maximize ? -1 : 1, shrink, l2,
                         beta1, 1 - beta1, beta2, 1 - beta2, eps, lr / bias_correction1,
                         sqrt(bias_correction2), begin, end));

@@ -41,7 +41,7 @@ static int F(sgd)(int64_t n, void *p, const void *g, void *momentum_buffer, doub
                   double momentum, double dampening, double weight_decay, int nesterov,
                   int maximize, int first, int threads)
 {
-    SPLIT(fdl_plan(threads, 0.15 * sizeof(REAL) * n), n, 1024,
+    SPLIT(fdl_plan(threads, 0.05 * sizeof(REAL) * n), n, 1024,
           F(sgd_range)(p, g, momentum_buffer, lr, momentum, 1 - dampening, weight_decay, nesterov,
                        maximize ? -1 : 1, first, begin, end));
     return FDL_OK;
