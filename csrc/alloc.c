@@ -98,8 +98,8 @@ static void unlink_free(block *b)
     stats.cached -= (int64_t)b->bytes;
 }
 
-/* With the lock held: takes out the oldest free blocks until the rest keeps to `limit`. Returns them
- * chained through `below`: they are freed without the lock. */
+/* With the lock held: takes out the oldest free blocks until the rest keeps to `limit`. Returns
+ * them chained through `below`: they are freed without the lock. */
 static block *evict(int64_t limit)
 {
     block *gone = NULL;
@@ -176,7 +176,7 @@ static void *alloc(size_t bytes, int zeroed)
         return b + 1;
     }
     b = fresh(room, class, zeroed);
-    if (!b) {                                       /* what lies here unused may be what is missing */
+    if (!b) {                       /* what lies here unused may be what is missing */
         fdl_empty_cache();
         b = fresh(room, class, zeroed);
     }

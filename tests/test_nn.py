@@ -699,6 +699,31 @@ def test_dropout():
     assert nn.Dropout(0.5, inplace=True)(z) is z
 
 
+def test_one_hot_normalize_and_pad_match_torch(rng):
+    torch = pytest.importorskip("torch")
+    values, index = rng.standard_normal((3, 4)), np.array([[0, 2], [1, 1]])
+    results = []
+    for lib in (fastdl, torch):
+        F = lib.nn.functional
+        results.append(
+            [
+                F.one_hot(lib.tensor(index)),
+                F.one_hot(lib.tensor(index), 5),
+                F.normalize(lib.tensor(values)),
+                F.normalize(lib.tensor(values * 0), p=1, dim=0),
+                F.pad(lib.tensor(values), (1, 2), value=3.0),
+            ]
+        )
+        for wrong in (lib.tensor([0.0]), lib.tensor([-1]), lib.tensor([], dtype=lib.int64)):
+            with pytest.raises(RuntimeError):
+                F.one_hot(wrong)
+        with pytest.raises(RuntimeError):
+            F.one_hot(lib.tensor([3]), 3)
+    for ours, theirs in zip(*results):
+        assert_close(ours, theirs, "float64", 8, "function")
+        assert str(ours.dtype).rpartition(".")[2] == str(theirs.dtype).rpartition(".")[2]
+
+
 @pytest.mark.parametrize("padding", [None, 1, -1])
 def test_embedding_matches_torch(padding, rng):
     torch = pytest.importorskip("torch")

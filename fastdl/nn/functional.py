@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastdl._engine import tensor_of
 from fastdl.ops import activation as _activation
 from fastdl.ops.activation import gelu, log_softmax, logsigmoid, softmax, softplus
 from fastdl.ops.conv import conv2d
@@ -26,6 +27,7 @@ from fastdl.ops.loss import (
 from fastdl.ops.norm import batch_norm, layer_norm
 from fastdl.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from fastdl.ops.random import uniform_array
+from fastdl.ops.shape import pad
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -49,6 +51,9 @@ __all__ = [
     "max_pool2d",
     "mse_loss",
     "nll_loss",
+    "normalize",
+    "one_hot",
+    "pad",
     "relu",
     "relu_",
     "sigmoid",
@@ -112,6 +117,36 @@ def dropout(input, p=0.5, training=True, inplace=False):
     if p < 1.0:
         mask *= 1.0 / (1.0 - p)
     return input.mul_(mask) if inplace else input * mask
+
+
+def one_hot(tensor, num_classes=-1):
+    """Integers (*) -> (*, num_classes), int64: 1 at each integer's place, 0 elsewhere.
+
+    `num_classes` is one more than the largest integer unless given.
+
+    Raises:
+        RuntimeError: the tensor holds no int64, or is empty without `num_classes`, or a value lies
+            outside [0, num_classes).
+    """
+    index = tensor.array
+    if index.dtype != np.int64:
+        raise RuntimeError(
+            f"one_hot is only applicable to index tensor of int64, got {index.dtype}"
+        )
+    if num_classes == -1:
+        if index.size == 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        num_classes = int(index.max()) + 1
+    if num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    if index.size and not (index.min() >= 0 and index.max() < num_classes):
+        raise RuntimeError(f"one_hot: class values must lie in [0, {num_classes})")
+    return tensor_of((index[..., None] == np.arange(num_classes)).astype(np.int64))
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12):
+    """`input` divided by its p-norm along `dim`, or by `eps` where the norm is smaller."""
+    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
 
 
 def embedding(

@@ -1,0 +1,121 @@
+"""Convolution and pooling of random geometries against PyTorch, all three passes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastdl
+import fastdl.nn.functional as F
+
+EPS = np.finfo(np.float64).eps
+sides = st.integers(1, 9)
+
+
+def pairs(low, high):
+    return st.tuples(st.integers(low, high), st.integers(low, high))
+
+
+def outcome(lib, function, *arrays):
+    """The output and all gradients for a fixed g, or the type of the exception."""
+    tensors = [lib.tensor(a, requires_grad=True) for a in arrays]
+    try:
+        y = function(lib.nn.functional, *tensors)
+    except (RuntimeError, ValueError) as error:
+        return type(error)
+    g = np.cos(np.arange(int(np.prod(y.shape)))).reshape(tuple(y.shape))
+    y.backward(lib.tensor(g))
+    return [y.detach().numpy(), *(t.grad.numpy() for t in tensors)]
+
+
+def compare(function, *arrays):
+    torch = pytest.importorskip("torch")
+    ours, theirs = outcome(fastdl, function, *arrays), outcome(torch, function, *arrays)
+    if isinstance(theirs, type):
+        assert ours is theirs
+        return
+    assert not isinstance(ours, type), ours
+    terms = sum(a.size for a in arrays)  # no sum has more
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape
+        scale = max(1.0, np.abs(b).max(initial=0))
+        assert np.abs(a - b).max(initial=0) <= 4 * terms * EPS * scale
+
+
+@given(
+    n=st.integers(0, 3),
+    groups=st.integers(1, 3),
+    per_group=pairs(1, 3),
+    size=st.tuples(sides, sides),
+    kernel=pairs(1, 4),
+    stride=pairs(1, 3),
+    padding=st.one_of(pairs(0, 3), st.sampled_from(["same", "valid"])),
+    dilation=pairs(1, 3),
+    biased=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_convolution(n, groups, per_group, size, kernel, stride, padding, dilation, biased, seed):
+    if padding == "same":
+        stride = (1, 1)
+    rng = np.random.default_rng(seed)
+    c, k = per_group
+    x = rng.standard_normal((n, c * groups, *size))
+    w = rng.standard_normal((k * groups, c, *kernel))
+    arrays = (x, w, rng.standard_normal(k * groups)) if biased else (x, w)
+    compare(lambda F, *a: F.conv2d(*a, None, stride, padding, dilation, groups) if len(a) == 2
+            else F.conv2d(*a, stride, padding, dilation, groups), *arrays)  # fmt: skip
+
+
+@given(
+    planes=st.tuples(st.integers(1, 2), st.integers(1, 3)),
+    size=st.tuples(sides, sides),
+    kernel=pairs(1, 4),
+    stride=st.one_of(st.none(), pairs(1, 4)),
+    padding=pairs(0, 2),
+    dilation=pairs(1, 2),
+    ceil_mode=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_max_pooling(planes, size, kernel, stride, padding, dilation, ceil_mode, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-3, 3, (*planes, *size)).astype(float)  # many ties
+    for width, height, pad, d, k in zip(size, size, padding, dilation, kernel):
+        if pad and (k - 1) * d + 1 > width + pad:
+            return  # a window may then lie wholly in the padding, where PyTorch makes up an index
+    options = (kernel, stride, padding, dilation, ceil_mode)
+    compare(lambda F, x: F.max_pool2d(x, *options), x)
+
+
+@given(
+    planes=st.tuples(st.integers(1, 2), st.integers(1, 3)),
+    size=st.tuples(sides, sides),
+    kernel=pairs(1, 4),
+    stride=st.one_of(st.none(), pairs(1, 4)),
+    padding=pairs(0, 2),
+    ceil_mode=st.booleans(),
+    include=st.booleans(),
+    divisor=st.one_of(st.none(), st.integers(1, 7)),
+    seed=st.integers(0, 99),
+)
+def test_average_pooling(planes, size, kernel, stride, padding, ceil_mode, include, divisor, seed):
+    x = np.random.default_rng(seed).standard_normal((*planes, *size))
+    options = (kernel, stride, padding, ceil_mode, include, divisor)
+    compare(lambda F, x: F.avg_pool2d(x, *options), x)
+
+
+@given(size=st.tuples(sides, sides), cells=pairs(1, 5), seed=st.integers(0, 99))
+def test_adaptive_pooling(size, cells, seed):
+    x = np.random.default_rng(seed).standard_normal((2, *size))
+    compare(lambda F, x: F.adaptive_avg_pool2d(x, cells), x)
+
+
+def test_geometry_is_computed_once():
+    """The second call with the same sizes takes the tuple made by the first."""
+    from fastdl.ops.conv import conv2d_geometry
+
+    x, w = fastdl.zeros(1, 1, 4, 4), fastdl.zeros(1, 1, 3, 3)
+    F.conv2d(x, w)
+    hits = conv2d_geometry.cache_info().hits
+    F.conv2d(x, w, stride=[1, 1])
+    assert conv2d_geometry.cache_info().hits == hits + 1
