@@ -238,7 +238,7 @@ cdef Node leaf_node(TensorBase t):
     return node
 
 
-hook_keys = itertools.count()           # never the same twice: a hook is removed once
+cdef object hook_keys = itertools.count()           # never the same twice: a hook is removed once
 
 
 class RemovableHandle:
@@ -711,15 +711,20 @@ cdef class Primitive:
         return plan
 
     def __call__(self, *args, **static):
-        if static:
-            for name, standard in zip(self.operands, ("input", "other")):
-                if standard in static:                      # PyTorch's names of the first two
-                    static[name] = static.pop(standard)
-            if any([name in static for name in self.operands]):
-                bound = self.signature.bind(*args, **static)
-                return self.call(bound.args, bound.kwargs or None)
-            return self.call(args, static)
-        return self.call(args, None)
+        if not static:
+            return self.call(args, None)
+        for name in static:
+            if name not in self.defaults:
+                return self.call_by_name(args, static)
+        return self.call(args, static)
+
+    cdef object call_by_name(self, tuple args, dict static):
+        """A call with operands given by name: their own, or PyTorch's of the first two."""
+        for name, standard in zip(self.operands, ("input", "other")):
+            if standard in static and standard != name:
+                static[name] = static.pop(standard)
+        bound = self.signature.bind(*args, **static)
+        return self.call(bound.args, bound.kwargs or None)
 
     def inplace(self, *args, **static):
         """Run the primitive and let its result replace the first operand's values; returns that
@@ -1116,19 +1121,17 @@ cdef class Walk:
         if node.retained is not None and index in node.retained:
             tensor = node.retained[index]()
             if tensor is not None:
-                accumulate(<TensorBase>tensor, g, False)
+                accumulate(<TensorBase>tensor, g)
         return g
 
     cdef int run(self) except -1:
         cdef Node node
         cdef object g
-        cdef bint owned
         cdef int i
         while self.heap.size:
             node = self.heap.pop()
             g = self.pending.pop(node)
-            owned = node in self.owned
-            if owned:
+            if self.owned:
                 self.owned.discard(node)
             if node.hooks is not None or node.retained is not None:
                 if node.outputs == 1:
@@ -1147,7 +1150,7 @@ cdef class Walk:
                     continue
             if node.op is None:
                 if self.targets is None and node.leaf != NULL:
-                    accumulate(<TensorBase>node.leaf, g, owned)
+                    accumulate(<TensorBase>node.leaf, g)
                 continue
             self.step(node, g)
         return 0
@@ -1282,7 +1285,7 @@ cdef int add_into(TensorBase t, TensorBase g) except -1:
     return 0
 
 
-cdef int accumulate(TensorBase t, object g, bint owned) except -1:
+cdef int accumulate(TensorBase t, object g) except -1:
     """Add `g` to t.grad without ever sharing memory with anything the user holds."""
     cdef TensorBase old = <TensorBase>t._grad, new = <TensorBase>g
     if new.array.shape != t.array.shape:
@@ -1309,7 +1312,7 @@ cdef int accumulate(TensorBase t, object g, bint owned) except -1:
 
 def accumulate_grad(TensorBase tensor, TensorBase g):
     """Add `g` to `tensor.grad` as a backward pass does."""
-    accumulate(tensor, g, False)
+    accumulate(tensor, g)
 
 
 def backward(list roots, list seeds, bint retain_graph, bint create_graph, targets=None):

@@ -239,10 +239,13 @@ def normal_dim(dim, ndim):
     return dim % span
 
 
+ALL_DIMS = tuple([tuple(range(ndim)) for ndim in range(65)])  # NumPy has at most 64 dimensions
+
+
 def normal_dims(dim, ndim):
     """A tuple of dimensions for an int, a sequence, or None or () (all dimensions)."""
     if dim is None:
-        return tuple(range(ndim))
+        return ALL_DIMS[ndim]
     if not isinstance(dim, (tuple, list)):
         dim = normal_dim(dim, ndim)
         return (dim,) if ndim else ()

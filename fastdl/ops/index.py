@@ -62,15 +62,13 @@ def put(x, value, *, index, view=...):
     return result
 
 
-def _basic(index):
-    return not any(isinstance(i, np.ndarray) for i in index)
-
-
 def slice_or_take(x, index, view=...):
-    """x[view][index] for normalised indices: a view when both are basic, else a copy."""
+    """x[view][index] for indices from `normal_index`: a view when both are basic, else a copy."""
     if view is not Ellipsis:
         x = S.slice_of(x, index=view)
-    return S.slice_of(x, index=index) if _basic(index) else take_at(x, index=index)
+    if any(isinstance(i, np.ndarray) for i in index):
+        return take_at(x, index=index)
+    return S.slice_of(x, index=index)
 
 
 put.vjp(
@@ -79,15 +77,45 @@ put.vjp(
 )
 
 
-def _two_steps(index):
-    """(view, index) for an index that mixes ints and arrays: PyTorch takes the ints first.
+# ---- subscripts -------------------------------------------------------------------------------
 
-    NumPy counts them among the index arrays, which moves dimensions: x[0, :, [0, 1]].
+
+def normal_index(index):
+    """(view, index, basic): what NumPy takes, so that x[view][index] is PyTorch's x[index].
+
+    Tensors and lists become arrays, uint8 masks bools. Where ints and arrays are mixed, `view` holds
+    the ints: PyTorch takes them first, while NumPy counts them among the arrays, which moves
+    dimensions (x[0, :, [0, 1]]). Otherwise `view` is Ellipsis. basic: there are no arrays.
     """
-    if not any(type(i) is int for i in index) or _basic(index):
-        return ..., index
+    found = []
+    open_end = basic = True
+    ints = False
+    for i in index if type(index) is tuple else (index,):
+        kind = type(i)
+        if kind is int:
+            ints = True
+        elif kind is slice:
+            if not (
+                (i.start is None or type(i.start) is int)
+                and (i.stop is None or type(i.stop) is int)
+                and i.step is None
+            ):
+                i = _normal_slice(i)
+        elif i is Ellipsis:
+            open_end = False
+        elif i is not None:
+            i = _normal_array(i)
+            if isinstance(i, np.ndarray):
+                basic = False
+            elif type(i) is int:
+                ints = True
+        found.append(i)
+    if open_end:
+        found.append(Ellipsis)  # a view even where every dimension has an int
+    if basic or not ints:
+        return ..., tuple(found), basic
     view, rest = [], []
-    for i in index:
+    for i in found:
         if isinstance(i, np.ndarray):
             view += [slice(None)] * (i.ndim if i.dtype.kind == "b" else 1)
             rest.append(i)
@@ -97,34 +125,7 @@ def _two_steps(index):
                 rest.append(i)
             elif type(i) is not int:
                 rest.append(slice(None))
-    return tuple(view), tuple(rest)
-
-
-# ---- subscripts -------------------------------------------------------------------------------
-
-
-def normal_index(index):
-    """The index as a tuple NumPy takes: Tensors and lists become arrays, uint8 masks become
-    bool.
-    """
-    index = index if type(index) is tuple else (index,)
-    found = []
-    whole = True  # no Ellipsis yet
-    for i in index:
-        kind = type(i)
-        if kind is int or i is None:
-            pass
-        elif kind is slice:
-            if i.step is not None or type(i.start) is not int or type(i.stop) is not int:
-                i = _normal_slice(i)
-        elif i is Ellipsis:
-            whole = False
-        else:
-            i = _normal_array(i)
-        found.append(i)
-    if whole:
-        found.append(Ellipsis)  # a view even where every dimension has an int
-    return tuple(found)
+    return tuple(view), tuple(rest), False
 
 
 def _normal_array(i):
@@ -178,16 +179,16 @@ def _explain_index(error, x, index):
 
 def getitem(input, index):
     """`input[index]`."""
-    view, index = _two_steps(normal_index(index))
+    view, index, basic = normal_index(index)
     try:
-        return slice_or_take(input, index, view)
+        return S.slice_of(input, index=index) if basic else slice_or_take(input, index, view)
     except IndexError as error:
         raise _explain_index(error, input, index) from None
 
 
 def setitem(input, index, value):
     """`input[index] = value`."""
-    view, index = _two_steps(normal_index(index))
+    view, index, _ = normal_index(index)
     if not is_tensor(value) and not isinstance(value, (int, float, np.ndarray, np.generic)):
         raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
     try:
@@ -407,7 +408,7 @@ def index_fill_(input, dim, index, value):
 
 def index_put_(input, indices, values, accumulate=False):
     """`input[indices] = values`, or += with repeated places adding up."""
-    index = normal_index(tuple(indices))
+    _, index, _ = normal_index(tuple(indices))
     return (index_sum if accumulate else put).inplace(input, values, index=index)
 
 

@@ -62,9 +62,8 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):
 @primitive(node_name="Mean")
 def mean_over(x, *, dims, keepdim):
     """Mean over `dims`."""
-    count = math.prod([x.shape[d] for d in dims])
     total = np.add.reduce(x, dims, None, None, keepdim)
-    return np.true_divide(total, count, dtype=x.dtype)
+    return total / math.prod([x.shape[d] for d in dims])
 
 
 mean_over.vjp(
