@@ -165,13 +165,18 @@ def test_loader_over_tensors_equals_the_general_way(batch_size, drop_last, shuff
         """The same data, of a type the loader knows nothing about."""
 
     x, y = fastdl.arange(20.0).reshape(10, 2), fastdl.arange(10)
+    part = list(range(10, 20))
     loaders = [
-        DataLoader(kind(x, y), batch_size, shuffle, drop_last=drop_last, generator=generator())
-        for kind in (TensorDataset, Plain)
+        DataLoader(data, batch_size, shuffle, drop_last=drop_last, generator=generator())
+        for data in (
+            TensorDataset(x, y),
+            Plain(x, y),
+            Subset(Subset(TensorDataset(*(fastdl.cat([t, t]) for t in (x, y))), range(20)), part),
+        )
     ]
     for _ in range(2):  # epochs differ from each other, but not between the two
         epochs = [[[t.tolist() for t in batch] for batch in loader] for loader in loaders]
-        assert epochs[0] == epochs[1]
+        assert epochs[0] == epochs[1] == epochs[2]
         assert len(epochs[0]) == len(loaders[0])
         rows = [row for batch in epochs[0] for row in batch[1]]
         assert len(rows) == (10 // batch_size * batch_size if drop_last else 10)

@@ -80,8 +80,8 @@ def test_convolution(n, groups, per_group, size, kernel, stride, padding, dilati
 def test_max_pooling(planes, size, kernel, stride, padding, dilation, ceil_mode, seed):
     rng = np.random.default_rng(seed)
     x = rng.integers(-3, 3, (*planes, *size)).astype(float)  # many ties
-    for width, height, pad, d, k in zip(size, size, padding, dilation, kernel):
-        if pad and (k - 1) * d + 1 > width + pad:
+    for side, pad, d, k in zip(size, padding, dilation, kernel):
+        if pad and (k - 1) * d + 1 > side + pad:
             return  # a window may then lie wholly in the padding, where PyTorch makes up an index
     options = (kernel, stride, padding, dilation, ceil_mode)
     compare(lambda F, x: F.max_pool2d(x, *options), x)

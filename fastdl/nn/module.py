@@ -434,6 +434,10 @@ class Module:
         """Casts floating-point parameters and buffers to float64."""
         return self._apply(lambda t: t.double() if t.is_floating_point() else t)
 
+    def half(self) -> Module:
+        """Casts floating-point parameters and buffers to float16."""
+        return self._apply(lambda t: t.half() if t.is_floating_point() else t)
+
     def cpu(self) -> Module:
         """Moves parameters and buffers to the CPU."""
         return self._apply(lambda t: t.cpu())

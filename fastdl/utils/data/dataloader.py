@@ -1,8 +1,8 @@
 """DataLoader: batches of a dataset.
 
 Batches are made in the calling process; `num_workers` and its companions are accepted, checked and
-have no effect, so that PyTorch programs run unchanged. A TensorDataset under the default collation
-is not taken apart into samples: a batch is one indexed read per tensor.
+have no effect, so that PyTorch programs run unchanged. A TensorDataset, or a Subset of one, is not
+taken apart into samples under the default collation: a batch is one indexed read per tensor.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from fastdl.ops.creation import as_tensor
 from fastdl.ops.shape import stack
 from fastdl.tensor import Tensor
-from fastdl.utils.data.dataset import IterableDataset, TensorDataset
+from fastdl.utils.data.dataset import IterableDataset, Subset, TensorDataset
 from fastdl.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -65,6 +65,19 @@ def default_collate(batch: list) -> Any:
 def no_collate(sample):
     """What `collate_fn` is when automatic batching is off: an array becomes a Tensor."""
     return as_tensor(sample) if isinstance(sample, np.ndarray) else sample
+
+
+def batch_reader(dataset) -> Callable[[list[int]], list[Tensor]] | None:
+    """A function from indices to the collated batch that needs no single samples, if there is one.
+
+    Subclasses are left out: they may define samples of their own.
+    """
+    if type(dataset) is TensorDataset:
+        return lambda indices: [tensor[indices] for tensor in dataset.tensors]
+    if type(dataset) is Subset:
+        read = batch_reader(dataset.dataset)
+        return read and (lambda indices: read([dataset.indices[i] for i in indices]))
+    return None
 
 
 class DataLoader:
@@ -168,12 +181,9 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         collate, dataset = self.collate_fn, self.dataset
         if self.batch_sampler is not None:
-            if collate is default_collate and type(dataset) is TensorDataset:
-                for indices in self.batch_sampler:
-                    yield [tensor[indices] for tensor in dataset.tensors]
-            else:
-                for indices in self.batch_sampler:
-                    yield collate([dataset[i] for i in indices])
+            read = batch_reader(dataset) if collate is default_collate else None
+            for indices in self.batch_sampler:
+                yield read(indices) if read else collate([dataset[i] for i in indices])
         elif self.sampler is not None:
             for index in self.sampler:
                 yield collate(dataset[index])
