@@ -22,6 +22,14 @@ OPTIMIZERS = [
     ("adamw_amsgrad", "AdamW", {"lr": 0.1, "amsgrad": True, "weight_decay": 0.3}),
     ("rmsprop", "RMSprop", {"lr": 0.05}),
     ("rmsprop_momentum", "RMSprop", {"lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
+    ("adadelta", "Adadelta", {}),
+    ("adadelta_options", "Adadelta", {"lr": 0.5, "rho": 0.8, "weight_decay": 0.1, "eps": 1e-3}),
+    ("adagrad", "Adagrad", {"lr": 0.3}),
+    (
+        "adagrad_options",
+        "Adagrad",
+        {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5, "maximize": True},
+    ),
     ("rmsprop_centered", "RMSprop", {"lr": 0.05, "centered": True, "alpha": 0.9}),
 ]
 
@@ -82,7 +90,7 @@ def test_trajectory_matches_torch(name, options, dtype, rng):
 
 def test_defaults_match_torch():
     torch = pytest.importorskip("torch")
-    for name in ("SGD", "Adam", "AdamW", "RMSprop"):
+    for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adadelta", "Adagrad"):
         ours = getattr(optim, name)([nn.Parameter(fastdl.zeros(1))])
         theirs = getattr(torch.optim, name)([torch.nn.Parameter(torch.zeros(1))])
         assert ours.defaults == theirs.defaults, name
@@ -240,6 +248,8 @@ REFUSED = {
     "nesterov": lambda t: t.optim.SGD([t.nn.Parameter(t.zeros(2))], nesterov=True),
     "betas": lambda t: t.optim.Adam([t.nn.Parameter(t.zeros(2))], betas=(0.9, 1.0)),
     "eps": lambda t: t.optim.AdamW([t.nn.Parameter(t.zeros(2))], eps=-1),
+    "rho": lambda t: t.optim.Adadelta([t.nn.Parameter(t.zeros(2))], rho=1.5),
+    "lr_decay": lambda t: t.optim.Adagrad([t.nn.Parameter(t.zeros(2))], lr_decay=-1),
     "alpha": lambda t: t.optim.RMSprop([t.nn.Parameter(t.zeros(2))], alpha=-1),
     "groups": lambda t: t.optim.SGD([t.nn.Parameter(t.zeros(2))]).load_state_dict(
         {"state": {}, "param_groups": []}

@@ -85,12 +85,7 @@ class Adam(Optimizer):
                 grad = param.grad
                 if grad is None:
                     continue
-                state = self.state[param]
-                if not state:
-                    state["step"] = 0
-                    for name in names:
-                        state[name] = param.new_zeros(param.shape)
-                state["step"] += 1
+                state = self._state_of(param, *names)
                 array = param.array
                 of(array).adam_step(
                     array,

@@ -22,7 +22,7 @@ def check_hyperparameter(name: str, value: float, at_least: float = 0.0) -> None
 
 
 class Optimizer:
-    """Base class: subclasses define :meth:`step`.
+    """Base class: subclasses define :meth:`_update`, or :meth:`step` itself.
 
     Args:
         params: the Tensors to optimise, ``(name, Tensor)`` pairs, or dicts of parameter groups,
@@ -95,8 +95,28 @@ class Optimizer:
 
     def step(self, closure: Callable | None = None):
         """Updates the parameters by their gradients; `closure` recomputes the loss, which is then
-        returned."""
+        returned. Parameters without gradient are passed over."""
+        loss = self._loss_of(closure)
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._update(param, group)
+                    param._bump()
+        return loss
+
+    def _update(self, param: Tensor, group: dict[str, Any]) -> None:
+        """Changes the array of one parameter in place."""
         raise NotImplementedError(f"{type(self).__name__} defines no step")
+
+    def _state_of(self, param: Tensor, *names: str) -> dict[str, Any]:
+        """The parameter's state with its step counted: at first zeros of its shape by `names`."""
+        state = self.state[param]
+        if not state:
+            state["step"] = 0
+            for name in names:
+                state[name] = param.new_zeros(param.shape)
+        state["step"] += 1
+        return state
 
     @staticmethod
     def _loss_of(closure: Callable | None):
@@ -150,6 +170,16 @@ class Optimizer:
             lines = [f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params"]
             text += f"\nParameter Group {i}\n" + "".join(lines)
         return text + ")"
+
+
+def gradient_of(param: Tensor, group: dict[str, Any]):
+    """The gradient's array, negated to maximise, with weight decay added."""
+    grad = param.grad.array
+    if group["maximize"]:
+        grad = -grad
+    if group["weight_decay"]:
+        grad = grad + group["weight_decay"] * param.array
+    return grad
 
 
 def restore(name: str, value, param: Tensor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastdl.optim.optimizer import Optimizer, check_hyperparameter
+from fastdl.optim.optimizer import Optimizer, check_hyperparameter, gradient_of
 
 __all__ = ["RMSprop"]
 
@@ -66,30 +66,12 @@ class RMSprop(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def step(self, closure=None):
-        loss = self._loss_of(closure)
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    self._update(param, group)
-        return loss
-
     def _update(self, param, group) -> None:
         alpha, momentum, lr = group["alpha"], group["momentum"], float(group["lr"])
-        state = self.state[param]
-        if not state:
-            state["step"] = 0
-            names = ["square_avg"]
-            names += ["momentum_buffer"] * (momentum > 0) + ["grad_avg"] * group["centered"]
-            for name in names:
-                state[name] = param.new_zeros(param.shape)
-        state["step"] += 1
-
-        array, grad = param.array, param.grad.array
-        if group["maximize"]:
-            grad = -grad
-        if group["weight_decay"]:
-            grad = grad + group["weight_decay"] * array
+        names = ["square_avg"]
+        names += ["momentum_buffer"] * (momentum > 0) + ["grad_avg"] * group["centered"]
+        state = self._state_of(param, *names)
+        grad = gradient_of(param, group)
         square_avg = state["square_avg"].array
         square_avg *= alpha
         square_avg += (1 - alpha) * grad * grad
@@ -104,5 +86,4 @@ class RMSprop(Optimizer):
             buffer *= momentum
             buffer += update
             update = buffer
-        array -= lr * update
-        param._bump()
+        param.array[...] -= lr * update
