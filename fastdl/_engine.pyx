@@ -37,7 +37,7 @@ cdef extern from "_engine.h":
     int fdl_is_float(object)
     int fdl_uniform(tuple, bint)
     int fdl_box(tuple, int) except -1
-    int fdl_exclusive(object)
+    int fdl_exclusive(PyObject *)
     int fdl_shares(object, object)
     int fdl_is_operand(object)
     int fdl_wrap_slots(type) except -1
@@ -1294,8 +1294,9 @@ cdef int accumulate(TensorBase t, object g) except -1:
     if old is None:
         if fdl_recording:
             t._grad = CLONE(new)
-        elif Py_REFCNT(<PyObject *>new) == 1 and fdl_exclusive(new.array) and new.node is None:
-            t._grad = new
+        elif (Py_REFCNT(<PyObject *>new) == 2 and fdl_exclusive(<PyObject *>new.array)
+                and new.node is None):
+            t._grad = new                                   # only the walk and `new` know of it
         else:
             t._grad = wrap(new.array.copy(order="C") if new.array.ndim else new.array.copy())
         t.owns_grad = True

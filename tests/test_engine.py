@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import threading
+import tracemalloc
 import warnings
 import weakref
 
@@ -663,3 +664,16 @@ def test_deepcopy_and_pickle_of_leaves():
     assert back.tolist() == x.tolist()
     with pytest.raises(RuntimeError, match="graph leaves"):
         copy.deepcopy(x * 2)
+
+
+def test_fresh_gradients_are_taken_not_copied():
+    n = 1 << 18
+    x, w = fastdl.ones(n, requires_grad=True), fastdl.ones(n)
+    y = (x * w).sum()
+    tracemalloc.start()
+    try:
+        y.backward()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * 4 * n  # one array: the gradient itself
