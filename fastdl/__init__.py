@@ -69,6 +69,9 @@ from fastdl.ops.creation import (
     range_inclusive as range,
 )
 from fastdl.ops.elementwise import *
+from fastdl.ops.order import *
+from fastdl.ops.join import *
+from fastdl.ops.diagonal import *
 from fastdl.ops.index import *
 from fastdl.ops.linalg import *
 from fastdl.ops.random import *

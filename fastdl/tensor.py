@@ -14,9 +14,12 @@ from fastdl.ops import (
     activation,
     core,
     creation,
+    diagonal,
     elementwise,
     index,
+    join,
     linalg,
+    order,
     random,
     reduce,
     shape,
@@ -171,7 +174,7 @@ class Tensor(TensorBase):
     def __iter__(self):
         if self.array.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return iter(shape.unbind(self, 0))
+        return iter(join.unbind(self, 0))
 
     def __bool__(self):
         if self.array.size != 1:
@@ -197,7 +200,7 @@ class Tensor(TensorBase):
         if isinstance(element, (TensorBase, int, float)):
             return bool((self == element).any())
         raise RuntimeError(
-            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+            "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
             f"{type(element)}."
         )
 
@@ -330,7 +333,7 @@ class Tensor(TensorBase):
         """`value`, a number or 0-d tensor, in every place."""
         if isinstance(value, TensorBase) and value.array.ndim:
             raise RuntimeError(
-                f"fill_ only supports 0-dimension value tensor but got tensor with "
+                "fill_ only supports 0-dimension value tensor but got tensor with "
                 f"{value.array.ndim} dimensions."
             )
         return elementwise.fill.inplace(self, value)
@@ -418,10 +421,8 @@ class Tensor(TensorBase):
         if not self.is_leaf:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-                "protocol at "
-                "the moment. If you were attempting to deepcopy a module, this may be because of "
-                "a tensor "
-                "attribute that is not a leaf; detach() it."
+                "protocol at the moment. If you were attempting to deepcopy a module, this may be "
+                "because of a tensor attribute that is not a leaf; detach() it."
             )
         made = self.__class__.__new__(self.__class__)
         memo[id(self)] = made
@@ -501,14 +502,12 @@ METHODS = {
         square sub subtract tan tanh true_divide trunc where
     """,
     reduce: """
-        all allclose amax amin aminmax any argmax argmin argsort bincount count_nonzero cumprod
-        cumsum dist equal histc isclose kthvalue logsumexp max mean median min nanmean nansum norm
-        prod sort std sum topk unique var
+        all allclose amax amin aminmax any argmax argmin count_nonzero cumprod cumsum dist equal
+        isclose logsumexp max mean min nanmean nansum norm prod std sum var
     """,
     shape: """
-        broadcast_to chunk contiguous diag diagonal expand expand_as flatten flip fliplr flipud
-        movedim narrow permute ravel repeat repeat_interleave reshape reshape_as roll select split
-        squeeze swapaxes swapdims t tensor_split tile transpose tril tril_ triu triu_ unbind
+        broadcast_to chunk contiguous expand expand_as flatten movedim narrow permute
+        ravel reshape reshape_as select split squeeze swapaxes swapdims t tensor_split transpose
         unflatten unfold unsqueeze view view_as
     """,
     index: """
@@ -521,6 +520,9 @@ METHODS = {
     """,
     activation: "log_softmax relu softmax",
     random: "bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_",
+    join: "flip fliplr flipud repeat repeat_interleave roll tile unbind",
+    diagonal: "diag diagonal tril tril_ triu triu_",
+    order: "argsort bincount histc kthvalue median sort topk unique",
 }
 for _module, _names in METHODS.items():
     for _name in _names.split():

@@ -69,6 +69,6 @@ def assert_close(
     raise AssertionError(
         msg
         or f"Tensor-likes are not close!\n\nMismatched elements: {int((~close).sum())} / {a.size}\n"
-        f"Greatest absolute difference: {error[worst]} at index {worst} (up to {atol} allowed)\n"
-        f"Relative difference there: {relative[worst]} (up to {rtol} allowed)"
+        f"Greatest absolute difference: {error[worst]} at index {worst} (up to {atol} "
+        f"allowed)\nRelative difference there: {relative[worst]} (up to {rtol} allowed)"
     )

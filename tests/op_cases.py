@@ -458,7 +458,7 @@ row(
     bad=[(lambda t: t.ones(3).split([1, 1]), RuntimeError)],
 )
 row(
-    "shape.concatenate",
+    "join.concatenate",
     lambda t, x, y: t.cat([x, y, x], 1) * 2,
     [normal(2, 3), normal(2, 1)],
     numpy=lambda x, y: np.concatenate([x, y, x], 1) * 2,
@@ -471,33 +471,33 @@ row(
     ],
 )
 row(
-    "shape.concatenate",
+    "join.concatenate",
     lambda t, x, y: t.hstack([x, y]) * t.vstack([x, y]).sum(),
     [normal(3), normal(3)],
 )
 row(
-    "shape.stack_along",
+    "join.stack_along",
     lambda t, x, y: t.stack([x, y, x], -1) * 2,
     [normal(2, 3), normal(2, 3)],
     more=[[normal(), normal()], [normal(0, 2), normal(0, 2)]],
     bad=[(lambda t: t.stack([t.ones(2), t.ones(3)]), RuntimeError)],
 )
 row(
-    "shape.unstack shape.stack_along",
+    "join.unstack join.stack_along",
     lambda t, x: t.unbind(x, 1)[1] * t.unbind(x, 1)[0] + sum(list(x.T)),
     [normal(3, 4)],
     bad=[(lambda t: t.tensor(1.0).unbind(), (RuntimeError, IndexError))],
 )
 row(
-    "shape.flip_along",
+    "join.flip_along",
     lambda t, x: t.flip(x, (0, -1)) * x,
     [normal(3, 4)],
     numpy=lambda x: np.flip(x) * x,
     more=[[normal(0, 3)]],
 )
-row("shape.roll_along", lambda t, x: t.roll(x, (1, -2), (0, 1)) * x + t.roll(x, 5), [normal(3, 4)])
+row("join.roll_along", lambda t, x: t.roll(x, (1, -2), (0, 1)) * x + t.roll(x, 5), [normal(3, 4)])
 row(
-    "shape.pad_with",
+    "join.pad_with",
     lambda t, x: t.pad(x, (1, 2, 0, -1), value=3.0) * 2,
     [normal(3, 4)],
     torch=lambda t, x: t.nn.functional.pad(x, (1, 2, 0, -1), value=3.0) * 2,
@@ -512,7 +512,7 @@ for mode in ("reflect", "replicate", "circular"):
         torch=lambda t, x, m=mode: t.nn.functional.pad(x, (1, 2, 2, 0), m) * 2,
     )
 row(
-    "shape.diagonal_of shape.diagonal_scatter",
+    "diagonal.diagonal_of diagonal.diagonal_scatter",
     lambda t, x: t.diagonal(x, 1) * 2,
     [normal(3, 4)],
     numpy=lambda x: np.diagonal(x, 1) * 2,
@@ -520,13 +520,13 @@ row(
     bad=[(lambda t: t.ones(2, 2).diagonal(0, 1, 1), RuntimeError)],
 )
 row(
-    "shape.diagonal_scatter shape.diagonal_of",
+    "diagonal.diagonal_scatter diagonal.diagonal_of",
     lambda t, x: t.diag(x, -1) * 2,
     [normal(3)],
     numpy=lambda x: np.diag(x, -1) * 2,
 )
 row(
-    "shape.lower",
+    "diagonal.lower",
     lambda t, x: t.tril(x, 1) * x,
     [normal(3, 4)],
     numpy=lambda x: np.tril(x, 1) * x,
@@ -534,7 +534,7 @@ row(
     bad=[(lambda t: t.ones(2).tril(), RuntimeError)],
 )
 row(
-    "shape.upper",
+    "diagonal.upper",
     lambda t, x: t.triu(x, diagonal=1) * x,
     [normal(2, 3, 4)],
     numpy=lambda x: np.triu(x, 1) * x,
@@ -635,7 +635,7 @@ row(
     name="amax and amin share the gradient of ties",
 )
 row(
-    "reduce.max_along reduce.scatter_along",
+    "reduce.max_along index.scatter_along",
     lambda t, x: x.max(1).values * 2,
     [apart(3, 4)],
     numpy=lambda x: x.max(1) * 2,
@@ -646,7 +646,7 @@ row(
 )
 row("reduce.min_along", lambda t, x: t.min(x, 0, True)[0] * 2, [apart(3, 4)])
 row(
-    "reduce.gather_along reduce.scatter_along",
+    "index.gather_along index.scatter_along",
     lambda t, x, i: t.gather(x, 1, i) * 2,
     [normal(3, 4), ints(0, 4, 2, 5)],
     numpy=lambda x, i: np.take_along_axis(x[: len(i)], i, 1) * 2,
@@ -670,18 +670,18 @@ row(
     [apart(3, 4)],
 )
 row(
-    "reduce.gather_along",
+    "index.gather_along",
     lambda t, x: t.sort(x, 1, descending=True)[0] * t.sort(x, 0).values,
     [apart(3, 4)],
 )
 row(
-    "reduce.gather_along",
+    "index.gather_along",
     lambda t, x: x.topk(2, dim=1)[0] * x.topk(2, largest=False).values,
     [apart(3, 4)],
     bad=[(lambda t: t.ones(2).topk(3), RuntimeError)],
 )
 row(
-    "reduce.gather_along",
+    "index.gather_along",
     lambda t, x: x.median() * x.median(0).values * x.kthvalue(2, 0).values,
     [apart(4, 3)],
 )
@@ -724,7 +724,7 @@ row(
     [normal(3, 4)],
 )
 row(
-    "reduce.gather_along",
+    "index.gather_along",
     lambda t, x, i: t.take_along_dim(x, i, 1) * 2,
     [normal(3, 4), ints(0, 4, 1, 2)],
 )

@@ -100,7 +100,7 @@ def _among(tensor, tensors):
 
 
 def _apart(output, inputs, dirty):
-    """`output`, or another tensor on its memory when it is one of the inputs and not marked dirty."""
+    """`output`, or another tensor on its memory when it is an input that is not marked dirty."""
     if isinstance(output, TensorBase) and _among(output, inputs) and not _among(output, dirty):
         return output.detach()
     return output
@@ -142,8 +142,7 @@ def _primitive_of(cls):
             if len(results) != n:
                 raise RuntimeError(
                     f"function {cls.__name__}Backward returned an incorrect number of gradients "
-                    f"(expected {n}, "
-                    f"got {len(results)})"
+                    f"(expected {n}, got {len(results)})"
                 )
             return results
 

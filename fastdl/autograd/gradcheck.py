@@ -77,8 +77,7 @@ def gradcheck(function, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
                     return False
                 raise GradcheckError(
                     f"input {number}, element {place}: gradient {analytic[place]:.9g}, finite "
-                    f"difference "
-                    f"{numeric:.9g}"
+                    f"difference {numeric:.9g}"
                 )
     return True
 

@@ -38,8 +38,7 @@ def _seeds(roots, gradients):
         elif g.array.shape != array.shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] "
-                f"has a shape of "
-                f"{root.shape}."
+                f"has a shape of {root.shape}."
             )
         elif g.array.dtype != array.dtype:
             g = g.to(root.dtype)

@@ -13,6 +13,7 @@ from fastdl.ops import activation as _activation
 from fastdl.ops.activation import gelu, log_softmax, logsigmoid, softmax, softplus
 from fastdl.ops.conv import conv2d
 from fastdl.ops.elementwise import sigmoid, tanh, where
+from fastdl.ops.join import pad
 from fastdl.ops.linear import linear
 from fastdl.ops.loss import (
     binary_cross_entropy,
@@ -27,7 +28,6 @@ from fastdl.ops.loss import (
 from fastdl.ops.norm import batch_norm, layer_norm
 from fastdl.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from fastdl.ops.random import uniform_array
-from fastdl.ops.shape import pad
 
 __all__ = [
     "adaptive_avg_pool2d",

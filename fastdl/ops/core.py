@@ -54,8 +54,8 @@ def view(forward=None, **options):
 
 
 def quiet_context():
-    """A context in which NumPy, like PyTorch, computes infinities and NaN without warnings, and takes
-    the memory of its arrays from the pool.
+    """A context in which NumPy computes infinities and NaN without warnings, as PyTorch does, and
+    takes the memory of its arrays from the pool.
 
     The engine enters it for each forward call: `with np.errstate` would take longer than a small
     op.
@@ -111,8 +111,7 @@ def promote(op, arrays, floating):
         if not hasattr(a, "dtype") and not isinstance(a, (int, float)):
             raise TypeError(
                 f"{op.name}(): argument {op.operands[min(i, len(op.operands) - 1)]!r} (position "
-                f"{i + 1}) "
-                f"must be Tensor or number, not {type(a).__name__}"
+                f"{i + 1}) must be Tensor or number, not {type(a).__name__}"
             )
         if hasattr(a, "dtype") and a.dtype.kind not in _RANK:
             _dtype.of(a.dtype)
@@ -179,8 +178,7 @@ def _mismatch(shapes):
             if m != n and m != 1 and n != 1:
                 return (
                     f"The size of tensor a ({m}) must match the size of tensor b ({n}) at "
-                    f"non-singleton "
-                    f"dimension {max(len(first), len(shape)) - back}"
+                    f"non-singleton dimension {max(len(first), len(shape)) - back}"
                 )
         first = np.broadcast_shapes(first, shape)
     return None
@@ -288,7 +286,6 @@ def with_inferred(shape, numel):
     elif numel == 0:
         raise RuntimeError(
             f"cannot reshape tensor of 0 elements into shape {list(shape)} because the "
-            f"unspecified dimension "
-            f"size -1 can be any value and is ambiguous"
+            "unspecified dimension size -1 can be any value and is ambiguous"
         )
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")

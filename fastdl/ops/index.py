@@ -9,7 +9,6 @@ import numpy as np
 from fastdl._engine import tensor_of
 from fastdl.ops import shape as S
 from fastdl.ops.core import aliases, is_tensor, normal_dim, primitive
-from fastdl.ops.reduce import gather_along, scatter_along
 
 __all__ = [
     "argwhere",
@@ -83,8 +82,8 @@ put.vjp(
 def normal_index(index):
     """(view, index, basic): what NumPy takes, so that x[view][index] is PyTorch's x[index].
 
-    Tensors and lists become arrays, uint8 masks bools. Where ints and arrays are mixed, `view` holds
-    the ints: PyTorch takes them first, while NumPy counts them among the arrays, which moves
+    Tensors and lists become arrays, uint8 masks bools. Where ints and arrays are mixed, `view`
+    holds the ints: PyTorch takes them first, while NumPy counts them among the arrays, which moves
     dimensions (x[0, :, [0, 1]]). Otherwise `view` is Ellipsis. basic: there are no arrays.
     """
     found = []
@@ -148,9 +147,8 @@ def _normal_array(i):
         return operator.index(i)
     except TypeError:
         raise IndexError(
-            f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
-            f"valid indices "
-            f"(got {type(i).__name__})"
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+            f"valid indices (got {type(i).__name__})"
         ) from None
 
 
@@ -171,8 +169,7 @@ def _explain_index(error, x, index):
         mask = next((i for i in index if hasattr(i, "dtype") and i.dtype.kind == "b"), None)
         return IndexError(
             f"The shape of the mask {list(mask.shape)} at index 0 does not match the shape of the "
-            f"indexed "
-            f"tensor {shape} at index 0"
+            f"indexed tensor {shape} at index 0"
         )
     return IndexError(f"{text} (tensor of shape {shape})")
 
@@ -204,12 +201,41 @@ def setitem(input, index, value):
         )
         raise RuntimeError(
             f"shape mismatch: value tensor of shape {shape} cannot be broadcast to indexing "
-            f"result of shape "
-            f"{target}"
+            f"result of shape {target}"
         ) from None
 
 
 # ---- gather and scatter -----------------------------------------------------------------------
+
+
+@primitive(node_name="Gather")
+def gather_along(x, index, *, dim):
+    """x[..., index[..., j, ...], ...] along `dim`; index (int64) may be shorter than x in the
+    other dimensions.
+    """
+    return x[_open_index(index, dim)]
+
+
+def _open_index(index, dim):
+    """Index arrays that pick, for each place of `index`, the element it names along `dim`."""
+    grid = np.ogrid[tuple([slice(0, n) for n in index.shape])]
+    grid = list(grid) if isinstance(grid, tuple) else [grid]
+    grid[dim] = index
+    return tuple(grid)
+
+
+@primitive(node_name="ScatterAdd")
+def scatter_along(x, index, *, shape, dim):
+    """Zeros of `shape` with x added at the places that `gather_along` with `index` reads."""
+    result = np.zeros(shape, x.dtype)
+    np.add.at(result, _open_index(index, dim), x)
+    return result
+
+
+gather_along.vjp(x=lambda g, x_shape, index, dim: scatter_along(g, index, shape=x_shape, dim=dim))
+
+
+scatter_along.vjp(x=lambda g, index, dim: gather_along(g, index, dim=dim))
 
 
 def _checked_index(function, input, dim, index, source=None):
@@ -217,9 +243,8 @@ def _checked_index(function, input, dim, index, source=None):
         raise RuntimeError(f"{function}(): Expected dtype int64 for index")
     if index.array.ndim != input.array.ndim and index.array.size:
         raise RuntimeError(
-            f"Index tensor must have the same number of dimensions as input tensor (got "
-            f"{index.array.ndim} "
-            f"and {input.array.ndim})"
+            "Index tensor must have the same number of dimensions as input tensor (got "
+            f"{index.array.ndim} and {input.array.ndim})"
         )
     n = input.array.shape[dim] if input.array.ndim else 1
     if index.array.size and (index.array.min() < 0 or index.array.max() >= n):
@@ -233,8 +258,8 @@ def _checked_index(function, input, dim, index, source=None):
             source is not None and index.array.shape[d] > source.shape[d]
         ):
             raise RuntimeError(
-                f"{function}(): Expected index {list(index.array.shape)} to be no larger than self "
-                f"{list(input.array.shape)} apart from dimension {dim}"
+                f"{function}(): Expected index {list(index.array.shape)} to be no larger than "
+                f"self {list(input.array.shape)} apart from dimension {dim}"
                 + (
                     ""
                     if source is None
@@ -254,10 +279,7 @@ def gather(input, dim, index):
 
 
 def _scatter_into(out, x, index, src, *, dim):
-    grid = np.ogrid[tuple([slice(0, n) for n in index.shape])]
-    grid = list(grid) if isinstance(grid, tuple) else [grid]
-    grid[dim] = index
-    out[tuple(grid)] = src
+    out[_open_index(index, dim)] = src
 
 
 @primitive(node_name="Scatter", into=_scatter_into)

@@ -8,6 +8,8 @@ import numpy as np
 from fastdl import backends
 from fastdl.ops import shape as S
 from fastdl.ops.core import primitive, tensor_argument
+from fastdl.ops.diagonal import diagonal
+from fastdl.ops.join import stack
 
 __all__ = [
     "addcdiv",
@@ -63,16 +65,15 @@ def _product_mismatch(a, b):
     if len(a) == 1 and len(b) == 1:
         return (
             f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the "
-            f"same number "
-            f"of elements, but got {a[0]} and {b[0]} elements respectively"
+            f"same number of elements, but got {a[0]} and {b[0]} elements respectively"
         )
     if len(b) == 1:
         return f"size mismatch, got input ({a[-2]}), mat ({a[-2]}x{a[-1]}), vec ({b[0]})"
     rows = math.prod(a[:-1])
     if len(b) > 2:
         return (
-            f"Expected size for first two dimensions of batch2 tensor to be: [{a[-1]}, *] but got: "
-            f"{list(b[-2:])}; shapes {list(a)} and {list(b)}"
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a[-1]}, *] but "
+            f"got: {list(b[-2:])}; shapes {list(a)} and {list(b)}"
         )
     return f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[0]}x{b[1]})"
 
@@ -261,8 +262,7 @@ def einsum(equation, *operands):
         if named > x.array.ndim or ("..." not in term and named != x.array.ndim):
             raise RuntimeError(
                 f"einsum(): the number of subscripts in the equation ({named}) does not match the "
-                f"number of "
-                f"dimensions ({x.array.ndim}) for operand {i}"
+                f"number of dimensions ({x.array.ndim}) for operand {i}"
             )
         widest = max(widest, x.array.ndim - named if "..." in term else 0)
     ellipsis = "".join(unused[:widest])
@@ -281,8 +281,7 @@ def einsum(equation, *operands):
         if c not in letters or out.count(c) > 1:
             raise RuntimeError(
                 f"einsum(): output subscript {c} does not appear in the equation for any input "
-                f"operand, or "
-                f"appears twice in the output"
+                "operand, or appears twice in the output"
             )
     operands, explicit = zip(*[_distinct(x, t) for x, t in zip(operands, explicit)])
     lengths = {}
@@ -291,8 +290,7 @@ def einsum(equation, *operands):
             if lengths.setdefault(c, n) != n and n != 1 and lengths[c] != 1:
                 raise RuntimeError(
                     f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has "
-                    f"size {n} "
-                    f"and {lengths[c]}"
+                    f"size {n} and {lengths[c]}"
                 )
             lengths[c] = max(lengths[c], n)
     operands = [
@@ -310,7 +308,7 @@ def _distinct(x, term):
         while term.count(c) > 1:
             i = term.index(c)
             j = term.index(c, i + 1)
-            x = S.diagonal(x, 0, i, j)
+            x = diagonal(x, 0, i, j)
             term = term[:i] + term[i + 1 : j] + term[j + 1 :] + c
     return x, term
 
@@ -318,7 +316,7 @@ def _distinct(x, term):
 def trace(input):
     """Sum of the diagonal of a matrix."""
     _of_ndim("trace", "input", input, 2)
-    return S.sum_over(S.diagonal(input), dims=(0,), keepdim=False)
+    return S.sum_over(diagonal(input), dims=(0,), keepdim=False)
 
 
 def cross(input, other, dim=-1):
@@ -326,7 +324,7 @@ def cross(input, other, dim=-1):
     a = [S.select(input, dim, i) for i in range(3)]
     b = [S.select(other, dim, i) for i in range(3)]
     parts = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-    return S.stack(parts, dim)
+    return stack(parts, dim)
 
 
 def cdist(x1, x2, p=2.0):

@@ -268,8 +268,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
         if ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(
                 "invalid multinomial distribution (with replacement=False, not enough "
-                "non-negative category "
-                "to sample)"
+                "non-negative category to sample)"
             )
         # The smallest of exponential waiting times with rates p is index i with probability p[i] /
         # sum(p).

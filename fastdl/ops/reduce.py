@@ -1,5 +1,6 @@
-"""Reductions and what orders elements: sum, mean, max, norm, cumsum, sort, topk ..."""
+"""Reductions and running sums: sum, mean, var, prod, max, argmax, any, norm, cumsum, isclose ..."""
 
+import builtins
 import math
 from collections import namedtuple
 
@@ -9,6 +10,8 @@ from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import aliases, is_tensor, legacy_name, normal_dim, normal_dims, primitive
+from fastdl.ops.index import scatter_along
+from fastdl.ops.join import concatenate, flip_along
 
 __all__ = [
     "all",
@@ -19,31 +22,23 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
-    "argsort",
-    "bincount",
     "count_nonzero",
     "cumprod",
     "cumsum",
     "dist",
     "equal",
-    "histc",
     "isclose",
-    "kthvalue",
     "logsumexp",
     "max",
     "mean",
-    "median",
     "min",
     "nanmean",
     "nansum",
     "norm",
     "prod",
-    "sort",
     "std",
     "std_mean",
     "sum",
-    "topk",
-    "unique",
     "var",
     "var_mean",
 ]
@@ -68,18 +63,16 @@ def mean_over(x, *, dims, keepdim):
 
 mean_over.vjp(
     x=lambda g, x_shape, dims, keepdim: S.spread(
-        g / max_builtin(math.prod([x_shape[d] for d in dims]), 1), x_shape, dims, keepdim
+        g / builtins.max(math.prod([x_shape[d] for d in dims]), 1), x_shape, dims, keepdim
     )
 )
-max_builtin, min_builtin, all_builtin, sorted_builtin = max, min, all, sorted
 
 
 def _floating(function, input):
     if input.array.dtype.kind != "f":
         raise RuntimeError(
             f"{function}(): could not infer output dtype. Input dtype must be either a floating "
-            f"point or "
-            f"complex dtype. Got: {legacy_name(input.array.dtype)}"
+            f"point or complex dtype. Got: {legacy_name(input.array.dtype)}"
         )
 
 
@@ -108,9 +101,9 @@ def nanmean(input, dim=None, keepdim=False):
 def var_over(x, *, dims, correction, keepdim):
     """Mean squared deviation over `dims`, divided by count - correction."""
     count = math.prod([x.shape[d] for d in dims])
-    mean = np.add.reduce(x, dims, None, None, True) / x.dtype.type(max_builtin(count, 1))
+    mean = np.add.reduce(x, dims, None, None, True) / x.dtype.type(builtins.max(count, 1))
     squares = np.add.reduce(np.square(x - mean), dims, None, None, keepdim)
-    return np.true_divide(squares, max_builtin(count - correction, 0), dtype=x.dtype)
+    return np.true_divide(squares, builtins.max(count - correction, 0), dtype=x.dtype)
 
 
 def _var_slope(g, x, dims, correction, keepdim):
@@ -118,7 +111,7 @@ def _var_slope(g, x, dims, correction, keepdim):
     g = S.spread(g, x.array.shape, dims, keepdim)
     deviation = x - mean_over(x, dims=dims, keepdim=True)
     return g * (
-        deviation * (2 / max_builtin(count - correction, 0) if count > correction else math.nan)
+        deviation * (2 / builtins.max(count - correction, 0) if count > correction else math.nan)
     )
 
 
@@ -205,13 +198,13 @@ def _prod_slope(g, x, dim, keepdim):
     n = x.array.shape[dim]
     one = S.slice_of(x, index=(*(slice(None),) * dim, slice(0, 1), ...)) * 0 + 1
     before = cumprod_along(
-        S.concatenate(one, S.narrow(x, dim, 0, max_builtin(n - 1, 0)), dim=dim), dim=dim
+        concatenate(one, S.narrow(x, dim, 0, builtins.max(n - 1, 0)), dim=dim), dim=dim
     )
-    back = S.flip_along(x, dims=(dim,))
+    back = flip_along(x, dims=(dim,))
     after = cumprod_along(
-        S.concatenate(one, S.narrow(back, dim, 0, max_builtin(n - 1, 0)), dim=dim), dim=dim
+        concatenate(one, S.narrow(back, dim, 0, builtins.max(n - 1, 0)), dim=dim), dim=dim
     )
-    others = before * S.flip_along(after, dims=(dim,))
+    others = before * flip_along(after, dims=(dim,))
     return S.spread(g, x.array.shape, (dim,), keepdim) * others
 
 
@@ -237,7 +230,7 @@ def cumsum_along(x, *, dim):
 
 
 def _reverse_cumsum(g, dim):
-    return S.flip_along(cumsum_along(S.flip_along(g, dims=(dim,)), dim=dim), dims=(dim,))
+    return flip_along(cumsum_along(flip_along(g, dims=(dim,)), dim=dim), dims=(dim,))
 
 
 cumsum_along.vjp(x=_reverse_cumsum)
@@ -260,9 +253,9 @@ def _cumprod_slope(g, x, out, dim):
         rest = S.narrow(x, dim, k + 1, n - k - 1)
         one = S.narrow(x, dim, k, 1) * 0 + 1
         start = S.narrow(out, dim, k - 1, 1) if k else one
-        following = cumprod_along(S.concatenate(start, rest, dim=dim), dim=dim)
+        following = cumprod_along(concatenate(start, rest, dim=dim), dim=dim)
         slopes.append(S.sum_over(S.narrow(g, dim, k, n - k) * following, dims=(dim,), keepdim=True))
-    return S.concatenate(*slopes, dim=dim)
+    return concatenate(*slopes, dim=dim)
 
 
 cumprod_along.vjp(x=_cumprod_slope)
@@ -345,35 +338,7 @@ max_along.vjp(x=_picked_slope)
 min_along.vjp(x=_picked_slope)
 
 
-@primitive(node_name="Gather")
-def gather_along(x, index, *, dim):
-    """x[..., index[..., j, ...], ...] along `dim`; index (int64) may be shorter than x in the
-    other dimensions.
-    """
-    return x[_open_index(index, dim)]
-
-
-def _open_index(index, dim):
-    """Index arrays that pick, for each place of `index`, the element it names along `dim`."""
-    grid = np.ogrid[tuple([slice(0, n) for n in index.shape])]
-    grid = list(grid) if isinstance(grid, tuple) else [grid]
-    grid[dim] = index
-    return tuple(grid)
-
-
-@primitive(node_name="ScatterAdd")
-def scatter_along(x, index, *, shape, dim):
-    """Zeros of `shape` with x added at the places that `gather_along` with `index` reads."""
-    result = np.zeros(shape, x.dtype)
-    np.add.at(result, _open_index(index, dim), x)
-    return result
-
-
-gather_along.vjp(x=lambda g, x_shape, index, dim: scatter_along(g, index, shape=x_shape, dim=dim))
-scatter_along.vjp(x=lambda g, index, dim: gather_along(g, index, dim=dim))
-
-
-def _result_type(name, fields=("values", "indices")):
+def result_type(name, fields=("values", "indices")):
     """A named tuple that prints as PyTorch's `torch.return_types.NAME`."""
 
     class Result(namedtuple(name, fields)):
@@ -387,21 +352,18 @@ def _result_type(name, fields=("values", "indices")):
     return Result
 
 
-MaxResult = _result_type("max")
-MinResult = _result_type("min")
-SortResult = _result_type("sort")
-TopkResult = _result_type("topk")
-MedianResult = _result_type("median")
-AminmaxResult = _result_type("aminmax", ("min", "max"))
-KthvalueResult = _result_type("kthvalue")
+MaxResult = result_type("max")
+MinResult = result_type("min")
+
+
+AminmaxResult = result_type("aminmax", ("min", "max"))
 
 
 def _not_empty(function, input, dim=None):
     if input.array.size == 0 and (dim is None or input.array.shape[dim] == 0):
         raise RuntimeError(
             f"{function}(): Expected reduction dim to be specified for input.numel() == 0. "
-            f"Specify the "
-            f"reduction dim with the 'dim' argument."
+            "Specify the reduction dim with the 'dim' argument."
             if dim is None
             else f"{function}(): Expected reduction dim {dim} to have non-zero size."
         )
@@ -467,8 +429,7 @@ def _position(function, input, dim, keepdim):
     ):
         raise IndexError(
             f"{function.__name__}(): Expected reduction dim to be specified for input.numel() == "
-            f"0, and to have "
-            f"non-zero size."
+            "0, and to have non-zero size."
         )
     if dim is None:
         found = np.asarray(function(input.array), np.int64)
@@ -587,116 +548,3 @@ def dist(input, other, p=2):
 
 
 # ---- order ------------------------------------------------------------------------------------
-
-
-def _order(input, dim, descending):
-    """int64 positions that sort along `dim`, equal elements in their order; NaN counts as the
-    greatest.
-    """
-    x = input.array
-    if not descending:
-        return np.argsort(x, dim, kind="stable").astype(np.int64, copy=False)
-    back = np.flip(x, dim)
-    order = np.flip(np.argsort(back, dim, kind="stable"), dim)
-    return np.ascontiguousarray(x.shape[dim] - 1 - order)
-
-
-def _ordered(input, index, dim):
-    index = tensor_of(index)
-    return gather_along(input, index, dim=dim), index
-
-
-@aliases
-def sort(input, dim=-1, descending=False, stable=False):
-    """(values, indices) sorted along `dim`; always stable."""
-    if input.array.ndim == 0:
-        return SortResult(input.clone(), tensor_of(np.zeros((), np.int64)))
-    dim = normal_dim(dim, input.array.ndim)
-    return SortResult(*_ordered(input, _order(input, dim, descending), dim))
-
-
-@aliases
-def argsort(input, dim=-1, descending=False, stable=False):
-    """Positions that would sort along `dim`, int64."""
-    if input.array.ndim == 0:
-        return tensor_of(np.zeros((), np.int64))
-    return tensor_of(_order(input, normal_dim(dim, input.array.ndim), descending))
-
-
-@aliases
-def topk(input, k, dim=-1, largest=True, sorted=True):
-    """(values, indices) of the `k` greatest (smallest) elements along `dim`, in order."""
-    if input.array.ndim == 0:
-        return TopkResult(input.clone(), tensor_of(np.zeros((), np.int64)))
-    dim = normal_dim(dim, input.array.ndim)
-    n = input.array.shape[dim]
-    if not 0 <= k <= n:
-        raise RuntimeError("selected index k out of range")
-    first = (*(slice(None),) * dim, slice(0, k))
-    order = np.ascontiguousarray(_order(input, dim, largest)[first])
-    return TopkResult(*_ordered(input, order, dim))
-
-
-@aliases
-def kthvalue(input, k, dim=-1, keepdim=False):
-    """(values, indices) of the k-th smallest element (from 1) along `dim`."""
-    return _kth(input, k, dim, keepdim, "kthvalue", KthvalueResult)
-
-
-def _kth(input, k, dim, keepdim, name, result):
-    dim = normal_dim(dim, input.array.ndim)
-    scalar = input.array.ndim == 0
-    if scalar:
-        input = S.reshape_to(input, shape=(1,))
-    n = input.array.shape[dim]
-    if not 1 <= k <= n:
-        raise RuntimeError(f"{name}(): selected number k out of range for dimension {dim}")
-    at = (*(slice(None),) * dim, slice(k - 1, k))
-    values, index = _ordered(input, np.ascontiguousarray(_order(input, dim, False)[at]), dim)
-    if scalar or not keepdim:
-        values, index = S.squeeze(values, dim), S.squeeze(index, dim)
-    return result(values, index)
-
-
-@aliases
-def median(input, dim=None, keepdim=False):
-    """The lower median; with `dim` (values, indices) along it."""
-    if dim is None:
-        flat = S.reshape_to(input, shape=(-1,))
-        return _kth(flat, (flat.array.size + 1) // 2, 0, False, "median", MedianResult).values
-    n = input.array.shape[normal_dim(dim, input.array.ndim)] if input.array.ndim else 1
-    return _kth(input, (n + 1) // 2, dim, keepdim, "median", MedianResult)
-
-
-def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """Distinct elements (slices along `dim`) in order, and on request where each came from and how
-    often.
-    """
-    found = np.unique(
-        input.array, return_inverse=return_inverse, return_counts=return_counts, axis=dim
-    )
-    if not (return_inverse or return_counts):
-        return tensor_of(found)
-    values, *rest = found
-    if return_inverse:
-        rest[0] = rest[0].reshape(input.array.shape if dim is None else (-1,))
-    return tuple([tensor_of(a) for a in (values, *rest)])
-
-
-def bincount(input, weights=None, minlength=0):
-    """How often each non-negative integer occurs (or the sum of its `weights`)."""
-    if input.array.ndim != 1 or input.array.dtype.kind not in "iu" or (input.array < 0).any():
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    counted = np.bincount(input.array, None if weights is None else weights.array, minlength)
-    return tensor_of(counted)
-
-
-def histc(input, bins=100, min=0, max=0):
-    """Counts of `bins` equal intervals between `min` and `max` (both 0: the extremes), as
-    floats.
-    """
-    low, high = (min, max) if (min, max) != (0, 0) else (input.array.min(), input.array.max())
-    if low == high:
-        low, high = low - 1, high + 1
-    counts, _ = np.histogram(input.array, bins, (low, high))
-    return tensor_of(counts.astype(input.array.dtype))

@@ -11,12 +11,10 @@ import numpy as np
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
     aliases,
-    is_tensor,
     normal_dim,
     normal_dims,
     primitive,
     sizes,
-    tensor_argument,
     with_inferred,
 )
 from fastdl.ops.core import (
@@ -27,43 +25,25 @@ __all__ = [
     "atleast_1d",
     "broadcast_tensors",
     "broadcast_to",
-    "cat",
     "chunk",
-    "concat",
-    "diag",
-    "diagonal",
     "flatten",
-    "flip",
-    "fliplr",
-    "flipud",
-    "hstack",
-    "meshgrid",
     "movedim",
     "narrow",
     "numel",
-    "pad",
     "permute",
     "ravel",
-    "repeat_interleave",
     "reshape",
-    "roll",
     "select",
     "split",
     "squeeze",
-    "stack",
     "swapaxes",
     "swapdims",
     "t",
     "tensor_split",
-    "tile",
     "transpose",
-    "tril",
-    "triu",
-    "unbind",
     "unflatten",
     "unfold",
     "unsqueeze",
-    "vstack",
 ]
 
 # ---- primitives -------------------------------------------------------------------------------
@@ -168,143 +148,6 @@ def slice_scatter(x, *, shape, index):
 slice_scatter.vjp(x=lambda g, index: slice_of(g, index=index))
 
 
-@primitive(node_name="Cat")
-def concatenate(*xs, dim):
-    """The arrays after one another along `dim`."""
-    return np.concatenate(xs, axis=dim)
-
-
-def _cat_parts(g, xs_shape, dim, needs):
-    parts, start = [], 0
-    for shape, needed in zip(xs_shape, needs):
-        stop = start + shape[dim]
-        index = (*(slice(None),) * dim, slice(start, stop), ...)
-        parts.append(slice_of(g, index=index) if needed else None)
-        start = stop
-    return tuple(parts)
-
-
-concatenate.vjp_joint(_cat_parts)
-
-
-@primitive(node_name="Stack")
-def stack_along(*xs, dim):
-    """The arrays side by side along a new dimension `dim`."""
-    return np.stack(xs, axis=dim)
-
-
-stack_along.vjp_joint(
-    lambda g, dim, needs: tuple(
-        [
-            slice_of(g, index=(*(slice(None),) * dim, i, ...)) if needed else None
-            for i, needed in enumerate(needs)
-        ]
-    )
-)
-
-
-@view_of(node_name="Unbind")
-def unstack(x, *, dim):
-    """Slices of x along `dim`, a tuple."""
-    return tuple(np.moveaxis(x, dim, 0)[..., None][i][..., 0] for i in range(x.shape[dim]))
-
-
-def _restack(g, x_shape, dim):
-    shape = x_shape[:dim] + x_shape[dim + 1 :]
-    first = next(part for part in g if part is not None)
-    zero = E.select(np.False_, first, np.zeros(shape, first.array.dtype))
-    return stack_along(*[zero if part is None else part for part in g], dim=dim)
-
-
-unstack.vjp(x=_restack)
-
-
-@view_of
-def flip_along(x, *, dims):
-    """x with the order reversed along `dims`."""
-    return np.flip(x, dims).copy()
-
-
-flip_along.vjp(x=lambda g, dims: flip_along(g, dims=dims))
-
-
-@primitive(node_name="Roll")
-def roll_along(x, *, shifts, dims):
-    """x moved cyclically by `shifts` along `dims` (None: flattened)."""
-    return np.roll(x, shifts, dims)
-
-
-roll_along.vjp(
-    x=lambda g, shifts, dims: roll_along(g, shifts=tuple([-s for s in shifts]), dims=dims)
-)
-
-
-@primitive(node_name="ConstantPadNd")
-def pad_with(x, *, widths, value):
-    """x with `widths[i]` = (before, after) elements of `value` around dimension i; negative widths
-    crop.
-    """
-    shape = tuple([n + a + b for n, (a, b) in zip(x.shape, widths)])
-    result = np.full(shape, value, x.dtype)
-    result[_inner(widths, shape)] = x[_inner([(-a, -b) for a, b in widths], x.shape)]
-    return result
-
-
-def _inner(widths, shape):
-    return tuple([slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, widths)])
-
-
-pad_with.vjp(x=lambda g, widths: pad_with(g, widths=tuple([(-a, -b) for a, b in widths]), value=0))
-
-
-@view_of(node_name="Diagonal")
-def diagonal_of(x, *, offset, dim1, dim2):
-    """The diagonal of the planes that dim1 and dim2 span, as the last dimension."""
-    diagonal = np.diagonal(x, offset, dim1, dim2)
-    diagonal.flags.writeable = x.flags.writeable
-    return diagonal
-
-
-diagonal_of.vjp(
-    x=lambda g, x_shape, offset, dim1, dim2: diagonal_scatter(
-        g, shape=x_shape, offset=offset, dim1=dim1, dim2=dim2
-    )
-)
-
-
-@primitive
-def diagonal_scatter(x, *, shape, offset, dim1, dim2):
-    """Zeros of `shape` with x on the diagonal that `diagonal_of` reads."""
-    result = np.zeros(shape, x.dtype)
-    diagonal = np.diagonal(result, offset, dim1, dim2)
-    diagonal.flags.writeable = True
-    diagonal[...] = x
-    return result
-
-
-diagonal_scatter.vjp(
-    x=lambda g, offset, dim1, dim2: diagonal_of(g, offset=offset, dim1=dim1, dim2=dim2)
-)
-
-
-@primitive(node_name="Tril")
-def lower(x, *, diagonal):
-    """x with what lies above diagonal number `diagonal` of its last two dimensions set to 0."""
-    return np.tril(x, diagonal)
-
-
-lower.vjp(x=lambda g, diagonal: lower(g, diagonal=diagonal))
-
-
-@primitive(node_name="Triu")
-def upper(x, *, diagonal):
-    """x with what lies below diagonal number `diagonal` of its last two dimensions set to 0."""
-    return np.triu(x, diagonal)
-
-
-upper.vjp(x=lambda g, diagonal: upper(g, diagonal=diagonal))
-
-
 @view_of(node_name="Unfold")
 def windows(x, *, dim, size, step):
     """Windows of `size` elements every `step` along `dim`; the window is the new last dimension."""
@@ -353,8 +196,7 @@ def view(input, *shape):
     if not result._is_view() and result.array.size:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one "
-            "dimension spans "
-            "across two contiguous subspaces). Use .reshape(...) instead."
+            "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         )
     return result
 
@@ -417,10 +259,9 @@ def permute(input, *dims):
     ndim = input.array.ndim
     if len(dims) != ndim:
         raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
-            f"length of "
-            f"the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to "
-            f"len(dims) = "
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal "
+            "to len(dims) = "
             f"{len(dims)}".replace("(sparse_coo)", "")
         )
     dims = tuple([normal_dim(d, ndim) for d in dims])
@@ -478,22 +319,22 @@ def expand(input, *size):
     if extra < 0:
         raise RuntimeError(
             f"expand({list(shape)}, size={list(size)}): the number of sizes provided "
-            f"({len(size)}) must be "
-            f"greater or equal to the number of dimensions in the tensor ({len(shape)})"
+            f"({len(size)}) must be greater or equal to the number of dimensions in the tensor "
+            f"({len(shape)})"
         )
     wanted = []
     for i, n in enumerate(size):
         own = shape[i - extra] if i >= extra else 1
         if n == -1 and i < extra:
             raise RuntimeError(
-                f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing "
+                "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing "
                 f"dimension {i}"
             )
         if n not in (-1, own) and own != 1:
             raise RuntimeError(
                 f"The expanded size of the tensor ({n}) must match the existing size ({own}) at "
-                f"non-singleton "
-                f"dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: {list(shape)}"
+                f"non-singleton dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: "
+                f"{list(shape)}"
             )
         wanted.append(own if n == -1 else n)
     return expand_to(input, shape=tuple(wanted))
@@ -544,11 +385,10 @@ def split(input, split_size_or_sections, dim=0):
     n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
     if isinstance(split_size_or_sections, (tuple, list)):
         lengths = [operator.index(k) for k in split_size_or_sections]
-        if builtin_sum(lengths) != n or any(k < 0 for k in lengths):
+        if sum(lengths) != n or any(k < 0 for k in lengths):
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
-                f"at "
-                f"dimension {dim}), but got split_sizes={lengths}"
+                f"at dimension {dim}), but got split_sizes={lengths}"
             )
     else:
         size = operator.index(split_size_or_sections)
@@ -562,9 +402,6 @@ def split(input, split_size_or_sections, dim=0):
         parts.append(narrow(input, dim, start, length))
         start += length
     return tuple(parts)
-
-
-builtin_sum = sum
 
 
 @aliases
@@ -587,62 +424,6 @@ def tensor_split(input, indices_or_sections, dim=0):
     return tuple([narrow(input, dim, a, max(b - a, 0)) for a, b in pairs])
 
 
-@aliases
-def unbind(input, dim=0):
-    """The slices along `dim`, a tuple of views."""
-    if input.array.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
-    return unstack(input, dim=normal_dim(dim, input.array.ndim))
-
-
-def diagonal(input, offset=0, dim1=0, dim2=1):
-    """The diagonal of the planes dim1 and dim2 span, as a last dimension; a view."""
-    ndim = input.array.ndim
-    dim1, dim2 = normal_dim(dim1, ndim), normal_dim(dim2, ndim)
-    if dim1 == dim2:
-        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return diagonal_of(input, offset=offset, dim1=dim1, dim2=dim2)
-
-
-def diag(input, diagonal=0):
-    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
-    if input.array.ndim == 2:
-        return diagonal_of(input, offset=diagonal, dim1=0, dim2=1)
-    if input.array.ndim != 1:
-        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.array.ndim}D")
-    n = input.array.shape[0] + E_abs(diagonal)
-    return diagonal_scatter(input, shape=(n, n), offset=diagonal, dim1=0, dim2=1)
-
-
-E_abs = abs
-
-
-def _matrices(function, input):
-    if input.array.ndim < 2:
-        raise RuntimeError(f"{function}: input tensor must have at least 2 dimensions")
-    return input
-
-
-def tril(input, diagonal=0):
-    """The lower triangle of the matrices: what lies above diagonal number `diagonal` is 0."""
-    return lower(_matrices("tril", input), diagonal=diagonal)
-
-
-def triu(input, diagonal=0):
-    """The upper triangle of the matrices: what lies below diagonal number `diagonal` is 0."""
-    return upper(_matrices("triu", input), diagonal=diagonal)
-
-
-def tril_(input, diagonal=0):
-    """`tril` in place."""
-    return lower.inplace(_matrices("tril_", input), diagonal=diagonal)
-
-
-def triu_(input, diagonal=0):
-    """`triu` in place."""
-    return upper.inplace(_matrices("triu_", input), diagonal=diagonal)
-
-
 def unfold(input, dimension, size, step):
     """Windows of `size` every `step` along `dimension`, the window as new last dimension; a
     view.
@@ -654,224 +435,6 @@ def unfold(input, dimension, size, step):
             f"{input.array.shape[dim]}"
         )
     return windows(input, dim=dim, size=size, step=step)
-
-
-def _joinable(function, tensors):
-    if not isinstance(tensors, (tuple, list)):
-        raise TypeError(
-            f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
-            f"{type(tensors).__name__}"
-        )
-    if not tensors:
-        error = ValueError if function == "cat" else RuntimeError
-        raise error(f"{function}(): expected a non-empty list of Tensors")
-    for i, x in enumerate(tensors):
-        if not is_tensor(x):
-            raise TypeError(
-                f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
-            )
-    dtypes = {x.array.dtype for x in tensors}
-    if len(dtypes) > 1:
-        common = E.result_dtype([x.array for x in tensors])
-        tensors = [x if x.array.dtype == common else E.cast(x, dtype=common) for x in tensors]
-    return tensors
-
-
-@aliases
-def cat(tensors, dim=0):
-    """The tensors after one another along `dim`. Empty 1-d tensors are skipped, as PyTorch does."""
-    tensors = _joinable("cat", tensors)
-    full = [x for x in tensors if x.array.shape != (0,)] or tensors[:1]
-    shape = full[0].array.shape
-    if not shape:
-        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
-    dim = normal_dim(dim, len(shape))
-    for i, x in enumerate(full):
-        other = x.array.shape
-        if len(other) != len(shape):
-            raise RuntimeError(
-                f"Tensors must have same number of dimensions: got {len(shape)} and {len(other)}"
-            )
-        for d in range(len(shape)):
-            if d != dim and other[d] != shape[d]:
-                raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {dim}. Expected size "
-                    f"{shape[d]} but got "
-                    f"size {other[d]} for tensor number {i} in the list."
-                )
-    return concatenate(*full, dim=dim)
-
-
-concat = cat
-
-
-@aliases
-def stack(tensors, dim=0):
-    """The tensors, of one shape, side by side along a new dimension."""
-    tensors = _joinable("stack", tensors)
-    shape = tensors[0].array.shape
-    for i, x in enumerate(tensors):
-        if x.array.shape != shape:
-            raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
-                f"{list(x.array.shape)} at entry {i}"
-            )
-    return stack_along(*tensors, dim=normal_dim(dim, len(shape) + 1))
-
-
-def hstack(tensors):
-    """cat along dimension 1, or 0 for vectors."""
-    tensors = [x.reshape(1) if x.array.ndim == 0 else x for x in tensors]
-    return cat(tensors, 0 if tensors[0].array.ndim == 1 else 1)
-
-
-def vstack(tensors):
-    """cat along dimension 0 of at least two-dimensional tensors."""
-    return cat([x.reshape(1, -1) if x.array.ndim < 2 else x for x in tensors], 0)
-
-
-@aliases
-def repeat(input, *sizes_):
-    """`input` copied sizes[i] times along dimension i; more sizes than dimensions add leading
-    ones.
-    """
-    counts = sizes("repeat", sizes_, "repeats")
-    shape = input.array.shape
-    extra = len(counts) - len(shape)
-    if extra < 0:
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
-            "tensor"
-        )
-    if any(n < 0 for n in counts):
-        raise RuntimeError(f"repeat: counts must not be negative, got {list(counts)}")
-    shape = (1,) * extra + shape
-    spaced = reshape_to(input, shape=tuple([k for n in shape for k in (1, n)]))
-    spread_out = expand_to(spaced, shape=tuple([k for c, n in zip(counts, shape) for k in (c, n)]))
-    return reshape_to(spread_out, shape=tuple([c * n for c, n in zip(counts, shape)]))
-
-
-def tile(input, *dims):
-    """`repeat`, but missing leading counts are 1."""
-    dims = sizes("tile", dims, "dims")
-    return repeat(input, (1,) * (input.array.ndim - len(dims)) + dims)
-
-
-@aliases
-def repeat_interleave(input, repeats, dim=None):
-    """Each element (slice along `dim`) `repeats` times in a row; `repeats` may be a tensor of
-    counts.
-    """
-    if dim is None:
-        input, dim = reshape(input, -1), 0
-    dim = normal_dim(dim, input.array.ndim)
-    counts = repeats.array if is_tensor(repeats) else np.asarray(repeats)
-    if counts.size != 1 and counts.shape != (input.array.shape[dim],):
-        raise RuntimeError("repeats must have the same size as input along dim")
-    if (counts < 0).any():
-        raise RuntimeError("repeats can not be negative")
-    index = np.repeat(np.arange(input.array.shape[dim]), counts)
-    return input.index_select(dim, input.new_tensor(index, dtype=index.dtype))
-
-
-def flip(input, *dims, **named):
-    """The order reversed along `dims`: `flip(x, 0, 1)` or `flip(x, dims=(0, 1))`; a copy."""
-    dims = dims or (named.pop("dims"),)
-    if named:
-        raise TypeError(f"flip() got an unexpected keyword argument {next(iter(named))!r}")
-    dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
-    return flip_along(input, dims=normal_dims(tuple(dims), input.array.ndim) if dims else ())
-
-
-def fliplr(input):
-    """Columns in reverse order."""
-    return flip(input, 1)
-
-
-def flipud(input):
-    """Rows in reverse order."""
-    return flip(input, 0)
-
-
-def roll(input, shifts, dims=None):
-    """Elements moved cyclically by `shifts` along `dims`; flattened first where dims is None."""
-    shifts = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
-    if dims is None or dims == ():
-        return reshape_to(
-            roll_along(reshape_to(input, shape=(-1,)), shifts=shifts, dims=(0,)),
-            shape=input.array.shape,
-        )
-    dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
-    if len(shifts) != len(dims):
-        raise RuntimeError(
-            f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
-        )
-    return roll_along(
-        input, shifts=shifts, dims=tuple([normal_dim(d, input.array.ndim) for d in dims])
-    )
-
-
-def pad(input, pad, mode="constant", value=None):
-    """Padding given as (before, after) pairs from the last dimension; modes constant, reflect,
-    replicate, circular.
-    """
-    tensor_argument("pad", "input", input)
-    pairs = sizes("pad", (tuple(pad),), "pad")
-    ndim = input.array.ndim
-    if len(pairs) % 2 or len(pairs) > 2 * ndim:
-        raise RuntimeError(
-            f"pad: expected pairs for at most {ndim} dimensions, got {len(pairs)} numbers: "
-            f"{list(pairs)}"
-        )
-    widths = [(0, 0)] * ndim
-    for i in range(len(pairs) // 2):
-        widths[-1 - i] = (pairs[2 * i], pairs[2 * i + 1])
-    if any(n + a + b < 0 for n, (a, b) in zip(input.array.shape, widths)):
-        raise RuntimeError(
-            f"The input size {list(input.array.shape)}, plus negative padding {list(pairs)}, "
-            f"resulted in a "
-            f"negative output size"
-        )
-    if mode == "constant":
-        return pad_with(input, widths=tuple(widths), value=0 if value is None else value)
-    names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    if mode not in names:
-        raise NotImplementedError(
-            f"pad: mode {mode!r} is not supported; expected constant, reflect, replicate or "
-            f"circular"
-        )
-    for d, (a, b) in enumerate(widths):
-        if a or b:
-            n = input.array.shape[d]
-            if mode == "reflect" and max(a, b) >= n:
-                raise RuntimeError(
-                    f"Padding size should be less than the corresponding input dimension, but "
-                    f"got: padding "
-                    f"({a}, {b}) at dimension {d} of input {list(input.array.shape)}"
-                )
-            index = np.pad(np.arange(n), (a, b), names[mode])
-            input = input.index_select(d, input.new_tensor(index, dtype=index.dtype))
-    return input
-
-
-def meshgrid(*tensors, indexing="ij"):
-    """Coordinate grids of vectors; indexing 'ij' (rows first) or 'xy'."""
-    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
-    if indexing not in ("ij", "xy"):
-        raise RuntimeError(
-            f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
-        )
-    swapped = indexing == "xy" and len(tensors) >= 2
-    if swapped:
-        tensors = (tensors[1], tensors[0], *tensors[2:])
-    shape = tuple([x.array.size for x in tensors])
-    grids = [
-        expand_to(reshape_to(x, shape=(1,) * i + (-1,) + (1,) * (len(shape) - i - 1)), shape=shape)
-        for i, x in enumerate(tensors)
-    ]
-    if swapped:
-        grids[:2] = grids[1], grids[0]
-    return tuple(grids)
 
 
 def contiguous(input):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastdl.ops.creation import as_tensor
-from fastdl.ops.shape import stack
+from fastdl.ops.join import stack
 from fastdl.tensor import Tensor
 from fastdl.utils.data.dataset import IterableDataset, Subset, TensorDataset
 from fastdl.utils.data.sampler import (

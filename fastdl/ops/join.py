@@ -1,0 +1,345 @@
+"""Several tensors or copies in one: cat, stack, unbind, repeat, tile, pad, flip, roll, meshgrid."""
+
+import numpy as np
+
+from fastdl.ops import elementwise as E
+from fastdl.ops.core import (
+    aliases,
+    is_tensor,
+    normal_dim,
+    normal_dims,
+    primitive,
+    sizes,
+    tensor_argument,
+)
+from fastdl.ops.core import view as view_of
+from fastdl.ops.shape import expand_to, reshape, reshape_to, slice_of
+
+__all__ = [
+    "cat",
+    "concat",
+    "flip",
+    "fliplr",
+    "flipud",
+    "hstack",
+    "meshgrid",
+    "pad",
+    "repeat_interleave",
+    "roll",
+    "stack",
+    "tile",
+    "unbind",
+    "vstack",
+]
+
+
+@primitive(node_name="Cat")
+def concatenate(*xs, dim):
+    """The arrays after one another along `dim`."""
+    return np.concatenate(xs, axis=dim)
+
+
+def _cat_parts(g, xs_shape, dim, needs):
+    parts, start = [], 0
+    for shape, needed in zip(xs_shape, needs):
+        stop = start + shape[dim]
+        index = (*(slice(None),) * dim, slice(start, stop), ...)
+        parts.append(slice_of(g, index=index) if needed else None)
+        start = stop
+    return tuple(parts)
+
+
+concatenate.vjp_joint(_cat_parts)
+
+
+@primitive(node_name="Stack")
+def stack_along(*xs, dim):
+    """The arrays side by side along a new dimension `dim`."""
+    return np.stack(xs, axis=dim)
+
+
+stack_along.vjp_joint(
+    lambda g, dim, needs: tuple(
+        [
+            slice_of(g, index=(*(slice(None),) * dim, i, ...)) if needed else None
+            for i, needed in enumerate(needs)
+        ]
+    )
+)
+
+
+@view_of(node_name="Unbind")
+def unstack(x, *, dim):
+    """Slices of x along `dim`, a tuple."""
+    return tuple(np.moveaxis(x, dim, 0)[..., None][i][..., 0] for i in range(x.shape[dim]))
+
+
+def _restack(g, x_shape, dim):
+    shape = x_shape[:dim] + x_shape[dim + 1 :]
+    first = next(part for part in g if part is not None)
+    zero = E.select(np.False_, first, np.zeros(shape, first.array.dtype))
+    return stack_along(*[zero if part is None else part for part in g], dim=dim)
+
+
+unstack.vjp(x=_restack)
+
+
+@view_of
+def flip_along(x, *, dims):
+    """x with the order reversed along `dims`."""
+    return np.flip(x, dims).copy()
+
+
+flip_along.vjp(x=lambda g, dims: flip_along(g, dims=dims))
+
+
+@primitive(node_name="Roll")
+def roll_along(x, *, shifts, dims):
+    """x moved cyclically by `shifts` along `dims` (None: flattened)."""
+    return np.roll(x, shifts, dims)
+
+
+roll_along.vjp(
+    x=lambda g, shifts, dims: roll_along(g, shifts=tuple([-s for s in shifts]), dims=dims)
+)
+
+
+@primitive(node_name="ConstantPadNd")
+def pad_with(x, *, widths, value):
+    """x with `widths[i]` = (before, after) elements of `value` around dimension i; negative widths
+    crop.
+    """
+    shape = tuple([n + a + b for n, (a, b) in zip(x.shape, widths)])
+    result = np.full(shape, value, x.dtype)
+    result[_inner(widths, shape)] = x[_inner([(-a, -b) for a, b in widths], x.shape)]
+    return result
+
+
+def _inner(widths, shape):
+    return tuple([slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, widths)])
+
+
+pad_with.vjp(x=lambda g, widths: pad_with(g, widths=tuple([(-a, -b) for a, b in widths]), value=0))
+
+
+@aliases
+def unbind(input, dim=0):
+    """The slices along `dim`, a tuple of views."""
+    if input.array.ndim == 0:
+        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+    return unstack(input, dim=normal_dim(dim, input.array.ndim))
+
+
+def _joinable(function, tensors):
+    if not isinstance(tensors, (tuple, list)):
+        raise TypeError(
+            f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+            f"{type(tensors).__name__}"
+        )
+    if not tensors:
+        error = ValueError if function == "cat" else RuntimeError
+        raise error(f"{function}(): expected a non-empty list of Tensors")
+    for i, x in enumerate(tensors):
+        if not is_tensor(x):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
+            )
+    dtypes = {x.array.dtype for x in tensors}
+    if len(dtypes) > 1:
+        common = E.result_dtype([x.array for x in tensors])
+        tensors = [x if x.array.dtype == common else E.cast(x, dtype=common) for x in tensors]
+    return tensors
+
+
+@aliases
+def cat(tensors, dim=0):
+    """The tensors after one another along `dim`. Empty 1-d tensors are skipped, as PyTorch does."""
+    tensors = _joinable("cat", tensors)
+    full = [x for x in tensors if x.array.shape != (0,)] or tensors[:1]
+    shape = full[0].array.shape
+    if not shape:
+        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    dim = normal_dim(dim, len(shape))
+    for i, x in enumerate(full):
+        other = x.array.shape
+        if len(other) != len(shape):
+            raise RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(shape)} and {len(other)}"
+            )
+        for d in range(len(shape)):
+            if d != dim and other[d] != shape[d]:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size "
+                    f"{shape[d]} but got size {other[d]} for tensor number {i} in the list."
+                )
+    return concatenate(*full, dim=dim)
+
+
+concat = cat
+
+
+@aliases
+def stack(tensors, dim=0):
+    """The tensors, of one shape, side by side along a new dimension."""
+    tensors = _joinable("stack", tensors)
+    shape = tensors[0].array.shape
+    for i, x in enumerate(tensors):
+        if x.array.shape != shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 "
+                f"and {list(x.array.shape)} at entry {i}"
+            )
+    return stack_along(*tensors, dim=normal_dim(dim, len(shape) + 1))
+
+
+def hstack(tensors):
+    """cat along dimension 1, or 0 for vectors."""
+    tensors = [x.reshape(1) if x.array.ndim == 0 else x for x in tensors]
+    return cat(tensors, 0 if tensors[0].array.ndim == 1 else 1)
+
+
+def vstack(tensors):
+    """cat along dimension 0 of at least two-dimensional tensors."""
+    return cat([x.reshape(1, -1) if x.array.ndim < 2 else x for x in tensors], 0)
+
+
+@aliases
+def repeat(input, *sizes_):
+    """`input` copied sizes[i] times along dimension i; more sizes than dimensions add leading
+    ones.
+    """
+    counts = sizes("repeat", sizes_, "repeats")
+    shape = input.array.shape
+    extra = len(counts) - len(shape)
+    if extra < 0:
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor"
+        )
+    if any(n < 0 for n in counts):
+        raise RuntimeError(f"repeat: counts must not be negative, got {list(counts)}")
+    shape = (1,) * extra + shape
+    spaced = reshape_to(input, shape=tuple([k for n in shape for k in (1, n)]))
+    spread_out = expand_to(spaced, shape=tuple([k for c, n in zip(counts, shape) for k in (c, n)]))
+    return reshape_to(spread_out, shape=tuple([c * n for c, n in zip(counts, shape)]))
+
+
+def tile(input, *dims):
+    """`repeat`, but missing leading counts are 1."""
+    dims = sizes("tile", dims, "dims")
+    return repeat(input, (1,) * (input.array.ndim - len(dims)) + dims)
+
+
+@aliases
+def repeat_interleave(input, repeats, dim=None):
+    """Each element (slice along `dim`) `repeats` times in a row; `repeats` may be a tensor of
+    counts.
+    """
+    if dim is None:
+        input, dim = reshape(input, -1), 0
+    dim = normal_dim(dim, input.array.ndim)
+    counts = repeats.array if is_tensor(repeats) else np.asarray(repeats)
+    if counts.size != 1 and counts.shape != (input.array.shape[dim],):
+        raise RuntimeError("repeats must have the same size as input along dim")
+    if (counts < 0).any():
+        raise RuntimeError("repeats can not be negative")
+    index = np.repeat(np.arange(input.array.shape[dim]), counts)
+    return input.index_select(dim, input.new_tensor(index, dtype=index.dtype))
+
+
+def flip(input, *dims, **named):
+    """The order reversed along `dims`: `flip(x, 0, 1)` or `flip(x, dims=(0, 1))`; a copy."""
+    dims = dims or (named.pop("dims"),)
+    if named:
+        raise TypeError(f"flip() got an unexpected keyword argument {next(iter(named))!r}")
+    dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    return flip_along(input, dims=normal_dims(tuple(dims), input.array.ndim) if dims else ())
+
+
+def fliplr(input):
+    """Columns in reverse order."""
+    return flip(input, 1)
+
+
+def flipud(input):
+    """Rows in reverse order."""
+    return flip(input, 0)
+
+
+def roll(input, shifts, dims=None):
+    """Elements moved cyclically by `shifts` along `dims`; flattened first where dims is None."""
+    shifts = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
+    if dims is None or dims == ():
+        return reshape_to(
+            roll_along(reshape_to(input, shape=(-1,)), shifts=shifts, dims=(0,)),
+            shape=input.array.shape,
+        )
+    dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
+    if len(shifts) != len(dims):
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
+        )
+    return roll_along(
+        input, shifts=shifts, dims=tuple([normal_dim(d, input.array.ndim) for d in dims])
+    )
+
+
+def pad(input, pad, mode="constant", value=None):
+    """Padding given as (before, after) pairs from the last dimension; modes constant, reflect,
+    replicate, circular.
+    """
+    tensor_argument("pad", "input", input)
+    pairs = sizes("pad", (tuple(pad),), "pad")
+    ndim = input.array.ndim
+    if len(pairs) % 2 or len(pairs) > 2 * ndim:
+        raise RuntimeError(
+            f"pad: expected pairs for at most {ndim} dimensions, got {len(pairs)} numbers: "
+            f"{list(pairs)}"
+        )
+    widths = [(0, 0)] * ndim
+    for i in range(len(pairs) // 2):
+        widths[-1 - i] = (pairs[2 * i], pairs[2 * i + 1])
+    if any(n + a + b < 0 for n, (a, b) in zip(input.array.shape, widths)):
+        raise RuntimeError(
+            f"The input size {list(input.array.shape)}, plus negative padding {list(pairs)}, "
+            "resulted in a negative output size"
+        )
+    if mode == "constant":
+        return pad_with(input, widths=tuple(widths), value=0 if value is None else value)
+    names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    if mode not in names:
+        raise NotImplementedError(
+            f"pad: mode {mode!r} is not supported; expected constant, reflect, replicate or "
+            "circular"
+        )
+    for d, (a, b) in enumerate(widths):
+        if a or b:
+            n = input.array.shape[d]
+            if mode == "reflect" and max(a, b) >= n:
+                raise RuntimeError(
+                    "Padding size should be less than the corresponding input dimension, but "
+                    f"got: padding ({a}, {b}) at dimension {d} of input {list(input.array.shape)}"
+                )
+            index = np.pad(np.arange(n), (a, b), names[mode])
+            input = input.index_select(d, input.new_tensor(index, dtype=index.dtype))
+    return input
+
+
+def meshgrid(*tensors, indexing="ij"):
+    """Coordinate grids of vectors; indexing 'ij' (rows first) or 'xy'."""
+    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(
+            f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
+    swapped = indexing == "xy" and len(tensors) >= 2
+    if swapped:
+        tensors = (tensors[1], tensors[0], *tensors[2:])
+    shape = tuple([x.array.size for x in tensors])
+    grids = [
+        expand_to(reshape_to(x, shape=(1,) * i + (-1,) + (1,) * (len(shape) - i - 1)), shape=shape)
+        for i, x in enumerate(tensors)
+    ]
+    if swapped:
+        grids[:2] = grids[1], grids[0]
+    return tuple(grids)
