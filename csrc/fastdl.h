@@ -137,6 +137,7 @@ int fdl_has_openmp(void);
 int fdl_available_threads(void);  /* OMP_NUM_THREADS, else min(OpenMP's, affinity, cgroup quota) */
 void fdl_set_threads(int n);      /* the most that kernels use by default; n >= 1                 */
 int fdl_threads(void);            /* that, or OpenMP's count, if lowered in this thread           */
+int fdl_free_threads(void);       /* that, or 1 while other programs keep our CPUs busy             */
 const char *fdl_compiler(void);   /* name and version                                             */
 int fdl_after_fork(void);         /* 1 in a forked child: no thread pool, all runs serially       */
 int fdl_plan(int threads, double work);  /* threads worth using for `work` nanoseconds of one */

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #ifdef __linux__
 #include <sched.h>
 #endif
@@ -149,6 +151,43 @@ int fdl_threads(void)
     if (limit < openmp_at_start && limit < n) n = limit;
 #endif
     return n;
+}
+
+/* Are other programs on our CPUs? Then the end of every parallel region waits for a thread that has
+ * been put aside for milliseconds, while OpenMP's spinning threads use up their own share of time: on
+ * two busy cores two threads were 20 to 60 times slower than one (measured; PyTorch's too). The sign
+ * is involuntary context switches, about 140 a second then and a few otherwise. It is looked for every
+ * 50 ms; a sign keeps us to one thread for 0.1 s, the next ones in a row for twice as long each, up to
+ * 1.6 s. Results do not depend on the number of threads, so this shows in the time only. */
+static int cpus_are_shared(void)
+{
+    enum { LOOK = 50, FEW = 3, LEAST = 100, MOST = 1600 };   /* ms, switches, ms, ms */
+    static int64_t next_look, shared_until, pause, switches;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    int64_t look = __atomic_load_n(&next_look, __ATOMIC_RELAXED);
+    if (now >= look && __atomic_compare_exchange_n(&next_look, &look, now + LOOK, 0,
+                                                   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        struct rusage usage;                                /* one thread at a time comes here */
+        getrusage(RUSAGE_SELF, &usage);
+        int64_t ms = now - look + LOOK, many = FEW * ms / LOOK;
+        if (look && usage.ru_nivcsw - switches >= many) {
+            pause = pause ? pause * 2 : LEAST;
+            if (pause > MOST) pause = MOST;
+            __atomic_store_n(&shared_until, now + pause, __ATOMIC_RELAXED);
+        } else if (now >= shared_until) {
+            pause = 0;
+        }
+        switches = usage.ru_nivcsw;
+    }
+    return now < __atomic_load_n(&shared_until, __ATOMIC_RELAXED);
+}
+
+int fdl_free_threads(void)
+{
+    int n = fdl_threads();
+    return n > 1 && cpus_are_shared() ? 1 : n;
 }
 
 /* A region costs 0.6 us while OpenMP's threads still spin after the last one, and 5-50 us if they

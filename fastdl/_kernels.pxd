@@ -88,6 +88,7 @@ cdef extern from "fastdl.h" nogil:
     int fdl_available_threads()
     void fdl_set_threads(int n)
     int fdl_threads()
+    int fdl_free_threads()
     const char *fdl_compiler()
     int fdl_after_fork()
 

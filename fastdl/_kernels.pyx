@@ -59,7 +59,10 @@ def get_num_threads():
 
 
 def set_num_threads(int n):
-    """Let kernels use at most `n` threads (`n >= 1`); small problems use fewer."""
+    """Let kernels use at most `n` threads (`n >= 1`).
+
+    Small problems use fewer, and where other programs keep the CPUs busy all use one.
+    """
     if n < 1:
         raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
     fdl_set_threads(n)
@@ -83,7 +86,7 @@ def has_openmp():
 cdef int threads_of(int threads) except -1:
     if threads < 0:
         raise ValueError(f"threads: must be 0 (the default count) or positive, got {threads}")
-    return threads if threads else fdl_threads()
+    return threads if threads else fdl_free_threads()
 
 
 cdef const fdl_kernels *table_of(cnp.ndarray x, isa, str where, str argument) except NULL:
