@@ -204,4 +204,4 @@ def hooked(t, x):
 
 
 # A hook that changes gradients makes them differ from the differences: first order by PyTorch only.
-row("module.boundary", hooked, [normal(3, 4)], order=0)
+row("hooks.boundary", hooked, [normal(3, 4)], order=0)

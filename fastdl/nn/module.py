@@ -20,8 +20,8 @@ import numpy as np
 
 from fastdl._engine import RemovableHandle
 from fastdl.autograd import no_grad
+from fastdl.nn.hooks import FullBackwardHooks
 from fastdl.nn.parameter import Parameter
-from fastdl.ops.core import primitive
 from fastdl.ops.creation import as_tensor
 from fastdl.tensor import Tensor
 
@@ -661,84 +661,6 @@ class Module:
         if not children and len(lines) <= 1:
             return f"{self._get_name()}({extra})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
-
-
-@primitive(node_name="BackwardHook")
-def boundary(*xs, notify):
-    """The operands themselves; on the way back ``notify(gradients)`` may replace the gradients."""
-    return tuple(x.view() for x in xs)
-
-
-boundary.vjp_joint(lambda g, notify: notify(g if isinstance(g, tuple) else (g,)))
-
-
-class FullBackwardHooks:
-    """One call of a module with full backward hooks: gathers both ends' gradients.
-
-    The hooks run when the gradients of the inputs are known, or, where no input needs one, when
-    those of the outputs are.
-    """
-
-    def __init__(self, module: Module, hooks: tuple) -> None:
-        self.module = module
-        self.hooks = hooks
-        self.inputs = 0  # how many arguments there are, and which of them need gradients
-        self.watched: list[int] = []
-        self.grad_output: tuple | None = None
-
-    def watch_inputs(self, args: tuple) -> tuple:
-        """The arguments, those that need gradients behind a boundary."""
-        self.inputs = len(args)
-        self.watched = [i for i, a in enumerate(args) if needs_gradient(a)]
-        if not self.watched:
-            return args
-        passed = boundary(*(args[i] for i in self.watched), notify=self.at_inputs)
-        args = list(args)
-        for i, x in zip(self.watched, passed, strict=True):
-            args[i] = x
-        return tuple(args)
-
-    def watch_outputs(self, output):
-        """The output, a Tensor or a tuple of them, behind a boundary."""
-        single = not isinstance(output, tuple)
-        outputs = (output,) if single else output
-        watched = [i for i, y in enumerate(outputs) if needs_gradient(y)]
-        if not watched:
-            return output
-
-        def at_outputs(gradients):
-            self.grad_output = spread(gradients, watched, len(outputs))
-            if not self.watched:
-                self.run((None,) * self.inputs)
-            return gradients
-
-        outputs = list(outputs)
-        passed = boundary(*(outputs[i] for i in watched), notify=at_outputs)
-        for i, y in zip(watched, passed, strict=True):
-            outputs[i] = y
-        return outputs[0] if single else tuple(outputs)
-
-    def at_inputs(self, gradients: tuple) -> tuple:
-        """Runs the hooks on the gradients of the watched inputs."""
-        grad_input = self.run(spread(gradients, self.watched, self.inputs))
-        return tuple(grad_input[i] for i in self.watched)
-
-    def run(self, grad_input: tuple) -> tuple:
-        for hook in self.hooks:
-            result = hook(self.module, grad_input, self.grad_output)
-            if result is not None:
-                grad_input = result if isinstance(result, tuple) else (result,)
-        return grad_input
-
-
-def needs_gradient(value) -> bool:
-    return isinstance(value, Tensor) and value.requires_grad
-
-
-def spread(values, positions, length: int) -> tuple:
-    """A tuple of `length`: `values` at `positions`, None elsewhere."""
-    found = dict(zip(positions, values, strict=True))
-    return tuple(found.get(i) for i in range(length))
 
 
 def indent_after_first(text: str) -> str:
