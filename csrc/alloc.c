@@ -4,7 +4,8 @@
  * system and gets fresh pages next time, whose first touch costs more than most operations do on
  * them (measured: relu of 1.2 MB 480 us on fresh pages, 40 us on used ones). So blocks of POOLED
  * bytes and more go to a stack per size class when freed, and the next request takes the top one:
- * the pages just used. Past the limit the blocks that lay longest go back to the system.
+ * the pages just used. Past the limit the blocks that lay longest go back to the system, and a
+ * block of more than a quarter of it is never kept.
  *
  *   size classes   4 5 6 7, 8 10 12 14, 16 20 ... KiB: four to a doubling, under 25 % lost
  *   block          | header 64 bytes | data, 64-byte aligned ... |
@@ -206,6 +207,11 @@ void fdl_free(void *data)
     pthread_mutex_lock(&lock);
     if (stats.limit < 0) stats.limit = default_limit();
     stats.live -= (int64_t)b->bytes;
+    if ((int64_t)b->bytes > stats.limit / 4) {      /* a data set rather than an activation */
+        pthread_mutex_unlock(&lock);
+        free(b->base);
+        return;
+    }
     stats.cached += (int64_t)b->bytes;
     b->above = NULL;
     b->below = top[b->class];

@@ -72,18 +72,19 @@ def test_arrays_grow_and_shrink():
 
 
 def test_limit_lets_the_oldest_go():
-    _kernels.set_memory_limit(20 * MIB)
-    first, second, third = (np.empty(8 * MIB, np.uint8) for _ in range(3))
-    places = [address(a) for a in (first, second, third)]
-    del first
-    del second
-    assert _kernels.memory_stats()["cached"] >= 16 * MIB
-    del third
-    assert 16 * MIB <= _kernels.memory_stats()["cached"] <= 20 * MIB
-    a, b = np.empty(8 * MIB, np.uint8), np.empty(8 * MIB, np.uint8)
-    assert [address(a), address(b)] == [places[2], places[1]], "the newest first"
+    _kernels.set_memory_limit(40 * MIB)
+    held = [np.empty(8 * MIB, np.uint8) for _ in range(6)]
+    places = [address(a) for a in held]
+    for count in range(1, 7):
+        held.pop(0)
+        assert _kernels.memory_stats()["cached"] == min(count, 5) * 8 * MIB
+    held = [np.empty(8 * MIB, np.uint8) for _ in range(5)]
+    assert [address(a) for a in held] == places[:0:-1], "the newest first, the oldest gone"
+    large = np.empty(11 * MIB, np.uint8)
+    del large
+    assert _kernels.memory_stats()["cached"] == 0, "more than a quarter of the limit"
     _kernels.set_memory_limit(0)
-    del a, b
+    held.clear()
     assert _kernels.memory_stats()["cached"] == 0
     with pytest.raises(ValueError, match="must not be negative"):
         _kernels.set_memory_limit(-1)
