@@ -14,7 +14,10 @@
 #include "conv/naive.c"
 #include "conv/lower.c"
 #include "conv/im2col.c"
+#include "conv/ukernel.c"
+#include "conv/product.c"
 #include "conv/implicit.c"
+#include "conv/grad_input.c"
 #include "conv/grad_weight.c"
 
 #include "pool/naive.c"

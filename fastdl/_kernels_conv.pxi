@@ -7,7 +7,7 @@ cdef int64_t CONV_SIZE_LIMIT = 2147483647
 
 
 cdef int conv_geometry(object geom, fdl_conv *g, str where) except -1:
-    """Fill `g` from 16 whole numbers in the order of csrc/fastdl.h; ValueError for what no convolution has."""
+    """Fill `g` from 16 whole numbers in the order of csrc/fastdl.h; ValueError for nonsense."""
     cdef int64_t v[16]
     cdef Py_ssize_t i
     if len(geom) != 16:
@@ -16,9 +16,9 @@ cdef int conv_geometry(object geom, fdl_conv *g, str where) except -1:
         v[i] = geom[i]
         if v[i] < 0 or v[i] > CONV_SIZE_LIMIT:
             raise ValueError(f"{where}: geom: {v[i]} is negative or too large, in {tuple(geom)}")
-    g.n, g.c, g.h, g.w, g.k, g.r, g.s, g.oh, g.ow = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]
-    g.stride_h, g.stride_w, g.pad_h, g.pad_w, g.dil_h, g.dil_w = v[9], v[10], v[11], v[12], v[13], v[14]
-    g.groups = v[15]
+    g.n, g.c, g.h, g.w, g.k, g.r, g.s = v[0], v[1], v[2], v[3], v[4], v[5], v[6]
+    g.oh, g.ow, g.stride_h, g.stride_w, g.pad_h, g.pad_w = v[7], v[8], v[9], v[10], v[11], v[12]
+    g.dil_h, g.dil_w, g.groups = v[13], v[14], v[15]
     if g.r < 1 or g.s < 1:
         raise ValueError(f"{where}: geom: the filter must not be empty, got {g.r} x {g.s}")
     if g.stride_h < 1 or g.stride_w < 1 or g.dil_h < 1 or g.dil_w < 1:
@@ -28,12 +28,14 @@ cdef int conv_geometry(object geom, fdl_conv *g, str where) except -1:
         )
     if g.groups < 1 or g.c % g.groups or g.k % g.groups:
         raise ValueError(
-            f"{where}: geom: groups must divide the channels, got {g.c} -> {g.k} in {g.groups} groups"
+            f"{where}: geom: groups must divide the channels, got {g.c} -> {g.k} "
+            f"in {g.groups} groups"
         )
     return 0
 
 
-cdef int conv_array(cnp.ndarray x, str where, str argument, int64_t a, int64_t b, int64_t c, int64_t d) except -1:
+cdef int conv_array(cnp.ndarray x, str where, str argument, int64_t a, int64_t b, int64_t c,
+                    int64_t d) except -1:
     """x must be C-contiguous, aligned, and of shape (a, b, c, d)."""
     cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
     if (cnp.PyArray_NDIM(x) != 4 or shape[0] != a or shape[1] != b or shape[2] != c or shape[3] != d
@@ -44,8 +46,8 @@ cdef int conv_array(cnp.ndarray x, str where, str argument, int64_t a, int64_t b
     return 0
 
 
-cdef cnp.ndarray conv_out(out, str where, cnp.ndarray p, cnp.ndarray q, int64_t a, int64_t b, int64_t c,
-                          int64_t d):
+cdef cnp.ndarray conv_out(out, str where, cnp.ndarray p, cnp.ndarray q, int64_t a, int64_t b,
+                          int64_t c, int64_t d):
     """`out`, checked, or a new array of shape (a, b, c, d); p and q: the operands."""
     cdef cnp.npy_intp shape[4]
     if out is None:
@@ -60,10 +62,11 @@ cdef cnp.ndarray conv_out(out, str where, cnp.ndarray p, cnp.ndarray q, int64_t 
 
 def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, out=None,
            variant="implicit", isa=None, int threads=0):
-    """Cross-correlation of x (n, c, h, w) with filters w (k, c / groups, r, s), plus bias (k) or None.
+    """Cross-correlation of x (n, c, h, w) with filters w (k, c / groups, r, s), plus bias (k).
 
-    `geom`: the 16 numbers n, c, h, w, k, r, s, oh, ow, stride_h, stride_w, pad_h, pad_w (top, left), dil_h,
-    dil_w, groups. Reads outside the image give zero, so bottom and right padding follow from oh and ow.
+    `bias` may be None. `geom`: the 16 numbers n, c, h, w, k, r, s, oh, ow, stride_h, stride_w,
+    pad_h, pad_w (top, left), dil_h, dil_w, groups. Reads outside the image give zero, so bottom and
+    right padding follow from oh and ow.
     Arrays are C-contiguous, all float32 or all float64. Returns y (n, k, oh, ow), `out` if given.
     """
     cdef const fdl_kernels *kernels = table_of(x, isa, "conv2d", "x")

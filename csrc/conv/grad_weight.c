@@ -3,8 +3,8 @@
  *   dW (K x taps) = dY (K x pixels) X^T (pixels x taps)
  *
  * Idea      dy and the lowered planes of x (lower.c) both lie with pixels in order, so a tile of
- *           output channels x taps keeps a vector of partial sums for each product and runs along the
- *           pixels; one horizontal sum at the end
+ *           output channels x taps keeps a vector of partial sums for each product and runs along
+ *           the pixels; one horizontal sum at the end
  * Removes   the im2col buffer, and the transposition that a GEMM over pixels would pack
  * Leaves    one load for each 2.4 FMAs (4 x 6 tile: 10 for 24), and the horizontal sums: pixels are
  *           taken by the thousand to make them rare
@@ -14,11 +14,11 @@
  * Timed     python -m fastdl bench conv
  */
 
-/* ---- the micro-kernel ------------------------------------------------------------------------------
+/* ---- the micro-kernel ---------------------------------------------------------------------------
  *   out[i * ldo + to[j]] (+)= sum over runs n and p < pixels of  dy_i[p] * x_j[p],   i < mr, j < nr
  *   dy_i = dy + n * dy_run + i * ldy,   x_j = x + n * x_run + off[j]
- * The last vector of a run is moved back over the one before it, its lanes counted there masked: not
- * multiplied by zero, since they may hold NaN. A run shorter than a vector is followed by one's room. */
+ * The last vector of a run is moved back over the one before it, the lanes counted there masked,
+ * not multiplied by zero, since they may hold NaN. A run shorter than a vector may be read past. */
 #if VBYTES == 64
 #define DOT_MR 4       /* 32 registers: 24 sums + 4 of dy + 1 of x */
 #define DOT_NR 6
@@ -26,8 +26,8 @@
 #define DOT_MR 3       /* 16 registers: 12 sums + 3 of dy + 1 of x */
 #define DOT_NR 4
 #endif
-/* Lane i of the result: the sum over the lanes of v[i]. Interleaving two vectors and adding the halves
- * leaves half as many vectors, of half as long sums, in order: v[i] meets v[i + w]. */
+/* Lane i of the result: the sum over the lanes of v[i]. Interleaving two vectors and adding the
+ * halves leaves half as many vectors, of half as long sums, in order: v[i] meets v[i + w]. */
 INLINE V F(conv_sums)(V v[VL])
 {
     UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
@@ -58,7 +58,7 @@ INLINE void F(conv_dot)(const int mr, const int nr, const F(conv_runs) *runs, co
             UNROLL(8) for (int i = 0; i < mr; i++) d[i] = LD(dy + i * ldy + p);
             UNROLL(8) for (int j = 0; j < nr; j++) {
                 V v = LD(xj[j] + p);
-                KEEP(v);                /* gcc would load it again for each FMA                     */
+                KEEP(v);                /* gcc would load it again for each FMA                   */
                 UNROLL(8) for (int i = 0; i < mr; i++) sum[i][j] += d[i] * v;
             }
         }
@@ -118,24 +118,24 @@ static F(conv_dot_fn) *const F(conv_dots)[DOT_MR + 1][DOT_NR + 1] = {
 #undef T
 #undef DOTS
 
-/* ---- the pass ------------------------------------------------------------------------------------------
+/* ---- the pass ------------------------------------------------------------------------------------
  * An item is a share of the pieces x one block of taps, of one group. Shares have their own partial
  * gradients, added at the end; blocks write different taps of them. */
 typedef struct F(conv_grad) {
     const fdl_conv *g;
     const REAL *x, *dy;
-    REAL *dw, *partial;                 /* partial: (shares, |dw|); dw itself if there is one share */
+    REAL *dw, *partial;                 /* (shares, |dw|); dw itself if there is one share        */
     conv_taps rows, cols;
     conv_cut cut;
     conv_blocks blocks;
     int64_t pieces, shares, items;
-    int64_t size;                       /* |dw|                                                     */
+    int64_t size;                       /* |dw|                                                   */
     int status;
 } F(conv_grad);
 
-#define GRAD_PIXELS (12288 / (int)sizeof(REAL))    /* in a piece                                    */
-#define GRAD_RUN 24                                /* vectors of an image that make a run of it     */
-#define GRAD_PLANES (384 << 10)                    /* bytes of planes in a block, to stay in L2     */
+#define GRAD_PIXELS (12288 / (int)sizeof(REAL))    /* in a piece                                  */
+#define GRAD_RUN 24                                /* vectors of an image that make a run of it   */
+#define GRAD_PLANES (384 << 10)                    /* bytes of planes in a block, to stay in L2   */
 
 /* dy of a piece, in the order of its pixels, to the rows of runs->dy. */
 static void F(conv_grad_copy)(const F(conv_grad) *e, const REAL *dy, const conv_piece *p,
@@ -175,7 +175,7 @@ static int F(conv_grad_item)(const F(conv_grad) *e, int64_t item)
     for (int64_t t = p0; t < p1; t++) {
         const conv_piece all = conv_piece_at(&e->cut, t, g->n, g->oh, g->ow);
         conv_piece p = all;
-        /* dy is read where it lies if its rows there are long runs of pixels: one for each image. */
+        /* dy is read where it lies if it has long runs of pixels there: one for each image. */
         const int in_place = (p.rows == 1 || p.cols == g->ow) &&
                              p.rows * p.cols >= (p.g == 1 ? 1 : GRAD_RUN) * VL;
         if (in_place) p.g = 1;

@@ -59,15 +59,15 @@ static void F(col2im)(const fdl_conv *g, int64_t channels, const conv_piece *p,
     }
 }
 
-/* ---- the passes: tasks of one image and group, drawn by threads; each product on one thread ------ */
+/* ---- the passes: tasks of one image and group, drawn by threads; each product on one thread -- */
 typedef struct F(im2col_pass) {
     const fdl_conv *g;
     const REAL *x, *w, *bias, *dy;
     REAL *y, *dx, *dw;
-    int64_t c, k, taps, pixels;         /* channels of a group; c * r * s; oh * ow                  */
-    conv_cut cut;                       /* of one image                                             */
+    int64_t c, k, taps, pixels;         /* channels of a group; c * r * s; oh * ow                */
+    conv_cut cut;                       /* of one image                                           */
     int64_t pieces;
-    REAL *partial;                      /* grad_weight: (shares, |dw|)                              */
+    REAL *partial;                      /* grad_weight: (shares, |dw|)                            */
     int64_t shares, size;
     int status;
 } F(im2col_pass);

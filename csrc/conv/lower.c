@@ -1,13 +1,13 @@
 /* lower.c: half an im2col; how the implicit-GEMM kernels see the input. Not a rung: shared by
  * implicit.c (forward and input gradient) and grad_weight.c.
  *
- * A piece is a block of output pixels: some rows and columns of the output, for g images. Its pixels
- * are numbered p = (i * g + n) * cols + j: the rows of g images lie side by side. For every channel c
- * and every tap s along a row, one plane holds the input already shifted, strided and zero-padded for
- * that s, with the same pitch g * cols:
+ * A piece is a block of output pixels: some rows and columns of the output, for g images. Its
+ * pixels are numbered p = (i * g + n) * cols + j: the rows of g images lie side by side. For every
+ * channel c and every tap s along a row, one plane holds the input already shifted, strided and
+ * zero-padded for that s, with the same pitch g * cols:
  *
- *      plane (c, s):  slot 0   |image 0: cols|image 1: cols| ... |image g-1|      source row u0
- *                     slot 1   |             |             |     |         |      source row u0 + step
+ *      plane (c, s):  slot 0   |image 0: cols|image 1: cols| ... |image g-1|   source row u0
+ *                     slot 1   |             |             |     |         |   source row u0 + step
  *                     ...
  *
  * so the value that tap (c, r, s) multiplies at pixel p lies at koff(c, r, s) + p, for all p alike:
@@ -96,8 +96,8 @@ static conv_block conv_block_at(const conv_blocks *b, int64_t t, int64_t channel
     return (conv_block){c0, min64(channels, c0 + b->c), r0, min64(rows, r0 + b->r)};
 }
 
-/* Where the slots of a plane come from. A chain is a run of slots with consecutive source rows; taps
- * whose rows overlap, given the stride, share one, and taps too far apart start their own.
+/* Where the slots of a plane come from. A chain is a run of slots with consecutive source rows;
+ * taps whose rows overlap, given the stride, share one, and taps too far apart start their own.
  * base[r]: tap r's slot at the piece's first row. Returns the number of slots of a plane. */
 typedef struct conv_chains {
     int64_t n;
@@ -149,12 +149,12 @@ INLINE void F(conv_copy)(REAL *dst, const REAL *src, int64_t n)
         CONV_NO_CALL;
     }
     if (j == n) return;
-    if (j) {                            /* the last vector overlaps the one before                  */
+    if (j) {                            /* the last vector overlaps the one before                */
         ST(dst + n - VL, LD(src + n - VL));
         return;
     }
     UNROLL(4) for (int half = VL / 2; half > 0; half /= 2)
-        if (n >= half) {                /* two overlapping halves                                   */
+        if (n >= half) {                /* two overlapping halves                                 */
             __builtin_memcpy(dst, src, half * sizeof(REAL));
             __builtin_memcpy(dst + n - half, src + n - half, half * sizeof(REAL));
             return;
@@ -183,11 +183,11 @@ INLINE VI F(conv_lanes)(int64_t from, int64_t to)
 
 /* A row of a piece: dst[j] = src[j * step] for j0 <= j < j1, 0 for the other j < cols. */
 typedef struct F(conv_row) {
-    int64_t cols, end;                  /* end: cols rounded up to whole vectors                    */
+    int64_t cols, end;                  /* end: cols rounded up to whole vectors                  */
     int64_t step, j0, j1;
-    int vectors;                        /* only the first and the last vector meet j0, j1           */
-    VI first, last;                     /* their lanes inside                                       */
-    const REAL *from, *to;              /* what may be read                                         */
+    int vectors;                        /* only the first and the last vector meet j0, j1         */
+    VI first, last;                     /* their lanes inside                                     */
+    const REAL *from, *to;              /* what may be read                                       */
 } F(conv_row);
 
 static F(conv_row) F(conv_row_of)(int64_t cols, int64_t step, int64_t j0, int64_t j1,
@@ -232,17 +232,17 @@ static void F(conv_rows)(const F(conv_row) *r, REAL *dst, const REAL *src, int64
     }
 }
 
-/* Elements of a plane: a vector to spare for what conv_rows writes past the end, and an odd number of
- * vectors, lest equal taps of all channels fall into the same cache sets. */
+/* Elements of a plane: a vector to spare for what conv_rows writes past the end, and an odd number
+ * of vectors, lest equal taps of all channels fall into the same cache sets. */
 INLINE int64_t F(conv_plane)(int64_t slots, const conv_piece *p)
 {
     return ((ceil_div(slots * p->g * p->cols, VL) + 1) | 1) * VL;
 }
 
 typedef struct F(conv_source) {
-    const REAL *from, *to;              /* the whole tensor (images, all channels, h, w)            */
-    const REAL *x;                      /* the group's first channel in the first image             */
-    int64_t image, h, w;                /* image: elements between images                           */
+    const REAL *from, *to;              /* the whole tensor (images, all channels, h, w)          */
+    const REAL *x;                      /* the group's first channel in the first image           */
+    int64_t image, h, w;                /* image: elements between images                         */
 } F(conv_source);
 
 INLINE F(conv_source) F(conv_source_of)(const REAL *x, int64_t n, int64_t c, int64_t h, int64_t w)
@@ -275,8 +275,8 @@ static void F(conv_lower)(const F(conv_source) *x, const conv_taps *cols, int64_
     }
 }
 
-/* koff[((r - r0) * nc + c - c0) * ns + s]: rows of the filter outermost, so that the taps of a range
- * of rows are a range. */
+/* koff[((r - r0) * nc + c - c0) * ns + s]: rows of the filter outermost, so that the taps of a
+ * range of rows are a range. */
 static void F(conv_offsets)(const conv_block *b, int64_t ns, const conv_piece *p,
                             const conv_chains *chains, int64_t plane, int64_t *koff)
 {

@@ -1,7 +1,7 @@
 /* naive.c: 2-d convolution by its definition, three passes; the reference of the other rungs.
  *
- * Idea      one loop per index of the defining sum: each pass visits every pair of an output and a tap
- *           that lies inside the image, and adds one product where it belongs
+ * Idea      one loop per index of the defining sum: each pass visits every pair of an output and a
+ *           tap that lies inside the image, and adds one product where it belongs
  * Removes   nothing: the starting point
  * Leaves    one multiplication per iteration, an edge test per tap, no reuse of what was loaded
  * Requires  any geometry; padding is skipped, not multiplied by zero
@@ -9,7 +9,8 @@
  * Timed     python -m fastdl bench conv
  */
 
-/* y[n,k,i,j] = bias[k] + sum over c, r, s of w[k,c,r,s] x[n, c, i*sh + r*dh - ph, j*sw + s*dw - pw] */
+/* y[n,k,i,j] = bias[k] + sum over c, r, s of w[k,c,r,s] x[n,c,u,v],
+ * u = i*sh + r*dh - ph, v = j*sw + s*dw - pw */
 static int F(conv_naive_forward)(const fdl_conv *g, const void *x_, const void *w_,
                                  const void *bias_, void *y_, int threads)
 {
@@ -64,7 +65,7 @@ static int F(conv_naive_grad_input)(const fdl_conv *g, const void *dy_, const vo
     return FDL_OK;
 }
 
-/* dw[k,c,r,s] = sum over n, i, j of dy[n,k,i,j] x[n, c, i*sh + r*dh - ph, j*sw + s*dw - pw] */
+/* dw[k,c,r,s] = sum over n, i, j of dy[n,k,i,j] x[n,c,u,v], u and v as above */
 static int F(conv_naive_grad_weight)(const fdl_conv *g, const void *x_, const void *dy_, void *dw_,
                                      int threads)
 {
