@@ -19,11 +19,11 @@ static int F(gemm_blocked)(const fdl_gemm *p, int threads)
     for (int64_t t = 0; t < p->batch; t++) {
         F(product) g = F(product_of)(p, t);
         F(begin)(&g);
-        for (int64_t jc = 0; jc < g.n; jc += BLOCK_N)                           /* C[:, jc:jc+nc]       */
-            for (int64_t pc = 0; pc < g.k; pc += BLOCK_K) {                     /* B[pc:pc+kc,jc:jc+nc] */
+        for (int64_t jc = 0; jc < g.n; jc += BLOCK_N)                           /* C[:, jc:]    */
+            for (int64_t pc = 0; pc < g.k; pc += BLOCK_K) {                     /* B[pc:, jc:]  */
                 int64_t nc = min64(BLOCK_N, g.n - jc), kc = min64(BLOCK_K, g.k - pc);
-                for (int64_t i = 0; i < g.m; i++)                               /* C[i, jc:jc+nc]       */
-                    for (int64_t k = pc; k < pc + kc; k++)                      /* B[k, jc:jc+nc]       */
+                for (int64_t i = 0; i < g.m; i++)                               /* C[i, jc:]    */
+                    for (int64_t k = pc; k < pc + kc; k++)                      /* B[k, jc:]    */
                         F(axpy)(nc, g.a[i * g.a_row + k * g.a_col],
                                 g.b + k * g.b_row + jc * g.b_col, g.b_col,
                                 g.c + i * g.c_row + jc * g.c_col, g.c_col);

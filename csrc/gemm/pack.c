@@ -1,21 +1,22 @@
 /* pack.c: copies of A's and B's blocks in the order in which the micro-kernel reads them.
  *
- * Idea      a block of B becomes panels of up to NV vectors of columns, stored k by k; a block of A
- *           becomes panels of up to MR rows:
+ * Idea      a block of B becomes panels of up to NV vectors of columns, k by k; a block of A panels
+ *           of up to MR rows, row by row where its rows are contiguous, else k by k:
  *
- *             B: kc x nc                           packed: panel 0, then panel 1, ...
- *               +--------+--------+-----+            b00 b01 .. b07 | b10 b11 .. b17 | ...  (k = 0, 1, ..)
- *               | panel0 | panel1 | p2 0|            the last panel is padded with zeros to vectors
- *               +--------+--------+-----+
- *             A: mc x kc                           packed: panel 0, then panel 1, ...
- *               +------------------+                 a_col == 1: row by row    a00 a01 .. | a10 a11 ..
- *               | panel 0          |                 otherwise:  k by k        a00 a10 .. | a01 a11 ..
+ *             B: kc x nc                     packed, shown for 2 vectors of 4 lanes a panel
+ *               +---------+---------+---+      panel 0:  b[0,0..7]  b[1,0..7]  ...  b[kc-1,0..7]
+ *               | panel 0 | panel 1 | 2 |      panel 1:  b[0,8..15] ...
+ *               +---------+---------+---+      panel 2:  padded with zeros to whole vectors
+ *
+ *             A: mc x kc                     packed
+ *               +------------------+           rows:  a[0,0..kc-1]  a[1,0..kc-1]  ...
+ *               | panel 0          |           k's:   a[0..7,0]     a[0..7,1]     ...
  *               | panel 1          |
  *               +------------------+
  *
  * Removes   long strides: TLB misses, cache-set conflicts, transposed operands
- * Leaves    one copy of A per column of blocks and one of B, small beside m n k FMAs unless m or n is
- * Requires  any strides. Panels are dealt evenly (heights differ by one at most, widths by a vector)
+ * Leaves    a copy of A per task and one of B: little beside m n k FMAs unless m or n is small
+ * Requires  any strides. Panels are dealt evenly: heights differ by at most a row, widths a vector
  * Checked   with the driver, at tile edges and for any strides
  * Timed     python -m fastdl bench gemm
  */
@@ -31,6 +32,8 @@ static void F(pack_a)(int64_t h, int64_t kc, const REAL *a, int64_t a_row, int64
 {
     if (a_col == 1)
         for (int64_t i = 0; i < h; i++) memcpy(to + i * kc, a + i * a_row, kc * sizeof(REAL));
+    else if (a_row == 1 && h == MR)
+        for (int64_t k = 0; k < kc; k++) memcpy(to + k * MR, a + k * a_col, MR * sizeof(REAL));
     else
         for (int64_t k = 0; k < kc; k++)
             for (int64_t i = 0; i < h; i++) to[k * h + i] = a[i * a_row + k * a_col];

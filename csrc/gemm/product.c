@@ -1,7 +1,7 @@
 /* product.c: one product of a batch with typed pointers, as every GEMM file here takes it.
  *
- *   C[i,j] = sum_k A[i,k] B[k,j]  + bias[i,j]  (+ C[i,j] if accumulate)      A: m x k, B: k x n, C: m x n
- *   X[i,j] = x[i * x_row + j * x_col]
+ *   C[i,j] = sum_k A[i,k] B[k,j] + bias[i,j] (+ C[i,j] if accumulate)
+ *   A: m x k, B: k x n, C: m x n,   X[i,j] = x[i * x_row + j * x_col]
  *
  * bias has strides too (0, 1 as it comes in), because C^T = B^T A^T turns it on its side.
  */
@@ -10,7 +10,7 @@ typedef struct F(product) {
     const REAL *a; int64_t a_row, a_col;
     const REAL *b; int64_t b_row, b_col;
     REAL *c;       int64_t c_row, c_col;
-    const REAL *bias; int64_t bias_row, bias_col;             /* bias may be NULL                  */
+    const REAL *bias; int64_t bias_row, bias_col;           /* bias may be NULL                  */
     int accumulate;
 } F(product);
 

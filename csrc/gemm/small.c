@@ -1,22 +1,24 @@
-/* small.c: products that cannot pay for packing: few rows or columns (a layer's batch of 1, 10
- * classes, gemv), or everything small. Both paths read the operands where they lie.
+/* small.c: products that cannot pay for packing: few rows or columns (a layer's batch of 1, its 10
+ * classes, a vector), or everything small. All paths read the operands where they lie.
  *
- * Idea      direct: the micro-kernel on B itself. Its rows are contiguous already; only a panel that
- *           ends inside a vector is packed
- *           dot: where k is contiguous in both operands, vectors run along k: a tile of h x w sums of
- *           vectors, each summed over its lanes at the end
- * Removes   the copy of an operand that is used once or twice; lanes without work when n < VL
- * Leaves    strides as long as the rows of B: large B belongs to the packed driver
- * Requires  direct: rows of B contiguous.  dot: rows of A and columns of B contiguous, k >= VL
- * Checked   against naive at tile edges; the same bits for 1, 2, 3 and 7 threads
+ * Idea      direct: the micro-kernel on A and B themselves, if rows of B are contiguous; only a
+ *           panel of B that ends inside a vector is packed
+ *           row_times_matrix: m = 1, eight rows of B at a time stream into C
+ *           dot: if k is contiguous in both operands, vectors run along k: h x w sums of vectors,
+ *           each summed over its lanes at the end
+ * Removes   the copy of an operand that is used once or twice; lanes without work where n < VL
+ * Leaves    strides as long as the rows of B: large products belong to the packed driver
+ * Requires  direct, row_times_matrix: b_col = 1.  dot: a_col = b_row = 1, k >= VL
+ * Checked   against NumPy's float64 at tile edges; the same bits for 1, 2, 3 and 7 threads
  * Timed     python -m fastdl bench gemm
  */
 
+/* k in blocks of at most kc_most: how many rows of B are in flight at once */
 static int F(direct)(const F(product) *g, int64_t kc_most)
 {
     int64_t rows = ceil_div(g->m, MR), vectors = ceil_div(g->n, VL), panels = ceil_div(vectors, NV);
     int64_t k_blocks = ceil_div(g->k, kc_most), longest = ceil_div(g->k, k_blocks);
-    REAL *last = NULL;                                      /* the panel that ends inside a vector */
+    REAL *last = NULL;                                    /* the panel that ends inside a vector */
     if (g->n % VL) {
         last = fdl_scratch(FDL_SCRATCH_GEMM_B, (size_t)longest * NV * VL * sizeof(REAL));
         if (!last) return FDL_NOMEM;
@@ -169,13 +171,13 @@ static int F(dot)(const F(product) *g, int64_t kc_most)
     return FDL_OK;
 }
 
-/* ---- which path, and on how many threads ------------------------------------------------------- */
+/* ---- which path, and on how many threads ----------------------------------------------------- */
 
 typedef int F(small_fn)(const F(product) *g, int64_t kc_most);
 
 #ifndef FEW
-#define FEW 16                              /* so few rows or columns leave no use for a copy  */
-#define NEAR (4 << 20)                      /* bytes of A and B that stay close unpacked       */
+#define FEW 16                              /* so few rows or columns do not pay for a copy    */
+#define NEAR (4 << 20)                      /* bytes of A and B that need no copy to be close  */
 #endif
 
 /* B's columns, copied so that each is contiguous; NULL: no memory */
@@ -193,8 +195,8 @@ static const REAL *F(contiguous_columns)(const F(product) *g)
 static F(small_fn) *F(small_path)(F(product) *g, int *status)
 {
     F(product) turned = F(transposed)(*g);
-    int few_rows = g->m <= FEW && g->m <= g->n;                          /* B is the larger operand */
-    F(product) tall = few_rows ? turned : *g;                            /* A is                    */
+    int few_rows = g->m <= FEW && g->m <= g->n;
+    F(product) tall = few_rows ? turned : *g;               /* A is the larger operand           */
     int full_lanes = g->b_col == 1 && g->n >= VL;
     *status = FDL_OK;
     if (tall.n <= FEW && tall.a_col == 1 && !full_lanes && g->k >= 4 * VL) {
@@ -206,11 +208,11 @@ static F(small_fn) *F(small_path)(F(product) *g, int *status)
         }
         return F(dot);
     }
-    if (turned.b_col == 1 && (g->b_col != 1 || (g->n <= FEW && g->n < g->m))) *g = turned;
+    if (turned.b_col == 1 && g->n < g->m && g->n <= (g->b_col == 1 ? FEW : MC)) *g = turned;
     if (g->b_col != 1 || (g->a_row != 1 && g->a_col != 1)) return NULL;
     if (g->m == 1 && g->c_col == 1) return F(row_times_matrix);
-    if (g->m <= MC || (double)(g->m + g->n) * (double)g->k * sizeof(REAL) <= NEAR) return F(direct);
-    return NULL;
+    double bytes = (double)(g->m + g->n) * (double)g->k * sizeof(REAL);
+    return g->m <= MC || g->n <= NV * VL || bytes <= NEAR ? F(direct) : NULL;
 }
 
 typedef struct F(pieces) {

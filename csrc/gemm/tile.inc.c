@@ -1,5 +1,5 @@
-/* tile.inc.c: the body of every micro-kernel. ukernel.c includes it with T, the type of a lane group
- * (a vector, or one REAL), TU, its unaligned twin, and the name TILE. */
+/* tile.inc.c: the body of every micro-kernel. ukernel.c includes it with T, the type of a group of
+ * lanes (a vector, or one REAL), TU, its unaligned twin, and the name TILE. */
 INLINE void TILE(int h, int w, int64_t kc, const REAL *a, int64_t a_row, int64_t a_col,
                  const REAL *b, int64_t b_row, REAL *c, int64_t c_row, const REAL *s, int64_t s_row)
 {

@@ -99,12 +99,17 @@ INLINE void F(put_tile)(const F(product) *g, int64_t i, int64_t j, int h, int n,
     }
     REAL t[MR * NV * VL];
     tile(h, w, kc, a, a_row, a_col, b, b_row, t, NV * VL, NULL, 0);
-    for (int r = 0; r < h; r++, c += g->c_row, s = s ? s + s_row : s) {
-        const REAL *x = t + r * NV * VL;
-        if (g->c_col == 1 && (!s || s_col == 1))
-            for (int q = 0; q < n; q += VL)
-                STN(c + q, s ? LDN(s + q, n - q, 0) + LD(x + q) : LD(x + q), n - q);
-        else
-            for (int q = 0; q < n; q++) c[q * g->c_col] = s ? s[q * s_col] + x[q] : x[q];
+    if (g->c_col == 1 && (!s || s_col == 1)) {
+        for (int r = 0; r < h; r++, c += g->c_row, s = s ? s + s_row : s)
+            for (int q = 0; q < n; q += VL) {
+                V x = LD(t + r * NV * VL + q);
+                STN(c + q, s ? LDN(s + q, n - q, 0) + x : x, n - q);
+            }
+    } else {
+        for (int q = 0; q < n; q++)
+            for (int r = 0; r < h; r++) {
+                REAL x = t[r * NV * VL + q];
+                c[r * g->c_row + q * g->c_col] = s ? s[r * s_row + q * s_col] + x : x;
+            }
     }
 }
