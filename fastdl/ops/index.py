@@ -30,8 +30,8 @@ __all__ = [
 
 @primitive(node_name="Index")
 def take_at(x, *, index):
-    """x[index] for an advanced index (a tuple with integer or bool arrays); a copy."""
-    return x[index]
+    """x[index] for an advanced index (a tuple with integer or bool arrays); a row-major copy."""
+    return np.asarray(x[index], order="C")
 
 
 @primitive(node_name="IndexPut")

@@ -36,7 +36,12 @@ __all__ = [
 @primitive(node_name="Cat")
 def concatenate(*xs, dim):
     """The arrays after one another along `dim`."""
-    return np.concatenate(xs, axis=dim)
+    if all(x.flags.c_contiguous for x in xs):
+        return np.concatenate(xs, axis=dim)
+    shape = list(xs[0].shape)
+    shape[dim] = sum([x.shape[dim] for x in xs])
+    # NumPy would keep the order of transposed arrays; row-major, the result can be viewed.
+    return np.concatenate(xs, axis=dim, out=np.empty(shape, xs[0].dtype))
 
 
 def _cat_parts(g, xs_shape, dim, needs):
@@ -55,7 +60,7 @@ concatenate.vjp_joint(_cat_parts)
 @primitive(node_name="Stack")
 def stack_along(*xs, dim):
     """The arrays side by side along a new dimension `dim`."""
-    return np.stack(xs, axis=dim)
+    return np.asarray(np.stack(xs, axis=dim), order="C")
 
 
 stack_along.vjp_joint(
