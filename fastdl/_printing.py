@@ -142,7 +142,7 @@ def text(tensor, name="tensor"):
     elif tensor.requires_grad:
         suffixes.append("requires_grad=True")
     out = prefix + body(array, len(prefix))
-    last = len(out) - out.rfind("\n") - 1 if "\n" in out else len(out)
+    last = len(out) - out.rfind("\n") + 1  # two more than the last line: PyTorch's count
     for suffix in suffixes:
         if last + len(suffix) + 2 > options["linewidth"]:
             out += ",\n" + " " * len(prefix) + suffix

@@ -431,12 +431,12 @@ def _position(function, input, dim, keepdim):
             f"{function.__name__}(): Expected reduction dim to be specified for input.numel() == "
             "0, and to have non-zero size."
         )
+    if input.array.dtype.kind == "b":
+        raise RuntimeError(f"{function.__name__}(): does not support bool input")
     if dim is None:
         found = np.asarray(function(input.array), np.int64)
         return tensor_of(found.reshape((1,) * input.array.ndim if keepdim else ()))
     dim = normal_dim(dim, input.array.ndim)
-    if input.array.dtype.kind == "b":
-        raise RuntimeError(f"{function.__name__}(): does not support bool input")
     if input.array.ndim == 0:
         return tensor_of(np.zeros((), np.int64))
     return tensor_of(function(input.array, dim, keepdims=keepdim).astype(np.int64, copy=False))
