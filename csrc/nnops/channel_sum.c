@@ -1,8 +1,7 @@
 /* channel_sum.c: (n, c, p) -> (c), the gradient of a bias: first over p, then over n.
  *
  * Idea      halve, sum the halves, add them (pairwise summation): rounding errors grow with log n
- *           instead of n;
- *           within a leaf, vectors along the contiguous axis
+ *           instead of n; within a leaf, vectors along the contiguous axis
  * Removes   NumPy's transpose-and-reduce passes for p > 1, the plain loop's error and its latency
  * Leaves    memory traffic: one read
  * Requires  C-contiguous

@@ -11,9 +11,8 @@
  * Checked   against float64; a row of -inf gives NaN, as in PyTorch
  * Timed     python -m fastdl bench rows
  *
- * The last vector of a row is partly filled with values that change nothing. Long rows are summed
- * in blocks, so that
- * rounding errors grow with the number of blocks, not of elements.
+ * A row's last vector is filled up with values that change nothing. Long rows are summed in blocks,
+ * so that rounding errors grow with the number of blocks, not of elements.
  */
 #define ROW_BLOCK 2048
 
@@ -60,6 +59,82 @@ INLINE REAL F(row_dot)(int64_t n, const REAL *u, const REAL *v)
     }
     return total;
 }
+
+/* ---- few columns: a row in every lane --------------------------------------------------------
+ *
+ * A row of 10 would leave lanes idle and add up across them, which is slow. VL rows are transposed
+ * instead: t[c VL + i] is column c of row i, and no lane needs another. */
+#define FEW_COLUMNS 24
+
+INLINE void F(load_columns)(int64_t rows, int64_t cols, const REAL *x, REAL *t)
+{
+    for (int64_t i = 0; i < VL; i++) /* lanes without a row repeat the first */
+        for (int64_t c = 0; c < cols; c++) t[c * VL + i] = x[(i < rows ? i : 0) * cols + c];
+}
+
+INLINE void F(store_columns)(int64_t rows, int64_t cols, const REAL *t, REAL *y)
+{
+    for (int64_t i = 0; i < min64(rows, VL); i++)
+        for (int64_t c = 0; c < cols; c++) y[i * cols + c] = t[c * VL + i];
+}
+
+/* t becomes x - max, or if `exps` exp(x - max); returns the sum of exp(x - max) in every lane */
+INLINE V F(columns_exp_sum)(int64_t cols, REAL *t, const int exps, V *max)
+{
+    V m = LD(t), sum = SPLAT(0);
+    for (int64_t c = 1; c < cols; c++) m = VMAX(LD(t + c * VL), m);
+    for (int64_t c = 0; c < cols; c++) {
+        V x = LD(t + c * VL) - m, e = F(vexp)(x);
+        ST(t + c * VL, exps ? e : x);
+        sum += e;
+    }
+    *max = m;
+    return sum;
+}
+
+INLINE V F(lanes_log)(V v)
+{
+    for (int i = 0; i < VL; i++) v[i] = sizeof(REAL) == 4 ? logf(v[i]) : log(v[i]);
+    return v;
+}
+
+NOINLINE void F(softmax_few)(int64_t cols, const REAL *x, REAL *y, int log_, int64_t begin,
+                             int64_t end)
+{
+    REAL t[FEW_COLUMNS * VL];
+    for (int64_t i = begin; i < end; i += VL) {
+        V max;
+        F(load_columns)(end - i, cols, x + i * cols, t);
+        if (log_) {
+            V log_sum = F(lanes_log)(F(columns_exp_sum)(cols, t, 0, &max));
+            for (int64_t c = 0; c < cols; c++) ST(t + c * VL, LD(t + c * VL) - log_sum);
+        } else {
+            V scale = SPLAT(1) / F(columns_exp_sum)(cols, t, 1, &max);
+            for (int64_t c = 0; c < cols; c++) ST(t + c * VL, LD(t + c * VL) * scale);
+        }
+        F(store_columns)(end - i, cols, t, y + i * cols);
+    }
+}
+
+NOINLINE void F(softmax_backward_few)(int64_t cols, const REAL *dy, const REAL *y, REAL *dx,
+                                      int log_, int64_t begin, int64_t end)
+{
+    REAL g[FEW_COLUMNS * VL], t[FEW_COLUMNS * VL];
+    for (int64_t i = begin; i < end; i += VL) {
+        F(load_columns)(end - i, cols, dy + i * cols, g);
+        F(load_columns)(end - i, cols, y + i * cols, t);
+        V sum = SPLAT(0);
+        for (int64_t c = 0; c < cols; c++)
+            sum += log_ ? LD(g + c * VL) : LD(g + c * VL) * LD(t + c * VL);
+        for (int64_t c = 0; c < cols; c++) {
+            V d = LD(g + c * VL), v = LD(t + c * VL);
+            ST(g + c * VL, log_ ? d - F(vexp)(v) * sum : v * (d - sum));
+        }
+        F(store_columns)(end - i, cols, g, dx + i * cols);
+    }
+}
+
+/* ---- any number of columns ------------------------------------------------------------------- */
 
 NOINLINE void F(softmax_rows)(int64_t cols, const REAL *x, REAL *y, int64_t begin, int64_t end)
 {
@@ -110,8 +185,11 @@ NOINLINE void F(log_softmax_backward_rows)(int64_t cols, const REAL *dy, const R
 
 static int F(softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log, int threads)
 {
-    int parts = fdl_plan(threads, rows * (20 + 0.25 * sizeof(REAL) * cols));
-    if (log)
+    int parts = fdl_plan(threads, rows * (10 + 0.15 * sizeof(REAL) * cols));
+    if (cols == 0) return FDL_OK;
+    if (cols <= FEW_COLUMNS)
+        SPLIT(parts, rows, VL, F(softmax_few)(cols, x, y, log, begin, end));
+    else if (log)
         SPLIT(parts, rows, 1, F(log_softmax_rows)(cols, x, y, begin, end));
     else
         SPLIT(parts, rows, 1, F(softmax_rows)(cols, x, y, begin, end));
@@ -121,8 +199,11 @@ static int F(softmax)(int64_t rows, int64_t cols, const void *x, void *y, int lo
 static int F(softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y, void *dx,
                                int log, int threads)
 {
-    int parts = fdl_plan(threads, rows * (10 + 0.15 * sizeof(REAL) * cols));
-    if (log)
+    int parts = fdl_plan(threads, rows * (10 + 0.08 * sizeof(REAL) * cols));
+    if (cols == 0) return FDL_OK;
+    if (cols <= FEW_COLUMNS)
+        SPLIT(parts, rows, VL, F(softmax_backward_few)(cols, dy, y, dx, log, begin, end));
+    else if (log)
         SPLIT(parts, rows, 1, F(log_softmax_backward_rows)(cols, dy, y, dx, begin, end));
     else
         SPLIT(parts, rows, 1, F(softmax_backward_rows)(cols, dy, y, dx, begin, end));

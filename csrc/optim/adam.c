@@ -1,9 +1,9 @@
-/* adam.c: one step of Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019) or AMSGrad (Reddi et al. 2018), in place.
+/* adam.c: one step of Adam (Kingma & Ba 2015), in place; AdamW's weight decay (Loshchilov & Hutter
+ * 2019) and AMSGrad (Reddi et al. 2018) on request.
  *
- *   decoupled (AdamW): p = p (1 - lr weight_decay), g = +-grad;   otherwise g = +-grad +
- *   weight_decay p
- *   m = beta1 m + (1 - beta1) g       v = beta2 v + (1 - beta2) g^2      AMSGrad: u = max(u, v), u
- *   in v's place below
+ *   g = +-grad + weight_decay p; decoupled (AdamW): g = +-grad, p = p (1 - lr weight_decay)
+ *   m = beta1 m + (1 - beta1) g
+ *   v = beta2 v + (1 - beta2) g^2;  AMSGrad: u = max(u, v), and u in v's place below
  *   p = p - lr / bias_correction1  m / (sqrt(v) / sqrt(bias_correction2) + eps)
  *
  * Idea      the whole step in registers: every array is read and written once
