@@ -11,18 +11,47 @@ import math
 
 import numpy as np
 
+from fastdl import backends
 from fastdl.ops.core import elementwise, primitive
 
 __all__ = ["batch_norm", "layer_norm"]
+
+
+def _mean_product(x, y, axes):
+    """The mean of x * y over `axes`, which keep length 1: dot products, no array of x * y.
+
+    `axes` are the last ones (layer norm), or all but the second (batch norm).
+    """
+    shape = x.shape
+    kept = tuple([1 if i in axes else n for i, n in enumerate(shape)])
+    count = math.prod([shape[i] for i in axes])
+    if axes[0] == x.ndim - len(axes):
+        rows = (*shape[: axes[0]], count)
+        total = np.vecdot(x.reshape(rows), y.reshape(rows))
+    elif x.ndim > 2:
+        planes = (*shape[:2], math.prod(shape[2:]))
+        total = np.vecdot(x.reshape(planes), y.reshape(planes)).sum(0)
+    else:
+        total = (x * y).sum(0)
+    return total.reshape(kept) / x.dtype.type(count)
+
+
+def _mean(x, axes):
+    """The mean of x over `axes`, which keep length 1."""
+    if axes[0] == x.ndim - len(axes) or x.ndim == 2:
+        return x.mean(axes, keepdims=True)
+    kept = tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
+    count = math.prod([x.shape[i] for i in axes])
+    return backends.of(x).channel_sum(x).reshape(kept) / x.dtype.type(count)
 
 
 @primitive(node_name="Normalize")
 def normalize(x, *, axes, eps):
     """x of any shape -> xhat of its shape, and the mean and the biased variance over `axes`, which
     keep length 1."""
-    mean = x.mean(axes, keepdims=True)
+    mean = _mean(x, axes)
     xhat = x - mean
-    variance = np.square(xhat).mean(axes, keepdims=True)
+    variance = _mean_product(xhat, xhat, axes)
     xhat *= 1 / np.sqrt(variance + x.dtype.type(eps))
     return xhat, mean, variance
 
@@ -30,9 +59,9 @@ def normalize(x, *, axes, eps):
 @primitive
 def normalize_backward(g, xhat, rstd, *, axes):
     """rstd * (g - mean(g) - xhat * mean(g * xhat)), means over `axes`."""
-    gx = xhat * (g * xhat).mean(axes, keepdims=True)
-    np.subtract(g, gx, out=gx)
-    gx -= g.mean(axes, keepdims=True)
+    gx = xhat * -_mean_product(g, xhat, axes)
+    gx += g
+    gx -= _mean(g, axes)
     gx *= rstd
     return gx
 
