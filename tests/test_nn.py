@@ -277,6 +277,17 @@ def test_loss_layers_pass_their_arguments(rng):
 
 # what is wrong, as a call that both libraries must refuse with the same type of exception
 REFUSED = {
+    "linear of an array": lambda t: t.nn.Linear(2, 2)(np.zeros((2, 2), "float32")),
+    "conv of an array": lambda t: t.nn.Conv2d(2, 2, 1)(np.zeros((1, 2, 2, 2), "float32")),
+    "pool of an array": lambda t: t.nn.MaxPool2d(2)(np.zeros((1, 2, 2, 2), "float32")),
+    "average of a list": lambda t: t.nn.AvgPool2d(2)([[1.0]]),
+    "relu of an array": lambda t: t.nn.functional.relu(np.zeros(3)),
+    "elu of a number": lambda t: t.nn.functional.elu(3.0),
+    "layer norm of an array": lambda t: t.nn.functional.layer_norm(np.zeros(3), (3,)),
+    "dropout of an array": lambda t: t.nn.functional.dropout(np.zeros(3)),
+    "embedding of a list": lambda t: t.nn.functional.embedding([1], t.zeros(4, 3)),
+    "loss of a list": lambda t: t.nn.functional.cross_entropy(t.zeros(2, 3), [0, 1]),
+    "nll of a list": lambda t: t.nn.functional.nll_loss(t.zeros(2, 3), [0, 1]),
     "linear sizes": lambda t: t.nn.Linear(2, 2)(t.zeros(3, 4)),
     "linear dtype": lambda t: t.nn.functional.linear(t.zeros(2, 3).double(), t.zeros(4, 3)),
     "linear bias": lambda t: t.nn.functional.linear(t.zeros(2, 3), t.zeros(4, 3), t.zeros(5)),

@@ -12,6 +12,7 @@ from fastdl._engine import tensor_of
 from fastdl.ops import activation as _activation
 from fastdl.ops.activation import gelu, log_softmax, logsigmoid, softmax, softplus
 from fastdl.ops.conv import conv2d
+from fastdl.ops.core import tensor_argument
 from fastdl.ops.elementwise import sigmoid, tanh, where
 from fastdl.ops.join import pad
 from fastdl.ops.linear import linear
@@ -67,7 +68,7 @@ __all__ = [
 
 def relu(input, inplace=False):
     """max(0, x)."""
-    if input.array.dtype.kind == "b":
+    if tensor_argument("relu", "input", input).array.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
     return _activation.relu.inplace(input) if inplace else _activation.relu(input)
 
@@ -77,25 +78,28 @@ def relu_(input):
     return relu(input, inplace=True)
 
 
-def _perhaps_in_place(function, input, inplace):
+def _perhaps_in_place(name, function, input, inplace):
     """function(input), written over `input` if asked; the gradient needs the old values, so what is
     recorded then is a copy."""
+    tensor_argument(name, "input", input)
     return input.copy_(function(input.clone())) if inplace else function(input)
 
 
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """x where positive, negative_slope * x elsewhere."""
-    return _perhaps_in_place(lambda x: _activation.leaky_relu(x, negative_slope), input, inplace)
+    return _perhaps_in_place(
+        "leaky_relu", lambda x: _activation.leaky_relu(x, negative_slope), input, inplace
+    )
 
 
 def elu(input, alpha=1.0, inplace=False):
     """x where positive, alpha * (exp(x) - 1) elsewhere."""
-    return _perhaps_in_place(lambda x: _activation.elu(x, alpha), input, inplace)
+    return _perhaps_in_place("elu", lambda x: _activation.elu(x, alpha), input, inplace)
 
 
 def silu(input, inplace=False):
     """x * sigmoid(x)."""
-    return _perhaps_in_place(_activation.silu, input, inplace)
+    return _perhaps_in_place("silu", _activation.silu, input, inplace)
 
 
 def dropout(input, p=0.5, training=True, inplace=False):
@@ -106,6 +110,7 @@ def dropout(input, p=0.5, training=True, inplace=False):
     """
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    tensor_argument("dropout", "input", input)
     if not training or p == 0.0:
         return input
     if input.array.dtype.kind != "f":
@@ -170,7 +175,7 @@ def embedding(
     """
     if max_norm is not None or scale_grad_by_freq or sparse:
         raise ValueError("embedding: max_norm, scale_grad_by_freq and sparse are not supported")
-    index = input.array
+    index = tensor_argument("embedding", "input", input).array
     if index.dtype.kind not in "iu":
         raise RuntimeError(
             f"embedding: expected indices of an integer dtype, but got {index.dtype}"

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from fastdl import backends
-from fastdl.ops.core import normal_dim, primitive
+from fastdl.ops.core import normal_dim, primitive, tensor_argument
 from fastdl.ops.elementwise import erf, exp, sigmoid, tanh, where
 
 __all__ = [
@@ -189,6 +189,7 @@ log_softmax_backward.vjp(
 
 def _along(function, primitive, x, dim, dtype):
     """The primitive along dimension `dim` of x, all checked."""
+    tensor_argument(function, "input", x)
     if dim is None:
         dim = 0 if x.ndim in (0, 1, 3) else 1
         warnings.warn(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fastdl import backends
-from fastdl.ops.core import primitive
+from fastdl.ops.core import primitive, tensor_argument
 
 __all__ = ["Conv2dGeometry", "channel_sum", "conv2d", "pair"]
 
@@ -120,6 +120,8 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         RuntimeError: shapes or dtypes do not fit, or the window exceeds the padded input.
         TypeError: stride, padding or dilation are no ints.
     """
+    tensor_argument("conv2d", "input", input)
+    tensor_argument("conv2d", "weight", weight)
     if not isinstance(padding, str):
         padding = pair(padding, "conv2d", "padding")
     x = input.unsqueeze(0) if input.ndim == 3 else input

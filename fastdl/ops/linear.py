@@ -6,7 +6,7 @@ import numpy as np
 
 from fastdl import backends
 from fastdl.ops.conv import channel_sum
-from fastdl.ops.core import primitive
+from fastdl.ops.core import primitive, tensor_argument
 
 __all__ = ["linear"]
 
@@ -61,7 +61,8 @@ def linear(input, weight, bias=None):
     Raises:
         RuntimeError: sizes or dtypes do not fit.
     """
-    x, w = input.array, weight.array
+    x = tensor_argument("linear", "input", input).array
+    w = tensor_argument("linear", "weight", weight).array
     if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1] or x.dtype != w.dtype:
         if w.ndim == 1:
             bias = None if bias is None else bias.reshape(1)

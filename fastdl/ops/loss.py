@@ -8,7 +8,7 @@ import numpy as np
 
 from fastdl import backends
 from fastdl.ops.activation import _log_softmax, _softmax, softmax_backward, softplus
-from fastdl.ops.core import elementwise, primitive
+from fastdl.ops.core import elementwise, primitive, tensor_argument
 from fastdl.ops.elementwise import abs, log, sigmoid, where
 
 __all__ = [
@@ -69,6 +69,9 @@ squared_error.vjp(
 
 
 def _check_sizes(function: str, input, target) -> None:
+    """TypeError unless both are Tensors; a warning where their shapes differ."""
+    tensor_argument(function, "input", input)
+    tensor_argument(function, "target", target)
     if input.array.shape != target.array.shape:
         warnings.warn(
             f"{function}: using a target size ({target.shape}) that is different to the input size "
@@ -246,6 +249,8 @@ def nll_loss(
         IndexError: a target is no class.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    tensor_argument("nll_loss", "input", input)
+    tensor_argument("nll_loss", "target", target)
     _check_classes("nll_loss", input, target)
     if weight is not None:
         weight = _weight_of("nll_loss", weight, input)
@@ -295,6 +300,8 @@ def cross_entropy(
         NotImplementedError: `input` is of an integer dtype.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    tensor_argument("cross_entropy", "input", input)
+    tensor_argument("cross_entropy", "target", target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if input.array.dtype.kind != "f":
@@ -379,6 +386,8 @@ def binary_cross_entropy(
         RuntimeError: an input is no probability.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    tensor_argument("binary_cross_entropy", "input", input)
+    tensor_argument("binary_cross_entropy", "target", target)
     if input.array.shape != target.array.shape:
         raise ValueError(
             f"Using a target size ({target.shape}) that is different to the input size "
@@ -426,6 +435,8 @@ def binary_cross_entropy_with_logits(
         ValueError: shapes differ, or an unknown reduction.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    tensor_argument("binary_cross_entropy_with_logits", "input", input)
+    tensor_argument("binary_cross_entropy_with_logits", "target", target)
     if input.array.shape != target.array.shape:
         raise ValueError(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"

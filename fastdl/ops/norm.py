@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from fastdl import backends
-from fastdl.ops.core import elementwise, primitive
+from fastdl.ops.core import elementwise, primitive, tensor_argument
 
 __all__ = ["batch_norm", "layer_norm"]
 
@@ -138,7 +138,7 @@ def batch_norm(
         RuntimeError: the sizes do not fit, or there are no statistics to normalise by.
         ValueError: there is one value per channel only, in training.
     """
-    if input.ndim < 2:
+    if tensor_argument("batch_norm", "input", input).ndim < 2:
         raise RuntimeError(f"batch_norm: expected at least 2 dimensions, got {list(input.shape)}")
     if input.array.dtype.kind != "f":
         raise RuntimeError(
@@ -198,6 +198,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     Raises:
         RuntimeError: the sizes do not fit.
     """
+    tensor_argument("layer_norm", "input", input)
     shape = tuple(normalized_shape)
     if not shape or input.array.shape[-len(shape) :] != shape:
         expected = ", ".join(map(str, shape))

@@ -15,7 +15,7 @@ import numpy as np
 from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops.conv import pair
-from fastdl.ops.core import primitive
+from fastdl.ops.core import primitive, tensor_argument
 from fastdl.ops.linalg import matmul
 
 __all__ = ["Pool2dGeometry", "adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
@@ -112,7 +112,7 @@ def max_pool2d(
     """
     geom = pool2d_geometry(
         "max_pool2d",
-        input.array.shape,
+        tensor_argument("max_pool2d", "input", input).array.shape,
         pair(kernel_size, "max_pool2d", "kernel_size"),
         None if stride is None or stride == () else pair(stride, "max_pool2d", "stride"),
         pair(padding, "max_pool2d", "padding"),
@@ -162,7 +162,7 @@ def avg_pool2d(
         raise RuntimeError("divisor must be not zero")
     geom = pool2d_geometry(
         "avg_pool2d",
-        input.array.shape,
+        tensor_argument("avg_pool2d", "input", input).array.shape,
         pair(kernel_size, "avg_pool2d", "kernel_size"),
         None if stride is None or stride == () else pair(stride, "avg_pool2d", "stride"),
         pair(padding, "avg_pool2d", "padding"),
@@ -251,7 +251,7 @@ def adaptive_avg_pool2d(input, output_size):
     Raises:
         RuntimeError: the input's shape or dtype does not fit.
     """
-    if input.ndim not in (3, 4):
+    if tensor_argument("adaptive_avg_pool2d", "input", input).ndim not in (3, 4):
         raise RuntimeError(
             f"adaptive_avg_pool2d(): Expected 3D or 4D tensor, but got {list(input.shape)}"
         )
