@@ -43,6 +43,7 @@ from fastdl._dtype import (
 )
 from fastdl._printing import get_printoptions, set_printoptions
 from fastdl._version import __version__
+from fastdl.ops import random
 from fastdl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from fastdl.ops.core import is_tensor
 from fastdl.ops.creation import (

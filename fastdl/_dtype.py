@@ -8,9 +8,7 @@ import numpy as np
 
 
 class dtype:
-    """A number type. NumPy's are accepted wherever one of these is, and `np.dtype(fastdl.float32)`
-    works.
-    """
+    """A number type. NumPy's are taken wherever one of these is, and np.dtype() takes these."""
 
     __slots__ = ("dtype", "name")
 
@@ -77,9 +75,7 @@ def _by_name(name):
 
 
 def get_default_dtype():
-    """The dtype of `tensor([1.0])`, `zeros(3)` and of true division of integers: float32 at
-    first.
-    """
+    """The dtype of `tensor([1.0])`, `zeros(3)` and `tensor(1) / 2`: float32 at first."""
     return _default
 
 

@@ -385,9 +385,7 @@ cdef class TensorBase:
 
     @property
     def data(self):
-        """A detached tensor on the same memory whose changes autograd does not see (PyTorch's
-        escape hatch).
-        """
+        """A detached tensor on the same memory whose changes autograd does not see."""
         return wrap(self.array)
 
     @data.setter
@@ -435,9 +433,7 @@ cdef class TensorBase:
                 and self.index in self.node.retained)
 
     def register_hook(self, hook):
-        """Call `hook(grad)` with every gradient of this tensor; what it returns, if not None,
-        replaces it.
-        """
+        """Call `hook(grad)` with each gradient of this tensor; a result replaces the gradient."""
         if self.node is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if self.node.hooks is None:
@@ -445,9 +441,7 @@ cdef class TensorBase:
         return RemovableHandle(self.node.hooks.setdefault(self.index, {}), hook)
 
     def _share_version(self, TensorBase other):
-        """Make this tensor a view of `other` to the version counter (for code that slices arrays
-        itself).
-        """
+        """Make this a view of `other` to the version counter (for code that slices arrays)."""
         self.version = version_of(other)
         self.version.aliases += 1
         self.epoch = self.version.epoch
@@ -458,9 +452,7 @@ cdef class TensorBase:
         return self.is_view
 
     def _become(self, TensorBase other):
-        """Take the array and the history of `other`, a view of this tensor: unsqueeze_() and the
-        like.
-        """
+        """Take array and history of `other`, a view of this tensor: for unsqueeze_()."""
         if self.node is not None and self.node.op is None and fdl_recording:
             raise RuntimeError(LEAF_IN_PLACE)
         self.array = other.array
@@ -469,9 +461,7 @@ cdef class TensorBase:
         return self
 
     def _bump(self):
-        """Note an in-place change made behind the engine's back (a kernel that wrote into
-        `array`).
-        """
+        """Note an in-place change the engine did not see (a kernel that wrote into `array`)."""
         cdef Version version = version_of(self)
         version.version += 1
 
@@ -555,9 +545,7 @@ cdef inline object binary_inplace(Primitive op, object a, object b):
 
 @cython.final
 cdef class Plan:
-    """What a node saves when the arguments of `mask` need gradients, and how each gradient is
-    called.
-    """
+    """What a node saves if the arguments of `mask` need gradients, and how to call those."""
     cdef tuple slots                    # argument number, OUT, or SHAPE - argument number
     cdef tuple reads                    # per argument: positions in `saved`, or static names
     cdef tuple joint                    # the same for the joint function
@@ -658,9 +646,7 @@ cdef class Primitive:
         return self
 
     def joint_of_function(self, function):
-        """For `attach`: gradients are function(g or tuple of g, saved, **static), of any number of
-        arguments.
-        """
+        """For `attach`: gradients are function(g or tuple of g, saved, **static)."""
         self.joint = function
 
     cdef list names_read(self, function):
@@ -727,9 +713,7 @@ cdef class Primitive:
         return self.call(bound.args, bound.kwargs or None)
 
     def inplace(self, *args, **static):
-        """Run the primitive and let its result replace the first operand's values; returns that
-        operand.
-        """
+        """Run the primitive and put its result into the first operand, which is returned."""
         if not args or not isinstance(args[0], TensorBase):
             raise TypeError(f"{self.name}_: the first argument must be a Tensor")
         return self.call_inplace(args, static or None)
@@ -867,9 +851,7 @@ cdef class Primitive:
         return node
 
     cdef object save(self, Node node, tuple args, object out):
-        """Save what the plan names: inputs as the tensors themselves, the output without its node
-        (no cycle).
-        """
+        """Save what the plan names: inputs themselves, the output without its node (no cycle)."""
         cdef tuple slots = node.plan.slots
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(slots)
         cdef tuple saved = PyTuple_New(n)
@@ -1351,9 +1333,7 @@ def backward(list roots, list seeds, bint retain_graph, bint create_graph, targe
 
 
 cdef set paths_to(list roots, set targets):
-    """Nodes from which a parent leads to a target (targets themselves only if they lead to
-    another).
-    """
+    """Nodes on a path to a target; targets themselves only if they lead to another."""
     cdef set seen = set(), needed = set()
     cdef list stack = [(<TensorBase>t).node for t in roots]
     cdef list order

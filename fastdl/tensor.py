@@ -106,6 +106,13 @@ class Tensor(TensorBase):
             owner = owner.base
         return (self.data_ptr() - owner.__array_interface__["data"][0]) // self.array.itemsize
 
+    def storage(self):
+        """All elements of the memory this tensor looks at, in their order there: a 1-d tensor."""
+        owner = self.array
+        while isinstance(owner.base, np.ndarray) and owner.base.dtype == owner.dtype:
+            owner = owner.base
+        return tensor_of(owner.reshape(-1, order="A"))
+
     def data_ptr(self):
         """Address of the first element."""
         return self.array.__array_interface__["data"][0]
@@ -244,9 +251,7 @@ class Tensor(TensorBase):
         return elementwise.clone(self) if copy else self
 
     def type(self, dtype=None, non_blocking=False):
-        """The old name of the type ('torch.FloatTensor' in PyTorch), or the tensor as another
-        type.
-        """
+        """The old name of the type ('fastdl.FloatTensor'), or the tensor as another type."""
         if dtype is None:
             name = next(k for k, d in _dtype.LEGACY.items() if d is self.dtype)
             return f"fastdl.{name}"
@@ -316,9 +321,7 @@ class Tensor(TensorBase):
         )
 
     def new(self, *args):
-        """PyTorch's old `x.new(2, 3)`: an uninitialised tensor, or one with the given values, in
-        this dtype.
-        """
+        """PyTorch's old `x.new(2, 3)`: an uninitialised tensor, or the given values, in this dtype."""
         return tensor_of(_legacy_array(args, self.dtype))
 
     # -- in place
@@ -516,7 +519,8 @@ METHODS = {
         take take_along_dim
     """,
     linalg: """
-        addcdiv addcmul addmm addmv baddbmm bmm cross dot inner lerp matmul mm mv outer trace
+        addcdiv addcmul addmm addmv baddbmm bmm cov cross det dot inner inverse lerp matmul mm mv
+        outer trace
     """,
     activation: "log_softmax relu softmax",
     random: "bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_",

@@ -1,5 +1,7 @@
 """Every row of op_cases.py: forward, gradients, second order, float32, layouts, bad input."""
 
+import math
+
 import numpy as np
 import pytest
 from op_cases import CASES, Spec
@@ -225,3 +227,15 @@ def test_every_primitive_stands_in_the_table():
     named = {name for case in CASES for name in case.primitives.split()}
     assert set(REGISTRY) - named == set(), "primitives without a row in tests/op_cases.py"
     assert named - set(REGISTRY) == set(), "rows for primitives that do not exist"
+
+
+def test_erf_and_erfc_are_accurate():
+    x = np.concatenate(
+        [np.linspace(-6, 6, 4001), [0.0, 1e-300, 1e-8, 26.5, -26.5, 30.0, np.inf, -np.inf]]
+    )
+    ours = fastdl.erf(fastdl.from_numpy(x)).numpy(), fastdl.erfc(fastdl.from_numpy(x)).numpy()
+    for found, exact in zip(ours, (math.erf, math.erfc)):
+        expected = np.array([exact(v) for v in x])
+        # A few units in the last place, in relative terms: erfc(26.5) is 1e-307.
+        np.testing.assert_allclose(found, expected, rtol=8 * EPS64, atol=0)
+    assert np.isnan(fastdl.erf(fastdl.tensor(math.nan)).item())

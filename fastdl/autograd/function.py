@@ -18,9 +18,7 @@ class Context:
         self._materialize = True
 
     def save_for_backward(self, *tensors):
-        """Keep inputs, outputs or other tensors (or None) for `backward`, as
-        `ctx.saved_tensors`.
-        """
+        """Keep tensors (or None) for `backward`, as `ctx.saved_tensors`."""
         self._to_save = tensors
 
     save_for_forward = save_for_backward
@@ -115,9 +113,7 @@ def _differentiable(output, ctx):
 
 
 def _primitive_of(cls):
-    """The Primitive that stands for `cls` in the graph; its name is PyTorch's:
-    `MyFunctionBackward`.
-    """
+    """The Primitive that stands for `cls` in the graph, named `MyFunctionBackward`."""
     if "_primitive" not in cls.__dict__:
 
         def forward(*args):

@@ -83,9 +83,7 @@ def gradcheck(function, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
 
 
 def gradgradcheck(function, inputs, **options):
-    """`gradcheck` of the gradients of `function`: its second derivatives, those by the seed
-    included.
-    """
+    """`gradcheck` of the gradients of `function`, by its inputs and by the seed."""
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     which = [i for i, x in enumerate(inputs) if isinstance(x, TensorBase) and x.requires_grad]
     outputs = _outputs(function, inputs)

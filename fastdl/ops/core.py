@@ -37,16 +37,12 @@ def primitive(forward=None, **options):
 
 
 def elementwise(forward=None, **options):
-    """Decorator: like `primitive`, for functions that broadcast their operands element by
-    element.
-    """
+    """Decorator: `primitive` for functions that broadcast, element by element."""
     return primitive(forward, kind="elementwise", **options)
 
 
 def view(forward=None, **options):
-    """Decorator: like `primitive`, for functions whose result may look at the first operand's
-    memory.
-    """
+    """Decorator: `primitive` for functions whose result may be a view of the first operand."""
     return primitive(forward, kind="view", **options)
 
 
@@ -70,9 +66,7 @@ _RANK = {"b": 0, "i": 1, "u": 1, "f": 2}
 
 
 def _promote_two(a, b):
-    """Common dtype within PyTorch's rules: floats beat integers of any width, integers beat
-    bool.
-    """
+    """PyTorch's common dtype: floats beat integers of any width, integers beat bool."""
     ra, rb = _RANK[a.kind], _RANK[b.kind]
     if ra != rb:
         return a if ra > rb else b
@@ -104,9 +98,7 @@ def result_dtype(operands):
 
 
 def promote(op, arrays, floating):
-    """`arrays` with one dtype, by category: a number or a 0-d tensor never widens within its
-    category.
-    """
+    """`arrays` with one dtype: a number or 0-d tensor never widens within its category."""
     for i, a in enumerate(arrays):
         if not hasattr(a, "dtype") and not isinstance(a, (int, float)):
             raise TypeError(
@@ -135,9 +127,7 @@ def legacy_name(dtype):
 
 
 def explain(op, arrays, error):
-    """The exception PyTorch raises where NumPy raised `error`; `error` itself if it is good as it
-    is.
-    """
+    """The exception PyTorch raises where NumPy raised `error`, which may be `error` itself."""
     text = str(error)
     if isinstance(error, np.exceptions.AxisError):
         ndim = error.ndim or 1
@@ -220,9 +210,7 @@ def tensor_argument(function, name, value):
 
 
 def normal_dim(dim, ndim):
-    """`dim` counted from the front; IndexError when out of range. A 0-d tensor has one dimension
-    here.
-    """
+    """`dim` counted from the front; IndexError if out of range. 0-d tensors have one dimension."""
     if type(dim) is not int:
         try:
             dim = operator.index(dim)

@@ -34,9 +34,7 @@ def _plain(data):
 
 
 def _array_of(data, dtype):
-    """A NumPy array for whatever `tensor` accepts, with PyTorch's choice of dtype; may share
-    memory.
-    """
+    """A NumPy array for whatever `tensor` accepts, in PyTorch's dtype; may share memory."""
     if isinstance(data, TensorBase):
         data = data.array
     elif isinstance(data, (list, tuple)):
@@ -188,9 +186,7 @@ def _number(value):
 
 
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False):
-    """start, start + step, ... below `end`; with one argument from 0. int64 unless an argument is
-    a float.
-    """
+    """start, start + step, ... below `end`, from 0 without `start`; int64 unless one is a float."""
     _checked_device(device)
     start, end, step = _number(start), _number(end), _number(step)
     if end is None:

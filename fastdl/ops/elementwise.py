@@ -519,9 +519,7 @@ def _erf_array(x, complement):
 
 @elementwise(floating=True)
 def erf(x):
-    """Error function `2 / sqrt(pi) * integral of e**(-t*t) from 0 to x`, to a few units in the
-    last place.
-    """
+    """Error function, 2 / sqrt(pi) times the integral of e**(-t*t) from 0 to x."""
     return _erf_array(x, complement=False)
 
 
@@ -728,9 +726,7 @@ def _zero_like(g):
 
 
 def where(condition, input=None, other=None):
-    """`input` where `condition`, else `other`; with one argument, `nonzero(condition,
-    as_tuple=True)`.
-    """
+    """`input` where `condition`, else `other`; alone, the places where `condition` is true."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if not is_tensor(condition):

@@ -210,9 +210,7 @@ def setitem(input, index, value):
 
 @primitive(node_name="Gather")
 def gather_along(x, index, *, dim):
-    """x[..., index[..., j, ...], ...] along `dim`; index (int64) may be shorter than x in the
-    other dimensions.
-    """
+    """What `index` (int64, no longer than x in the other dimensions) names along `dim`."""
     return x[_open_index(index, dim)]
 
 
@@ -284,9 +282,7 @@ def _scatter_into(out, x, index, src, *, dim):
 
 @primitive(node_name="Scatter", into=_scatter_into)
 def scatter_values(x, index, src, *, dim):
-    """x with src at the places `index` names along `dim`; src has the shape of index, or is a
-    number.
-    """
+    """x with src, shaped as index or a number, at the places `index` names along `dim`."""
     result = x.copy()
     _scatter_into(result, x, index, src, dim=dim)
     return result
@@ -452,9 +448,7 @@ def masked_scatter(input, mask, source):
 
 @aliases
 def take_along_dim(input, indices, dim=None):
-    """Elements of `input` that `indices`, broadcast against it, names along `dim` (None:
-    flattened).
-    """
+    """Elements that `indices`, broadcast against `input`, names along `dim` (None: flattened)."""
     if dim is None:
         return gather(S.reshape_to(input, shape=(-1,)), 0, S.reshape_to(indices, shape=(-1,)))
     dim = normal_dim(dim, input.array.ndim)
@@ -481,9 +475,7 @@ def take(input, index):
 
 
 def nonzero(input, *, as_tuple=False):
-    """Places of the non-zero elements: (count, ndim) int64, or a tuple of one vector per
-    dimension.
-    """
+    """Places of the non-zeros: (count, ndim) int64, or a tuple of one vector per dimension."""
     found = np.nonzero(np.atleast_1d(input.array))
     if as_tuple:
         return tuple([tensor_of(a) for a in found])

@@ -111,9 +111,7 @@ roll_along.vjp(
 
 @primitive(node_name="ConstantPadNd")
 def pad_with(x, *, widths, value):
-    """x with `widths[i]` = (before, after) elements of `value` around dimension i; negative widths
-    crop.
-    """
+    """x with `widths[i]` = (before, after) elements of `value` added; negative widths crop."""
     shape = tuple([n + a + b for n, (a, b) in zip(x.shape, widths)])
     result = np.full(shape, value, x.dtype)
     result[_inner(widths, shape)] = x[_inner([(-a, -b) for a, b in widths], x.shape)]
@@ -210,9 +208,7 @@ def vstack(tensors):
 
 @aliases
 def repeat(input, *sizes_):
-    """`input` copied sizes[i] times along dimension i; more sizes than dimensions add leading
-    ones.
-    """
+    """`input` copied sizes[i] times along dimension i; missing leading dimensions are added."""
     counts = sizes("repeat", sizes_, "repeats")
     shape = input.array.shape
     extra = len(counts) - len(shape)
@@ -237,9 +233,7 @@ def tile(input, *dims):
 
 @aliases
 def repeat_interleave(input, repeats, dim=None):
-    """Each element (slice along `dim`) `repeats` times in a row; `repeats` may be a tensor of
-    counts.
-    """
+    """Each element (slice along `dim`) `repeats` times (a number, or a tensor of counts)."""
     if dim is None:
         input, dim = reshape(input, -1), 0
     dim = normal_dim(dim, input.array.ndim)
@@ -290,9 +284,7 @@ def roll(input, shifts, dims=None):
 
 
 def pad(input, pad, mode="constant", value=None):
-    """Padding given as (before, after) pairs from the last dimension; modes constant, reflect,
-    replicate, circular.
-    """
+    """Padding by (before, after) pairs, last dimension first; constant or from the edges."""
     tensor_argument("pad", "input", input)
     pairs = sizes("pad", (tuple(pad),), "pad")
     ndim = input.array.ndim

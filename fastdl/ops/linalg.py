@@ -19,10 +19,13 @@ __all__ = [
     "baddbmm",
     "bmm",
     "cdist",
+    "cov",
     "cross",
+    "det",
     "dot",
     "einsum",
     "inner",
+    "inverse",
     "lerp",
     "matmul",
     "mm",
@@ -45,9 +48,7 @@ def _same_dtype(function, *arrays):
 
 @primitive(node_name="Mm")
 def matmul(x, y):
-    """Matrix product with NumPy's rules: (..., m, k) @ (..., k, n); vectors take part as rows or
-    columns.
-    """
+    """Matrix product (..., m, k) @ (..., k, n); vectors take part as rows or columns."""
     if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):
         wrong = y if isinstance(x, np.ndarray) else x
         raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(wrong).__name__}")
@@ -112,6 +113,45 @@ def swap_last(x):
 
 
 matmul.vjp(x=_matmul_wrt_x, y=_matmul_wrt_y)
+
+
+def _square(function, x):
+    """RuntimeError unless x (an array) holds square matrices of a floating point dtype."""
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise RuntimeError(
+            f"{function}: A must be batches of square matrices, but they are {x.shape}"
+        )
+    if x.dtype.kind != "f":
+        raise RuntimeError(f"{function}: Expected a floating point tensor as input. Got {x.dtype}")
+
+
+@primitive(node_name="LinalgInvEx")
+def inverse(input):
+    """Inverses of square matrices (..., n, n); RuntimeError where one is singular."""
+    _square("linalg.inv", input)
+    try:
+        return np.linalg.inv(input)
+    except np.linalg.LinAlgError:
+        raise RuntimeError(
+            "linalg.inv: the inversion could not be completed because the input matrix is singular."
+        ) from None
+
+
+inverse.vjp(input=lambda g, out: -(swap_last(out) @ g @ swap_last(out)))
+
+
+@primitive(node_name="LinalgDet")
+def det(input):
+    """Determinants of square matrices (..., n, n) -> (...). Differentiable where they are not 0."""
+    _square("linalg.det", input)
+    return np.linalg.det(input).astype(input.dtype, copy=False)
+
+
+det.vjp(
+    input=lambda g, input, out: (
+        S.reshape_to(g * out, shape=(*g.array.shape, 1, 1)) * swap_last(inverse(input))
+    )
+)
 
 
 def _of_ndim(function, name, x, ndim):
@@ -188,9 +228,7 @@ def addmv(input, mat, vec, *, beta=1, alpha=1):
 
 
 def tensordot(a, b, dims=2):
-    """Sum of products over the last `dims` dimensions of a and the first of b, or over two lists
-    of them.
-    """
+    """Sum of products over the last `dims` dimensions of a and first of b, or over two lists."""
     if isinstance(dims, int):
         over_a = list(range(a.array.ndim - dims, a.array.ndim))
         over_b = list(range(dims))
@@ -212,9 +250,7 @@ def tensordot(a, b, dims=2):
 
 @primitive(node_name="Einsum")
 def einsum_of(*xs, terms, result):
-    """np.einsum for explicit terms, one string of distinct letters per operand, and the result's
-    letters.
-    """
+    """np.einsum; terms and result are strings of distinct letters."""
     return np.einsum(f"{','.join(terms)}->{result}", *xs, optimize=len(xs) > 1)
 
 
@@ -301,9 +337,7 @@ def einsum(equation, *operands):
 
 
 def _distinct(x, term):
-    """Repeated letters of one operand mean its diagonal: take it, so that each letter stands
-    once.
-    """
+    """The diagonal for repeated letters of one operand, so that each letter stands once."""
     for c in dict.fromkeys(term):
         while term.count(c) > 1:
             i = term.index(c)
@@ -317,6 +351,14 @@ def trace(input):
     """Sum of the diagonal of a matrix."""
     _of_ndim("trace", "input", input, 2)
     return S.sum_over(diagonal(input), dims=(0,), keepdim=False)
+
+
+def cov(input, *, correction=1):
+    """Covariances of the rows (variables), divided by observations - correction."""
+    x = S.reshape(input, 1, -1) if input.array.ndim < 2 else input
+    x = x - x.mean(1, keepdim=True)
+    found = matmul(x, swap_last(x)) / max(x.array.shape[1] - correction, 0)
+    return S.reshape(found, ()) if input.array.ndim < 2 else found
 
 
 def cross(input, other, dim=-1):

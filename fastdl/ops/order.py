@@ -32,9 +32,7 @@ KthvalueResult = result_type("kthvalue")
 
 
 def _order(input, dim, descending):
-    """int64 positions that sort along `dim`, equal elements in their order; NaN counts as the
-    greatest.
-    """
+    """int64 positions that sort along `dim`; stable; NaN counts as the greatest."""
     x = input.array
     if not descending:
         return np.argsort(x, dim, kind="stable").astype(np.int64, copy=False)
@@ -111,9 +109,7 @@ def median(input, dim=None, keepdim=False):
 
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """Distinct elements (slices along `dim`) in order, and on request where each came from and how
-    often.
-    """
+    """Distinct elements (or slices along `dim`) in order; also where from, and how often."""
     found = np.unique(
         input.array, return_inverse=return_inverse, return_counts=return_counts, axis=dim
     )
@@ -134,9 +130,7 @@ def bincount(input, weights=None, minlength=0):
 
 
 def histc(input, bins=100, min=0, max=0):
-    """Counts of `bins` equal intervals between `min` and `max` (both 0: the extremes), as
-    floats.
-    """
+    """Counts in `bins` equal intervals from `min` to `max` (both 0: the extremes), as floats."""
     low, high = (min, max) if (min, max) != (0, 0) else (input.array.min(), input.array.max())
     if low == high:
         low, high = low - 1, high + 1

@@ -212,9 +212,7 @@ def randint_like(input, low, high=None, *, dtype=None, generator=None):
 def normal(
     mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False
 ):
-    """Normal numbers with the given mean and standard deviation: numbers with `size`, or
-    tensors.
-    """
+    """Normal numbers of given mean and deviation: two numbers and `size`, or tensors."""
     if size is not None:
         drawn = randn(sizes("normal", (size,)), generator=generator, dtype=dtype, device=device)
         drawn.array *= std
@@ -239,9 +237,7 @@ def bernoulli(input, p=None, *, generator=None):
 
 
 def multinomial(input, num_samples, replacement=False, *, generator=None):
-    """Indices drawn with probability proportional to the rows of `input`: (..., num_samples)
-    int64.
-    """
+    """Indices drawn in proportion to the rows of `input`: (..., num_samples) int64."""
     p = input.array.astype(np.float64)
     if p.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")

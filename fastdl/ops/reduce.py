@@ -386,18 +386,14 @@ def _extreme(name, over, along, pairwise, result, input, dim, keepdim):
 
 @aliases
 def max(input, dim=None, keepdim=False, *, other=None):
-    """Greatest element; with `dim` (values, indices) along it; with a tensor the greater element
-    by element.
-    """
+    """Greatest element; (values, indices) along `dim`; or of two tensors, element by element."""
     dim = other if other is not None else dim
     return _extreme("max", amax_over, max_along, E.maximum, MaxResult, input, dim, keepdim)
 
 
 @aliases
 def min(input, dim=None, keepdim=False, *, other=None):
-    """Smallest element; with `dim` (values, indices) along it; with a tensor the smaller element
-    by element.
-    """
+    """Smallest element; (values, indices) along `dim`; or of two tensors, element by element."""
     dim = other if other is not None else dim
     return _extreme("min", amin_over, min_along, E.minimum, MinResult, input, dim, keepdim)
 
@@ -517,9 +513,7 @@ euclidean_norm.vjp(x=_norm_slope)
 
 @aliases
 def vector_norm(x, ord=2, dim=None, keepdim=False):
-    """`sum(|x| ** ord) ** (1 / ord)` over `dim`; ord inf and -inf are the extremes, 0 counts the
-    non-zeros.
-    """
+    """`sum(|x| ** ord) ** (1 / ord)`; inf and -inf: the extremes, 0: count of non-zeros."""
     _floating("linalg.vector_norm", x)
     dims = normal_dims(dim, x.array.ndim)
     if ord == 2:

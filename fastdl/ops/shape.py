@@ -182,9 +182,7 @@ def reshape(input, *shape):
 
 
 def view(input, *shape):
-    """`input` with another shape (or dtype) on the same memory; RuntimeError where strides do not
-    allow it.
-    """
+    """`input` with another shape (or dtype), no copy; RuntimeError where strides forbid it."""
     if (
         len(shape) == 1
         and not isinstance(shape[0], (int, tuple, list))
@@ -379,9 +377,7 @@ def select(input, dim, index):
 
 @aliases
 def split(input, split_size_or_sections, dim=0):
-    """Views of `split_size` elements along `dim` (the last may be shorter), or of the listed
-    sizes.
-    """
+    """Views of `split_size` elements along `dim` (the last may be shorter), or of listed sizes."""
     n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
     if isinstance(split_size_or_sections, (tuple, list)):
         lengths = [operator.index(k) for k in split_size_or_sections]
@@ -425,9 +421,7 @@ def tensor_split(input, indices_or_sections, dim=0):
 
 
 def unfold(input, dimension, size, step):
-    """Windows of `size` every `step` along `dimension`, the window as new last dimension; a
-    view.
-    """
+    """Windows of `size` every `step` along `dimension`, as a new last dimension; a view."""
     dim = normal_dim(dimension, input.array.ndim)
     if not 0 < size <= input.array.shape[dim] or step < 1:
         raise RuntimeError(
