@@ -170,6 +170,8 @@ def test_max_pool_indices_and_ties():
 LOSSES = [
     ("mse", lambda F, x, y, **k: F.mse_loss(x, y, **k)),
     ("l1", lambda F, x, y, **k: F.l1_loss(x, y, **k)),
+    ("mse_weight", lambda F, x, y, **k: F.mse_loss(x, y, weight=y + 1, **k)),
+    ("l1_weight", lambda F, x, y, **k: F.l1_loss(x, y, weight=y + 1, **k)),
     ("smooth_l1", lambda F, x, y, **k: F.smooth_l1_loss(x, y, **k)),
     ("smooth_l1_beta", lambda F, x, y, **k: F.smooth_l1_loss(x, y, beta=0.3, **k)),
     ("smooth_l1_zero", lambda F, x, y, **k: F.smooth_l1_loss(x, y, beta=0.0, **k)),
@@ -335,6 +337,7 @@ REFUSED = {
         t.zeros(2, 3), t.tensor([0, 1]), label_smoothing=2.0
     ),
     "reduction": lambda t: t.nn.functional.mse_loss(t.zeros(2), t.zeros(2), reduction="median"),
+    "mse weight": lambda t: t.nn.functional.mse_loss(t.zeros(2), t.zeros(2), weight=t.ones(1)),
     "bce sizes": lambda t: t.nn.functional.binary_cross_entropy(t.zeros(2, 3), t.zeros(2)),
     "bce range": lambda t: t.nn.functional.binary_cross_entropy(t.zeros(2) + 2, t.zeros(2)),
     "bce logits sizes": lambda t: t.nn.functional.binary_cross_entropy_with_logits(

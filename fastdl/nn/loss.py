@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fastdl.nn.functional as F
 from fastdl.nn.module import Module
+from fastdl.ops.loss import legacy_reduction
 from fastdl.tensor import Tensor
 
 __all__ = [
@@ -23,7 +24,7 @@ class Loss(Module):
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = F.legacy_reduction(size_average, reduce, reduction)
+        self.reduction = legacy_reduction(size_average, reduce, reduction)
 
 
 class MSELoss(Loss):

@@ -104,14 +104,14 @@ _softplus.vjp(
 )
 
 
-def softplus(x, beta=1.0, threshold=20.0):
+def softplus(input, beta=1.0, threshold=20.0):
     """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
-    return _softplus(x, beta=beta, threshold=threshold)
+    return _softplus(input, beta=beta, threshold=threshold)
 
 
-def logsigmoid(x):
+def logsigmoid(input):
     """log(sigmoid(x)), without overflow."""
-    return -_softplus(-x, beta=1.0, threshold=math.inf)
+    return -_softplus(-input, beta=1.0, threshold=math.inf)
 
 
 @primitive(node_name="Gelu")
@@ -130,7 +130,7 @@ _gelu.vjp(
 )
 
 
-def gelu(x, approximate="none"):
+def gelu(input, approximate="none"):
     """x * Phi(x) with Phi the normal distribution function, or with approximate="tanh"
     0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
 
@@ -138,8 +138,9 @@ def gelu(x, approximate="none"):
         RuntimeError: `approximate` is neither.
     """
     if approximate == "none":
-        return _gelu(x)
+        return _gelu(input)
     if approximate == "tanh":
+        x = input
         return x * 0.5 * (tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1)
     raise RuntimeError(
         f"gelu: approximate argument must be either none or tanh, but got {approximate!r}"
@@ -209,20 +210,20 @@ def _along(function, primitive, x, dim, dtype):
     return primitive(x, axis=axis)
 
 
-def softmax(x, dim=None, dtype=None):
-    """exp(x) / sum(exp(x)) along `dim`.
+def softmax(input, dim=None, dtype=None):
+    """exp(input) / sum(exp(input)) along `dim`.
 
     Args:
-        x: a floating tensor, or any with `dtype` given: it is cast first.
+        input: a floating tensor, or any with `dtype` given: it is cast first.
         dim: the dimension that sums to 1; None (deprecated) is 0 for 0, 1 or 3 dimensions, else 1.
 
     Raises:
         NotImplementedError: integers.
         IndexError: `dim` is out of range.
     """
-    return _along("softmax", _softmax, x, dim, dtype)
+    return _along("softmax", _softmax, input, dim, dtype)
 
 
-def log_softmax(x, dim=None, dtype=None):
-    """log(softmax(x)) along `dim`, without overflow; arguments as in :func:`softmax`."""
-    return _along("log_softmax", _log_softmax, x, dim, dtype)
+def log_softmax(input, dim=None, dtype=None):
+    """log(softmax(input)) along `dim`, without overflow; arguments as in :func:`softmax`."""
+    return _along("log_softmax", _log_softmax, input, dim, dtype)

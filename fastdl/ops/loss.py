@@ -45,11 +45,15 @@ def legacy_reduction(size_average, reduce, reduction: str) -> str:
     return meant
 
 
-def reduced(loss, reduction: str):
-    """The elementwise loss itself, its mean or its sum."""
+def reduced(loss, reduction: str, weight=None):
+    """The elementwise loss, times `weight`, itself, its sum or its (weighted) mean."""
+    if weight is not None:
+        loss = loss * weight
     if reduction == "none":
         return loss
-    return loss.mean() if reduction == "mean" else loss.sum()
+    if reduction == "sum":
+        return loss.sum()
+    return loss.mean() if weight is None else loss.sum() / weight.sum()
 
 
 # ------------------------------------------------------------------------------------ differences
@@ -81,33 +85,46 @@ def _check_sizes(function: str, input, target) -> None:
         )
 
 
-def mse_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def _check_weight(input, weight) -> None:
+    """ValueError unless there is one weight for each element of the input, or none at all."""
+    if weight is not None and weight.array.shape != input.array.shape:
+        raise ValueError(
+            f"Weights and input must have the same size, but got {list(weight.shape)} and "
+            f"{list(input.shape)}."
+        )
+
+
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(input - target)^2, reduced.
 
     Args:
         input, target: tensors of one shape (others broadcast, with a warning).
         reduction: ``"mean"``, ``"sum"`` or ``"none"``; `size_average` and `reduce` are PyTorch's
             older spelling.
+        weight: a factor for each element of the input, or None; the mean is then weighted.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: an unknown reduction, or a weight of another size.
         RuntimeError: shapes that do not broadcast.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_sizes("mse_loss", input, target)
+    _check_weight(input, weight)
     x, y = input.array, target.array
-    if reduction != "none" and x.shape == y.shape and x.dtype == y.dtype and x.dtype.kind == "f":
+    alike = x.shape == y.shape and x.dtype == y.dtype and x.dtype.kind == "f"
+    if alike and reduction != "none" and weight is None:
         scale = 1.0 if reduction == "sum" else 1.0 / x.size if x.size else float("nan")
         return squared_error(input, target, scale=scale)
     d = input - target
-    return reduced(d * d, reduction)
+    return reduced(d * d, reduction, weight)
 
 
-def l1_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """abs(input - target), reduced; arguments and errors as in :func:`mse_loss`."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_sizes("l1_loss", input, target)
-    return reduced(abs(input - target), reduction)
+    _check_weight(input, weight)
+    return reduced(abs(input - target), reduction, weight)
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):

@@ -90,7 +90,7 @@ class DataLoader:
         sampler: the order of the indices, instead of `shuffle`.
         batch_sampler: lists of indices, instead of `batch_size`, `shuffle`, `sampler`, `drop_last`.
         num_workers, pin_memory, timeout, worker_init_fn, multiprocessing_context, prefetch_factor,
-            persistent_workers, pin_memory_device: accepted, without effect.
+            persistent_workers, pin_memory_device, in_order: accepted, without effect.
         collate_fn: list of samples -> batch, :func:`default_collate` unless given.
         drop_last: leave an incomplete last batch out.
         generator: the source of randomness for `shuffle`, the default generator unless given.
@@ -118,6 +118,7 @@ class DataLoader:
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
         pin_memory_device: str = "",
+        in_order: bool = True,
     ) -> None:
         if num_workers < 0:
             raise ValueError(

@@ -1,0 +1,73 @@
+"""What stands in nn, optim and utils.data takes PyTorch's arguments: names, order, defaults."""
+
+import inspect
+
+import pytest
+
+import fastdl
+from fastdl._engine import Primitive
+
+MODULES = ["nn", "nn.functional", "nn.init", "optim", "optim.lr_scheduler", "utils.data"]
+# PyTorch's own: internal arguments, and a buffer for the result that few functions offer.
+LEFT_OUT = {"_stacklevel", "_weight", "_freeze", "out"}
+
+
+def reach(lib, path):
+    for name in path.split("."):
+        lib = getattr(lib, name)
+    return lib
+
+
+def arguments(function):
+    """(name, default, is keyword-only) of each argument; None where Python cannot tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return None
+    found = []
+    for p in parameters:
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            return None  # decorated: the text of the signature is not there
+        if p.name not in LEFT_OUT:
+            default = "none" if p.default is p.empty else p.default
+            found.append((p.name, default, p.kind == p.KEYWORD_ONLY))
+    return found
+
+
+def public(lib, path):
+    return [name for name in reach(lib, path).__all__ if callable(getattr(reach(lib, path), name))]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [(path, name) for path in MODULES for name in public(fastdl, path)]
+)
+def test_arguments_are_pytorchs(path, name):
+    torch = pytest.importorskip("torch")
+    ours = arguments(getattr(reach(fastdl, path), name))
+    theirs = arguments(getattr(reach(torch, path), name))
+    if ours is None or theirs is None or isinstance(getattr(reach(fastdl, path), name), Primitive):
+        return  # primitives name their operands x and y
+    if name == "random_split":  # PyTorch's default is its generator itself, ours None: the same
+        ours, theirs = ([a[0] for a in side] for side in (ours, theirs))
+    assert [str(a) for a in ours if a[0] != "data_source"] == [
+        str(a) for a in theirs if a[0] != "data_source"
+    ]
+
+
+@pytest.mark.parametrize("name", [n for n in dir(fastdl.nn.Module) if not n.startswith("_")])
+def test_methods_of_module_take_pytorchs_arguments(name):
+    torch = pytest.importorskip("torch")
+    ours, theirs = (getattr(lib.nn.Module, name) for lib in (fastdl, torch))
+    if name in {"forward", "state_dict", "register_backward_hook"} or not callable(theirs):
+        return  # *args there
+    mine, other = arguments(ours), arguments(theirs)
+    if mine is not None and other is not None:
+        assert [a[0] for a in mine] == [a[0] for a in other]
+
+
+def test_the_instrument_sees_differences():
+    def f(a, *, b=1):
+        pass
+
+    assert arguments(f) == [("a", "none", False), ("b", 1, True)]
+    assert arguments(lambda *args: 0) is None
