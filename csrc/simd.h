@@ -36,7 +36,7 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 
 #define LD(p) ((V) * (const VU *)(p))
 #define ST(p, v) (*(VU *)(p) = (v))
-#define SPLAT(x) ((REAL)(x) - (V){0})   /* x - 0 is x, -0 and NaN included, and costs nothing; 0 + x is not */
+#define SPLAT(x) ((REAL)(x) - (V){0}) /* x - 0 is x, -0 and NaN too, and is free; 0 + x is not */
 #define SEL(m, a, b) ((V)(((VI)(m) & (VI)(a)) | (~(VI)(m) & (VI)(b))))
 #define VMAX(a, b) F(vmax)(a, b)
 #define VMIN(a, b) F(vmin)(a, b)
@@ -106,35 +106,72 @@ INLINE REAL F(hmax)(V v)
     return t[0];
 }
 
-/* Part of a vector, in pieces of constant size: VL/2 lanes, VL/4, ..., 1, as the bits of n say. */
+/* Part of a vector, 0 < n < VL: by the tier's masks, or in pieces of constant size, VL/2 lanes, VL/4,
+ * ..., 1, as the bits of n say (4 times slower: a load that spans several stores waits for them). */
+#if defined(__x86_64__) && VBYTES == 64
+#if REAL_BYTES == 4
+#define LOAD_MASKED(p, n, x) (V) _mm512_mask_loadu_ps((__m512)(x), (__mmask16)((1u << (n)) - 1), p)
+#define STORE_MASKED(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), (__m512)(v))
+#else
+#define LOAD_MASKED(p, n, x) (V) _mm512_mask_loadu_pd((__m512d)(x), (__mmask8)((1u << (n)) - 1), p)
+#define STORE_MASKED(p, v, n) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), (__m512d)(v))
+#endif
+#elif defined(__x86_64__) && VBYTES == 32
+INLINE VI F(first_lanes)(int64_t n)
+{
+    static const INT lanes[2 * VL] = {-1, -1, -1, -1, REAL_BYTES == 4 ? -1 : 0,
+                                      REAL_BYTES == 4 ? -1 : 0, REAL_BYTES == 4 ? -1 : 0,
+                                      REAL_BYTES == 4 ? -1 : 0};
+    return (VI) * (const VIU *)(lanes + VL - n);
+}
+#if REAL_BYTES == 4
+#define LOAD_MASKED(p, n, x) \
+    SEL(F(first_lanes)(n), (V)_mm256_maskload_ps(p, (__m256i)F(first_lanes)(n)), x)
+#define STORE_MASKED(p, v, n) _mm256_maskstore_ps(p, (__m256i)F(first_lanes)(n), (__m256)(v))
+#else
+#define LOAD_MASKED(p, n, x) \
+    SEL(F(first_lanes)(n), (V)_mm256_maskload_pd(p, (__m256i)F(first_lanes)(n)), x)
+#define STORE_MASKED(p, v, n) _mm256_maskstore_pd(p, (__m256i)F(first_lanes)(n), (__m256d)(v))
+#endif
+#else
+INLINE V F(load_pieces)(const REAL *p, int64_t n, V x)
+{
+    REAL t[VL];
+    int64_t i = 0;
+    ST(t, x);
+    UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
+        if (n & w) {
+            memcpy(t + i, p + i, w * sizeof(REAL));
+            i += w;
+        }
+    return LD(t);
+}
+INLINE void F(store_pieces)(REAL *p, V v, int64_t n)
+{
+    REAL t[VL];
+    int64_t i = 0;
+    ST(t, v);
+    UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
+        if (n & w) {
+            memcpy(p + i, t + i, w * sizeof(REAL));
+            i += w;
+        }
+}
+#define LOAD_MASKED(p, n, x) F(load_pieces)(p, n, x)
+#define STORE_MASKED(p, v, n) F(store_pieces)(p, v, n)
+#endif
+
 INLINE V F(ldn)(const REAL *p, int64_t n, REAL x)
 {
     if (n >= VL) return LD(p);
-    REAL t[VL];
-    int64_t i = 0;
-    ST(t, SPLAT(x));
-    if (n > 0)
-        UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
-            if (n & w) {
-                memcpy(t + i, p + i, w * sizeof(REAL));
-                i += w;
-            }
-    return LD(t);
+    if (n <= 0) return SPLAT(x);
+    return LOAD_MASKED(p, n, SPLAT(x));
 }
 
 INLINE void F(stn)(REAL *p, V v, int64_t n)
 {
-    if (n >= VL) {
-        ST(p, v);
-        return;
-    }
-    REAL t[VL];
-    int64_t i = 0;
-    ST(t, v);
-    if (n > 0)
-        UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
-            if (n & w) {
-                memcpy(p + i, t + i, w * sizeof(REAL));
-                i += w;
-            }
+    if (n >= VL) ST(p, v);
+    else if (n > 0) STORE_MASKED(p, v, n);
 }
+#undef LOAD_MASKED
+#undef STORE_MASKED

@@ -1,5 +1,6 @@
 /* tier_avx2.c: 16 registers of 32 bytes, FMA. Tile 4 x 3 vectors: 12 sums, 3 of B, 1 of A. */
 #if defined(__x86_64__)
+#include <immintrin.h> /* before the pragma: its functions bring their own targets */
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else

@@ -1,5 +1,6 @@
 /* tier_avx512.c: 32 registers of 64 bytes, FMA. Tile 8 x 3 vectors: 24 sums, 3 of B. */
 #if defined(__x86_64__)
+#include <immintrin.h> /* before the pragma: its functions bring their own targets */
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), \
                              apply_to = function)
