@@ -83,6 +83,36 @@ def test_nested_checkpoint_resumes_training(tmp_path):
         np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
 
 
+def test_schedules_resume(tmp_path):
+    schedules = optim.lr_scheduler
+    for make in (
+        lambda o: schedules.MultiStepLR(o, [2, 2, 5]),
+        lambda o: schedules.CosineAnnealingLR(o, 10),
+        lambda o: schedules.LambdaLR(o, lambda e: 1 / (1 + e)),
+        lambda o: schedules.StepLR(o, 2),
+    ):
+        rates = []
+        for interrupted in (False, True):
+            optimizer = optim.SGD([nn.Parameter(fastdl.zeros(1))], lr=1.0)
+            scheduler = make(optimizer)
+            for epoch in range(6):
+                scheduler.step()
+                if interrupted and epoch == 2:
+                    state = {
+                        "schedule": scheduler.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                    }
+                    fastdl.save(state, tmp_path / "x")
+                    state = fastdl.load(tmp_path / "x")
+                    optimizer = optim.SGD([nn.Parameter(fastdl.zeros(1))], lr=1.0)
+                    scheduler = make(optimizer)
+                    scheduler.load_state_dict(state["schedule"])
+                    optimizer.load_state_dict(state["optimizer"])
+            scheduler.step(4)
+            rates.append(scheduler.get_last_lr())
+        assert rates[0] == rates[1]
+
+
 def test_every_kind_of_value(tmp_path):
     values = {
         "scalar": fastdl.tensor(3.5),

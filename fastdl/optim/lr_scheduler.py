@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 import types
 from collections import Counter
@@ -125,7 +124,7 @@ class MultiStepLR(LRScheduler):
         return [lr * self.gamma ** self.milestones[self.last_epoch] for lr in self._rates()]
 
     def _get_closed_form_lr(self) -> list[float]:
-        passed = bisect.bisect_right(sorted(self.milestones.elements()), self.last_epoch)
+        passed = sum(n for epoch, n in self.milestones.items() if epoch <= self.last_epoch)
         return [lr * self.gamma**passed for lr in self.base_lrs]
 
 
