@@ -10,23 +10,26 @@ import threading
 
 import numpy as np
 import pytest
-from fastdl._kernels import GEMM_VARIANTS, gemm, isa_available
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
+
+from fastdl._kernels import GEMM_VARIANTS, gemm, isa_available
 
 ISAS = isa_available()
 DTYPES = ("float32", "float64")
 PRODUCTION = ("packed", "simd", "threaded")
 
 # (m, n, k) around every edge: heights 1..MR of all tiers, vectors and panels (NR is 12, 24, 48 or
-# half), blocks of k (KC = 320), tasks of rows, primes, nothing at all
+# half), blocks of k (KC = 512), blocks of rows (MC = 96), the paths of narrow products, primes,
+# nothing at all
 SHAPES = [
     *[(m, 24, 9) for m in range(1, 10)],
     *[(8, n, 10) for n in (1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 24, 25, 31, 33)],
     *[(5, n, 6) for n in (47, 48, 49, 63, 64, 65, 95, 96, 97, 127)],
-    *[(6, 20, k) for k in (1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 319, 320, 321, 641)],
+    *[(6, 20, k) for k in (1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 511, 512, 513, 1025)],
     (95, 50, 33), (96, 50, 33), (97, 50, 33), (193, 101, 67), (257, 131, 331),
+    (16, 40, 129), (17, 40, 129), (40, 16, 129), (40, 17, 129), (40, 10, 63), (40, 10, 64),
     (1, 1, 1), (1, 300, 200), (300, 1, 200), (1, 1, 1000), (300, 200, 1), (2, 700, 65),
     (0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0),
 ]  # fmt: skip
@@ -75,6 +78,7 @@ def test_edges(variant, isa, dtype):
         result = gemm(a, b, out=out, variant=variant, isa=isa, threads=3)
         assert result is out
         check(result, a, b)
+        check(gemm(a, np.asfortranarray(b), variant=variant, isa=isa, threads=3), a, b)
 
 
 @pytest.mark.parametrize("variant", GEMM_VARIANTS)
@@ -219,7 +223,7 @@ def test_batch_of_strided_results():
     "shape",
     [
         (1, 2000, 700), (2000, 1, 700), (5, 1500, 600), (1500, 5, 600), (128, 10, 784),
-        (64, 64, 64), (300, 301, 302), (700, 333, 801), (17, 23, 9000), (1500, 2100, 33),
+        (64, 64, 64), (300, 301, 302), (301, 1900, 520), (17, 23, 9000), (1500, 2100, 33),
     ],
     ids=str,
 )  # fmt: skip
