@@ -24,9 +24,11 @@
 /* ---- how many threads ------------------------------------------------------------------------ */
 
 static int wanted;           /* set_num_threads; 0: fdl_available_threads               */
-static int openmp_at_start;  /* OpenMP's own count when this library was loaded         */
 static int most_threads = 1; /* a thread that cannot be made ends the process: keep off */
 static volatile int forked;
+#ifdef _OPENMP
+static int openmp_at_start; /* OpenMP's own count when this library was loaded */
+#endif
 
 static void in_child(void) { forked = 1; }
 
@@ -59,7 +61,7 @@ const char *fdl_compiler(void)
 #endif
 }
 
-#ifdef __linux__
+#if defined(_OPENMP) && defined(__linux__)
 /* The first numbers in a file; how many were read */
 static int read_numbers(const char *path, double *a, double *b)
 {
@@ -161,7 +163,7 @@ int fdl_threads(void)
  * 1.6 s. Results do not depend on the number of threads, so this shows in the time only. */
 static int cpus_are_shared(void)
 {
-    enum { LOOK = 50, FEW = 3, LEAST = 100, MOST = 1600 };   /* ms, switches, ms, ms */
+    enum { LOOK = 50, FEW = 3, LEAST = 100, MOST = 1600 }; /* ms, switches, ms, ms */
     static int64_t next_look, shared_until, pause, switches;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -169,7 +171,7 @@ static int cpus_are_shared(void)
     int64_t look = __atomic_load_n(&next_look, __ATOMIC_RELAXED);
     if (now >= look && __atomic_compare_exchange_n(&next_look, &look, now + LOOK, 0,
                                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-        struct rusage usage;                                /* one thread at a time comes here */
+        struct rusage usage; /* one thread at a time comes here */
         getrusage(RUSAGE_SELF, &usage);
         int64_t ms = now - look + LOOK, many = FEW * ms / LOOK;
         if (look && usage.ru_nivcsw - switches >= many) {

@@ -75,7 +75,7 @@ def available_threads():
 
 def compiler():
     """Name and version of the C compiler that built the kernels."""
-    return fdl_compiler().decode()
+    return fdl_compiler().decode().strip()
 
 
 def has_openmp():
