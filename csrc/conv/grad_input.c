@@ -7,8 +7,8 @@
  *
  * With few input channels that product has few rows, and its tiles load more than they multiply.
  * Then the columns of the filter become rows of their own: C * S rows over the columns of dy, of
- * which a column of dx sums up to S (conv_unload_columns: a col2im along one axis, from cache). That
- * also spares the FMAs on columns of dx that few windows reach.
+ * which a column of dx sums up to S (conv_unload_columns: a col2im along one axis, from cache).
+ * That also spares the FMAs on columns of dx that few windows reach.
  */
 
 /* The taps of one axis that reach phase a, furthest first: their sources ascend. */

@@ -118,7 +118,7 @@ static F(conv_dot_fn) *const F(conv_dots)[DOT_MR + 1][DOT_NR + 1] = {
 #undef T
 #undef DOTS
 
-/* ---- the pass ------------------------------------------------------------------------------------
+/* ---- the pass -----------------------------------------------------------------------------------
  * An item is a share of the pieces x one block of taps, of one group. Shares have their own partial
  * gradients, added at the end; blocks write different taps of them. */
 typedef struct F(conv_grad) {
