@@ -46,7 +46,6 @@ cdef extern from "_engine.h":
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
-    object PyContext_CopyCurrent()
 
 fdl_import_numpy()
 
@@ -517,6 +516,7 @@ cdef class TensorBase:
     def __ixor__(self, other): return binary_inplace(XOR, self, other)
 
 
+TENSOR = TensorBase
 fdl_wrap_slots(TensorBase)
 fdl_is_method(Primitive)
 
@@ -634,8 +634,7 @@ cdef class Primitive:
         return self
 
     def vjp_joint(self, function):
-        """One gradient function for all operands: (g, names...) -> tuple with None where there is
-        no gradient.
+        """One gradient function for all operands: (g, names...) -> tuple, None for no gradient.
 
         A parameter named `needs` receives one bool per operand. Returns self.
         """
@@ -687,6 +686,7 @@ cdef class Primitive:
 
         def position(n):
             return n if n in self.defaults or n == "needs" else slots.index(self.slot(n))
+
         plan = Plan.__new__(Plan)
         plan.slots = tuple(slots)
         plan.holds = any([slot >= OUT for slot in slots])
@@ -724,9 +724,6 @@ cdef class Primitive:
     def __repr__(self):
         return f"<primitive {self.name}>"
 
-    def __reduce__(self):
-        return self.name
-
     cdef object run(self, object function, tuple arrays, tuple args, dict static):
         """function(*args, **static), silent about infinities, its failures worded as PyTorch's."""
         global spare_context
@@ -757,11 +754,10 @@ cdef class Primitive:
                 if (t.version is not None and t.epoch != t.version.epoch and t.epoch >= 0
                         and fdl_recording):
                     raise NotImplementedError(
-                        f"{self.name}: this tensor shares memory with one that a recorded "
-                        f"in-place operation "
-                        f"changed, and its own history is not updated. Use the changed tensor, "
-                        f"take the view "
-                        f"again after the in-place operation, or write out of place (y = y + x)")
+                        f"{self.name}: this tensor shares memory with one that a recorded in-place "
+                        f"operation changed, and its own history is not updated. Use the changed "
+                        f"tensor, take the view again after the in-place operation, or write out "
+                        f"of place (y = y + x)")
                 if t.node is not None:
                     mask[0] |= <uint64_t>1 << (i if i < 63 else 63)
                 a = t.array
@@ -924,9 +920,8 @@ cdef class Primitive:
                     raise RuntimeError(LEAF_IN_PLACE.replace("a leaf", "a view of a leaf"))
             raise NotImplementedError(
                 f"{self.name}_: in-place on a view of a tensor, recorded by autograd, is not "
-                f"supported: the "
-                f"history of the base would not be updated. Index the base in the same statement "
-                f"(base[i] = value), or write out of place")
+                f"supported: the history of the base would not be updated. Index the base in the "
+                f"same statement (base[i] = value), or write out of place")
 
     cdef object write(self, object array, tuple arrays, dict static):
         if self.into is not None:

@@ -355,7 +355,10 @@ logaddexp.vjp(x=lambda g, x, out: g * exp(x - out), y=lambda g, y, out: g * exp(
 @elementwise(floating=True)
 def sigmoid(x):
     """`1 / (1 + e ** -x)`."""
-    return 1 / (1 + np.exp(-x))
+    y = np.asarray(-x)  # the one array this takes
+    np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
 
 
 sigmoid.vjp(x=lambda g, out: g * ((1 - out) * out))
