@@ -1226,14 +1226,12 @@ cdef object check_versions(Node node):
                 made_by = node
             of = ("" if made_by is None else
                   f", which is output {(<TensorBase>value).index} of {made_by.name()},")
+            library = TENSOR.__module__.partition(".")[0]
             raise RuntimeError(
                 f"one of the variables needed for gradient computation has been modified by an "
-                f"inplace "
-                f"operation: [{TENSOR.__module__.partition('.')[0]}.{array.dtype} "
-                f"{list(array.shape)}]{of} is at "
+                f"inplace operation: [{library}.{array.dtype} {list(array.shape)}]{of} is at "
                 f"version {count}; expected version {expected} instead. {node.name()} saved it: "
-                f"write "
-                f"out of place, or clone() it first.")
+                f"write out of place, or clone() it first.")
 
 
 cdef tuple with_history(Node node):
