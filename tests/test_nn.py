@@ -126,6 +126,7 @@ def same_weights(ours, theirs, torch, dtype):
     assert not any(ours.load_state_dict(theirs.state_dict()))
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize(
@@ -585,6 +586,7 @@ def test_forward_hooks():
     assert seen[-1] is None
 
 
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @pytest.mark.parametrize("grad_needed", [True, False])
 def test_full_backward_hook_matches_torch(grad_needed, rng):
     torch = pytest.importorskip("torch")
