@@ -137,7 +137,7 @@ int fdl_has_openmp(void);
 int fdl_available_threads(void);  /* OMP_NUM_THREADS, else min(OpenMP's, affinity, cgroup quota) */
 void fdl_set_threads(int n);      /* the most that kernels use by default; n >= 1                 */
 int fdl_threads(void);            /* that, or OpenMP's count, if lowered in this thread           */
-int fdl_free_threads(void);       /* that, or 1 while other programs keep our CPUs busy             */
+int fdl_free_threads(void);       /* that, or 1 while others use our CPUs */
 const char *fdl_compiler(void);   /* name and version                                             */
 int fdl_after_fork(void);         /* 1 in a forked child: no thread pool, all runs serially       */
 int fdl_plan(int threads, double work);  /* threads worth using for `work` nanoseconds of one */
@@ -150,7 +150,7 @@ enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
 void *fdl_scratch(int slot, size_t bytes);
 
 /* ---- alloc.c: memory for arrays, kept in a pool when freed ----------------------------------- */
-void *fdl_alloc(size_t bytes);                        /* 64-byte aligned from 4 KiB; NULL: none left */
+void *fdl_alloc(size_t bytes);                        /* 64-byte aligned from 4 KiB; NULL: none */
 void *fdl_alloc_zeroed(size_t count, size_t size);
 void *fdl_realloc(void *data, size_t bytes);
 void fdl_free(void *data);

@@ -156,11 +156,11 @@ int fdl_threads(void)
 }
 
 /* Are other programs on our CPUs? Then the end of every parallel region waits for a thread that has
- * been put aside for milliseconds, while OpenMP's spinning threads use up their own share of time: on
- * two busy cores two threads were 20 to 60 times slower than one (measured; PyTorch's too). The sign
- * is involuntary context switches, about 140 a second then and a few otherwise. It is looked for every
- * 50 ms; a sign keeps us to one thread for 0.1 s, the next ones in a row for twice as long each, up to
- * 1.6 s. Results do not depend on the number of threads, so this shows in the time only. */
+ * been put aside for milliseconds, while OpenMP's spinning threads use up their own share of time:
+ * on two busy cores two threads were 20 to 60 times slower than one (measured). The sign is
+ * involuntary context switches, about 140 a second then and a few otherwise. It is looked for every
+ * 50 ms; a sign keeps us to one thread for 0.1 s, the next ones in a row for twice as long each, up
+ * to 1.6 s. Results do not depend on the number of threads, so this shows in the time only. */
 static int cpus_are_shared(void)
 {
     enum { LOOK = 50, FEW = 3, LEAST = 100, MOST = 1600 }; /* ms, switches, ms, ms */

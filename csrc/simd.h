@@ -106,8 +106,8 @@ INLINE REAL F(hmax)(V v)
     return t[0];
 }
 
-/* Part of a vector, 0 < n < VL: by the tier's masks, or in pieces of constant size, VL/2 lanes, VL/4,
- * ..., 1, as the bits of n say (4 times slower: a load that spans several stores waits for them). */
+/* Part of a vector, 0 < n < VL: by the tier's masks, or in pieces of constant size, VL/2 lanes,
+ * VL/4, ..., 1, as the bits of n say (4 times slower: a load over several stores waits). */
 #if defined(__x86_64__) && VBYTES == 64
 #if REAL_BYTES == 4
 #define LOAD_MASKED(p, n, x) (V) _mm512_mask_loadu_ps((__m512)(x), (__mmask16)((1u << (n)) - 1), p)

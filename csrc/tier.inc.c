@@ -32,8 +32,8 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 #define NOINLINE static __attribute__((noinline, unused))
 
-/* `call` on `parts` pieces [begin, end) of [0, n), a thread each. Pieces begin at multiples of `grain` (a multiple
- * of every VL), so that an element falls into the same vector for any number of threads. */
+/* `call` on `parts` pieces [begin, end) of [0, n), a thread each. Pieces begin at multiples of
+ * `grain` (a multiple of every VL), so an element falls into the same vector for any number. */
 #define SPLIT(parts, n, grain, call)                                                       \
     do {                                                                                   \
         const int64_t n_ = (n), units_ = (n_ + (grain) - 1) / (grain);                      \

@@ -196,7 +196,7 @@ def max_pool2d_gather(
 
 
 def positions_from_taps(cnp.ndarray taps not None, geom):
-    """Taps (..., oh, ow) as int64 positions `row * w + column` in the plane, as PyTorch has them."""
+    """Taps (..., oh, ow) as PyTorch has them: int64 positions `row * w + column` in the plane."""
     cdef fdl_pool g
     cdef cnp.ndarray positions
     cdef int64_t *out
