@@ -321,7 +321,7 @@ class Tensor(TensorBase):
         )
 
     def new(self, *args):
-        """`x.new(2, 3)`, old: an uninitialised tensor, or one with the given values, in this dtype."""
+        """`x.new(2, 3)`, old: uninitialised, or with the given values, in this dtype."""
         return tensor_of(_legacy_array(args, self.dtype))
 
     # -- in place

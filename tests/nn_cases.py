@@ -100,7 +100,8 @@ GEOMETRIES = [
     ((1, 3, 3, 3), (3, 1, 2, 2), {"groups": 3}),
 ]
 for x, w, options in GEOMETRIES:
-    row("conv.convolution conv.convolution_grad_input conv.convolution_grad_weight conv.channel_sum",
+    row("conv.convolution conv.convolution_grad_input "
+        "conv.convolution_grad_weight conv.channel_sum",
         lambda t, x, w, b, options=options: F(t).conv2d(x, w, b, **options),
         [normal(*x), normal(*w), normal(w[0])], exact=256)
 row("conv.convolution", lambda t, x, w: F(t).conv2d(x, w, stride=(2, 1)),

@@ -184,8 +184,8 @@ def cross_entropy(logits, target, ignore_index):
 
 
 def _update(kernel, param, grad, *state, **options):
-    """Runs an optimizer kernel, which updates `param` and `state` in place; on copies, written back,
-    where their layout or dtype (float16) is none that the kernel takes."""
+    """Runs an optimizer kernel, which updates `param` and `state` in place; on copies, written
+    back, where their layout or dtype (float16) is none that the kernel takes."""
     try:
         kernel(param, grad, *state, **options)
         return

@@ -1,6 +1,6 @@
-"""``torch.backends.cudnn``: flags that scripts set. fastdl has no cuDNN; its kernels are deterministic.
+"""``torch.backends.cudnn``: flags that scripts set. fastdl has no cuDNN.
 
-The flags keep what is written to them and change nothing.
+The flags keep what is written to them and change nothing: fastdl's kernels are deterministic.
 """
 
 enabled: bool = False
