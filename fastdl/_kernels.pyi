@@ -16,6 +16,7 @@ def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def available_threads() -> int: ...
 def has_openmp() -> bool: ...
+def compiler() -> str: ...
 def fma_peak(
     dtype: DTypeLike = "float32", isa: str | None = None, threads: int = 0, seconds: float = 0.2
 ) -> float: ...
@@ -65,6 +66,7 @@ def max_pool2d(
     x: ndarray,
     geom: Sequence[int],
     *,
+    out: tuple[ndarray, ndarray] | None = None,
     variant: str = "threaded",
     isa: str | None = None,
     threads: int = 0,
@@ -74,18 +76,26 @@ def max_pool2d_scatter(
     taps: ndarray,
     geom: Sequence[int],
     *,
+    out: ndarray | None = None,
     variant: str = "threaded",
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
 def max_pool2d_gather(
-    x: ndarray, taps: ndarray, geom: Sequence[int], *, isa: str | None = None, threads: int = 0
+    x: ndarray,
+    taps: ndarray,
+    geom: Sequence[int],
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
 ) -> ndarray: ...
 def positions_from_taps(taps: ndarray, geom: Sequence[int]) -> ndarray: ...
 def avg_pool2d(
     x: ndarray,
     geom: Sequence[int],
     *,
+    out: ndarray | None = None,
     variant: str = "threaded",
     isa: str | None = None,
     threads: int = 0,
@@ -94,29 +104,46 @@ def avg_pool2d_backward(
     dy: ndarray,
     geom: Sequence[int],
     *,
+    out: ndarray | None = None,
     variant: str = "threaded",
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
-def relu(x: ndarray, *, isa: str | None = None, threads: int = 0) -> ndarray: ...
+def relu(
+    x: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
 def relu_backward(
-    dy: ndarray, y: ndarray, *, isa: str | None = None, threads: int = 0
+    dy: ndarray, y: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
 ) -> ndarray: ...
 def softmax(
-    x: ndarray, log: bool = False, *, isa: str | None = None, threads: int = 0
+    x: ndarray,
+    log: bool = False,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
 ) -> ndarray: ...
 def softmax_backward(
-    dy: ndarray, y: ndarray, log: bool = False, *, isa: str | None = None, threads: int = 0
+    dy: ndarray,
+    y: ndarray,
+    log: bool = False,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
 ) -> ndarray: ...
 def cross_entropy(
     logits: ndarray,
     target: ndarray,
     ignore_index: int = -100,
     *,
+    out: tuple[ndarray, ndarray] | None = None,
     isa: str | None = None,
     threads: int = 0,
 ) -> tuple[ndarray, ndarray]: ...
-def channel_sum(dy: ndarray, *, isa: str | None = None, threads: int = 0) -> ndarray: ...
+def channel_sum(
+    dy: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
 def sgd_step(
     param: ndarray,
     grad: ndarray,
