@@ -604,6 +604,9 @@ cdef class Primitive:
             setattr(self, attribute, getattr(forward, attribute))
         parameters = self.signature.parameters.values()
         self.operands = tuple([p.name for p in parameters if p.kind != p.KEYWORD_ONLY])
+        if {"out", "needs"} & set(self.operands):
+            raise TypeError(f"{self.name}: 'out' and 'needs' are names of gradient parameters; "
+                            f"no operand may have them")
         self.variadic = any([p.kind == p.VAR_POSITIONAL for p in parameters])
         self.defaults = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
         self.gradients = {}

@@ -626,6 +626,8 @@ def test_gradient_parameters_are_checked_when_defined():
         Primitive(forward).vjp(y=lambda g: g)
     with pytest.raises(ValueError, match="kind"):
         Primitive(forward, kind="strange")
+    with pytest.raises(TypeError, match="no operand may have them"):
+        Primitive(lambda g, out: g * out)
 
 
 def test_static_defaults_reach_the_gradient():
