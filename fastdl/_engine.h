@@ -119,13 +119,16 @@ static PyObject *fdl_call_in(PyObject *quiet, PyObject *callable, PyObject *args
 {
     if (PyContext_Enter(quiet) < 0) return NULL;
     PyObject *y = PyObject_Call(callable, args, kwargs);
-    if (y == NULL) {
-        PyObject *type, *value, *trace;
-        PyErr_Fetch(&type, &value, &trace);
-        PyContext_Exit(quiet);
-        PyErr_Restore(type, value, trace);
-    } else
-        PyContext_Exit(quiet);
+#if PY_VERSION_HEX >= 0x030C0000
+    PyObject *error = PyErr_GetRaisedException(); /* NULL when there is none */
+    PyContext_Exit(quiet);
+    if (error != NULL) PyErr_SetRaisedException(error);
+#else
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyContext_Exit(quiet);
+    PyErr_Restore(type, value, trace);
+#endif
     return y;
 }
 
