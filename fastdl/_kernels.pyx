@@ -68,6 +68,11 @@ def set_num_threads(int n):
     fdl_set_threads(n)
 
 
+def free_threads():
+    """What kernels use at this moment: `get_num_threads()`, or 1 while others use the CPUs."""
+    return fdl_free_threads()
+
+
 def available_threads():
     """`OMP_NUM_THREADS`, else the least of OpenMP's count, CPU affinity and cgroup quota."""
     return fdl_available_threads()

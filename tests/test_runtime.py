@@ -84,6 +84,31 @@ def test_threads_fit_the_machine():
     assert 1 <= run(COUNT, OMP_NUM_THREADS=None) <= os.cpu_count()
 
 
+@pytest.mark.skipif(
+    not os.path.exists("/proc/thread-self/schedstat"), reason="needs the kernel's run delays"
+)
+def test_threads_give_way_to_other_programs():
+    """Beside four busy programs a CPU, a thread waits most of its time: more than the tenth that
+    counts as busy, at each look.
+    """
+    program = """
+import os, subprocess, sys, time
+from fastdl import _kernels
+_kernels.set_num_threads(2)
+stop = time.perf_counter() + 3
+busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(4 * os.cpu_count())]
+least = 2
+while least == 2 and time.perf_counter() < stop:
+    sum(range(10000))
+    least = min(least, _kernels.free_threads())
+for other in busy:
+    other.kill()
+print(int(least == 1 and _kernels.get_num_threads() == 2))
+"""
+    assert run(program) == 1
+
+
 def test_threadpool_limits(restored):
     """A limit on OpenMP holds inside its block, even against set_num_threads, and ends with it."""
     threadpoolctl = pytest.importorskip("threadpoolctl")
