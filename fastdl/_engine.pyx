@@ -881,6 +881,7 @@ cdef class Primitive:
         cdef tuple arrays = self.unwrap(args, &mask)
         cdef Node node
         cdef Version version = version_of(target)
+        cdef Py_ssize_t n = PyTuple_GET_SIZE(args)
         cdef bint recorded = fdl_recording and mask != 0
         cdef tuple before = args
         if recorded:
@@ -890,6 +891,12 @@ cdef class Primitive:
             slots = self.plan(mask & self.differentiable).slots
             needs_values = mask & self.differentiable and 0 in slots
             before = (former(target, needs_values),) + args[1:]
+            if n > 1 and any([a is target for a in args[1:]]):
+                # y.mul_(y): saved as a factor, y would hold its own node. An alias does not, and as
+                # it shares the version, backward sees that it was overwritten.
+                same = shadow(target)
+                (<TensorBase>same).node = target.node
+                before = before[:1] + tuple([same if a is target else a for a in args[1:]])
         self.write(target.array, arrays, static)
         mask &= self.differentiable
         if recorded:

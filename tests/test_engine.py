@@ -48,6 +48,30 @@ def test_graph_is_freed_without_the_cycle_collector():
         gc.enable()
 
 
+def test_in_place_graphs_are_freed_without_the_cycle_collector():
+    changes = [
+        lambda y, x: y.exp_(),
+        lambda y, x: y.mul_(x),
+        lambda y, x: y.mul_(y),
+        lambda y, x: y.__setitem__(0, x[1]),
+        lambda y, x: y.unsqueeze_(0).squeeze_(),
+        lambda y, x: y.register_hook(lambda g: None),
+        lambda y, x: y.retain_grad(),
+    ]
+    x = leaf(1.0, 2.0)
+    gc.collect()
+    gc.disable()
+    try:
+        for change in changes:
+            y = x * 1
+            change(y, x)
+            gone = weakref.ref(y)
+            del y
+            assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_third_derivative():
     x = fastdl.tensor([0.3, 1.2], dtype=fastdl.float64, requires_grad=True)
     y = (x.exp() * x).sum()
