@@ -61,6 +61,8 @@ from fastdl.ops.creation import (
     logspace,
     ones,
     ones_like,
+    promote_types,
+    result_type,
     tril_indices,
     triu_indices,
     zeros,

@@ -509,7 +509,7 @@ METHODS = {
         isclose logsumexp max mean min nanmean nansum norm prod std sum var
     """,
     shape: """
-        broadcast_to chunk contiguous expand expand_as flatten movedim narrow permute
+        broadcast_to chunk contiguous diff expand expand_as flatten movedim narrow permute
         ravel reshape reshape_as select split squeeze swapaxes swapdims t tensor_split transpose
         unflatten unfold unsqueeze view view_as
     """,

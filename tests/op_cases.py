@@ -561,6 +561,8 @@ row(
     [normal(3), normal(2)],
 )
 
+row("shape.slice_of", lambda t, x: t.diff(x) * t.diff(x, 2, 0).sum(), [normal(3, 4)])
+
 # ---- reduce -----------------------------------------------------------------------------------
 
 row(

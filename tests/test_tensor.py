@@ -179,6 +179,10 @@ t.arange(3)**0.5
 t.div(t.tensor([-5, 5]), 2, rounding_mode='trunc')
 t.div(t.tensor([-5, 5]), 2, rounding_mode='floor')
 t.div(t.tensor([-5., 5]), 2, rounding_mode='x')
+t.result_type(t.tensor([1, 2]), 1.5)
+t.result_type(t.ones(2), t.tensor(1, dtype=t.float64))
+t.promote_types(t.int32, t.float32)
+t.is_floating_point(t.arange(3))
 """
 
 SHAPES = """

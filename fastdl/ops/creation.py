@@ -4,7 +4,7 @@ import numpy as np
 
 from fastdl import _dtype
 from fastdl._engine import TensorBase, tensor_of
-from fastdl.ops.core import is_tensor, sizes
+from fastdl.ops.core import is_tensor, result_dtype, sizes
 
 
 def _checked_device(device):
@@ -230,6 +230,18 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False):
     _checked_device(device)
     dtype = _dtype.as_numpy(_dtype.get_default_dtype() if dtype is None else dtype)
     return tensor_of(np.eye(n, m, dtype=dtype), requires_grad)
+
+
+def result_type(tensor1, tensor2):
+    """The dtype of what combines two tensors or numbers, such as their sum."""
+    operands = [a.array if is_tensor(a) else a for a in (tensor1, tensor2)]
+    return _dtype.of(result_dtype(operands))
+
+
+def promote_types(type1, type2):
+    """The dtype of what combines tensors of these dtypes."""
+    empty_ones = [np.empty(1, _dtype.as_numpy(d)) for d in (type1, type2)]
+    return _dtype.of(result_dtype(empty_ones))
 
 
 def tril_indices(row, col, offset=0, *, dtype=None, device=None):

@@ -26,7 +26,9 @@ __all__ = [
     "broadcast_tensors",
     "broadcast_to",
     "chunk",
+    "diff",
     "flatten",
+    "is_floating_point",
     "movedim",
     "narrow",
     "numel",
@@ -448,6 +450,19 @@ copy_in_order.vjp(x=lambda g: g)
 def atleast_1d(input):
     """At least one dimension."""
     return input if input.array.ndim else reshape(input, 1)
+
+
+def diff(input, n=1, dim=-1):
+    """Differences of neighbours along `dim`, taken `n` times."""
+    for _ in range(n):
+        length = input.array.shape[normal_dim(dim, input.array.ndim)]
+        input = narrow(input, dim, 1, length - 1) - narrow(input, dim, 0, length - 1)
+    return input
+
+
+def is_floating_point(input):
+    """Is the dtype a floating point one?"""
+    return input.array.dtype.kind == "f"
 
 
 def numel(input):
