@@ -166,27 +166,49 @@ static int64_t run_delay(void)
     return -1;
 }
 
+/* Milliseconds that the slowest of four empty parallel regions takes: 0.001 where every thread has a
+ * CPU, several where one has been put aside */
+static double slowest_region(int threads)
+{
+    double slowest = 0;
+    for (int i = 0; i < 4; i++) {
+        struct timespec a, b;
+        clock_gettime(CLOCK_MONOTONIC, &a);
+#ifdef _OPENMP
+#pragma omp parallel num_threads(threads)
+        __asm__ volatile("" ::: "memory");
+#endif
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        double ms = (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) * 1e-6;
+        if (ms > slowest) slowest = ms;
+    }
+    (void)threads;
+    return slowest;
+}
+
 /* Are other programs on our CPUs? Then the end of every parallel region waits for a thread that has
  * been put aside for milliseconds, while OpenMP's spinning threads use up their own share of time:
  * on two busy cores two threads were 20 to 60 times slower than one (measured). The sign is the time
  * this thread had to wait for a CPU: under 1 % of the time on idle cores, half of it on busy ones.
- * It is looked for every 50 ms; a sign keeps to one thread for 0.1 s, the next ones in a row for
- * twice as long each, up to 1.6 s. Results do not depend on the number of threads, so this shows in
- * the time only. */
-static int cpus_are_shared(void)
+ * It is looked for every 50 ms. Threads of our own process that spin politely, as NumPy's BLAS does
+ * for a while, give that sign too, but they step aside; so it takes slow regions as well. Then all
+ * keeps to one thread for 0.1 s, the next times in a row for twice as long each, up to 1.6 s.
+ * Results do not depend on the number of threads, so this shows in the time only. */
+static int cpus_are_shared(int threads)
 {
     enum { LOOK = 50, LEAST = 100, MOST = 1600, MS = 1000000 };
     static __thread int64_t last_look, last_delay, shared_until, pause;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     int64_t now = (int64_t)t.tv_sec * 1000 * MS + t.tv_nsec;
-    if (now - last_look >= LOOK * MS) {
+    if (now - last_look >= LOOK * MS && now >= shared_until) {
         int64_t delay = run_delay();
-        if (last_look && (delay - last_delay) * 10 > now - last_look) {
+        int sign = last_look && (delay - last_delay) * 10 > now - last_look;
+        if (sign && slowest_region(threads) > 1) {
             pause = pause ? pause * 2 : LEAST;
             if (pause > MOST) pause = MOST;
             shared_until = now + pause * MS;
-        } else if (last_look >= shared_until) {     /* a whole look without a pause, and no sign */
+        } else if (now - shared_until > LOOK * MS) {
             pause = 0;
         }
         last_look = now;
@@ -198,7 +220,7 @@ static int cpus_are_shared(void)
 int fdl_free_threads(void)
 {
     int n = fdl_threads();
-    return n > 1 && cpus_are_shared() ? 1 : n;
+    return n > 1 && !forked && cpus_are_shared(n) ? 1 : n;
 }
 
 /* A region costs 0.6 us while OpenMP's threads still spin after the last one, and 5-50 us if they
