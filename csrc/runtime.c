@@ -190,25 +190,28 @@ static double slowest_region(int threads)
  * been put aside for milliseconds, while OpenMP's spinning threads use up their own share of time:
  * on two busy cores two threads were 20 to 60 times slower than one (measured). The sign is the time
  * this thread had to wait for a CPU: under 1 % of the time on idle cores, half of it on busy ones.
- * It is looked for every 50 ms. Threads of our own process that spin politely, as NumPy's BLAS does
- * for a while, give that sign too, but they step aside; so it takes slow regions as well. Then all
- * keeps to one thread for 0.1 s, the next times in a row for twice as long each, up to 1.6 s.
- * Results do not depend on the number of threads, so this shows in the time only. */
+ * It is looked for every 50 ms. NumPy's BLAS threads spin for 30 ms after each product and give that
+ * sign, too; so it takes three in a row, each with a slow region. Then all keeps to one thread for
+ * 0.1 s, the next times for twice as long each, up to 1.6 s. Results do not depend on the number of
+ * threads, so this shows in the time only. */
 static int cpus_are_shared(int threads)
 {
-    enum { LOOK = 50, LEAST = 100, MOST = 1600, MS = 1000000 };
+    enum { LOOK = 50, SIGNS = 3, LEAST = 100, MOST = 1600, MS = 1000000 };
     static __thread int64_t last_look, last_delay, shared_until, pause;
+    static __thread int signs;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     int64_t now = (int64_t)t.tv_sec * 1000 * MS + t.tv_nsec;
     if (now - last_look >= LOOK * MS && now >= shared_until) {
-        int64_t delay = run_delay();
-        int sign = last_look && (delay - last_delay) * 10 > now - last_look;
-        if (sign && slowest_region(threads) > 1) {
+        int64_t delay = run_delay(), waited = last_look ? delay - last_delay : 0;
+        int sign = waited * 10 > now - last_look && slowest_region(threads) > 1;
+        signs = sign ? signs + 1 : 0;
+        if (signs == SIGNS) {
+            signs = 0;
             pause = pause ? pause * 2 : LEAST;
             if (pause > MOST) pause = MOST;
             shared_until = now + pause * MS;
-        } else if (now - shared_until > LOOK * MS) {
+        } else if (!sign && now - shared_until > 2 * SIGNS * LOOK * (int64_t)MS) {
             pause = 0;
         }
         last_look = now;
