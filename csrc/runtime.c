@@ -166,8 +166,8 @@ static int64_t run_delay(void)
     return -1;
 }
 
-/* Milliseconds that the slowest of four empty parallel regions takes: 0.001 where every thread has a
- * CPU, several where one has been put aside */
+/* Milliseconds that the slowest of four empty parallel regions takes: 0.001 where every thread has
+ * a CPU, several where one has been put aside */
 static double slowest_region(int threads)
 {
     double slowest = 0;
@@ -188,12 +188,12 @@ static double slowest_region(int threads)
 
 /* Are other programs on our CPUs? Then the end of every parallel region waits for a thread that has
  * been put aside for milliseconds, while OpenMP's spinning threads use up their own share of time:
- * on two busy cores two threads were 20 to 60 times slower than one (measured). The sign is the time
- * this thread had to wait for a CPU: under 1 % of the time on idle cores, half of it on busy ones.
- * It is looked for every 50 ms. NumPy's BLAS threads spin for 30 ms after each product and give that
- * sign, too; so it takes three in a row, each with a slow region. Then all keeps to one thread for
- * 0.1 s, the next times for twice as long each, up to 1.6 s. Results do not depend on the number of
- * threads, so this shows in the time only. */
+ * on two busy cores two threads were 20 to 60 times slower than one (measured). The sign is the
+ * time this thread had to wait for a CPU: under 1 % of the time on idle cores, half of it on busy
+ * ones. It is looked for every 50 ms. NumPy's BLAS threads spin for 30 ms after each product and
+ * give that sign, too; so it takes three in a row, each with a slow region. Then all keeps to one
+ * thread for 0.1 s, the next times for twice as long each, up to 1.6 s. Results do not depend on
+ * the number of threads, so this shows in the time only. */
 static int cpus_are_shared(int threads)
 {
     enum { LOOK = 50, SIGNS = 3, LEAST = 100, MOST = 1600, MS = 1000000 };

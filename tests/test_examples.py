@@ -15,9 +15,9 @@ PACKAGE = Path(fastdl.__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1"}
 
 
-def run(name, folder):
+def run(program, folder):
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name)],
+        [sys.executable, str(program)],
         cwd=folder,
         env=ENVIRONMENT,
         capture_output=True,
@@ -34,19 +34,27 @@ def last_accuracy(text):
 
 def test_lenet(tmp_path):
     pytest.importorskip("safetensors")
-    assert last_accuracy(run("lenet.py", tmp_path)) > 0.95
+    assert last_accuracy(run(EXAMPLES / "lenet.py", tmp_path)) > 0.95
     assert (tmp_path / "lenet.safetensors").stat().st_size > 4 * 61_706  # its parameters
 
 
-def test_mlp(tmp_path):
-    assert last_accuracy(run("mlp.py", tmp_path)) >= 0.9  # two flowers of 30 overlap in the data
+def test_mlp(tmp_path):  # two flowers of 30 overlap in the data
+    assert last_accuracy(run(EXAMPLES / "mlp.py", tmp_path)) >= 0.9
 
 
 def test_autograd(tmp_path):
-    last = run("autograd.py", tmp_path).splitlines()[-1]
+    last = run(EXAMPLES / "autograd.py", tmp_path).splitlines()[-1]
     x, y = (float(number) for number in re.findall(r"[+-]\d\.\d{9}", last))
     assert abs(x - 1) < 1e-8
     assert abs(y - 1) < 1e-8
+
+
+def test_the_program_in_the_readme(tmp_path):
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    program = max(re.findall(r"```python\n(.*?)```", readme, re.DOTALL), key=len)
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    printed = run(tmp_path / "program.py", tmp_path)
+    assert float(re.fullmatch(r"accuracy (\d\.\d+)\n", printed)[1]) > 0.95
 
 
 def test_every_example_is_tested():
