@@ -171,6 +171,7 @@ static int64_t run_delay(void)
 static double slowest_region(int threads)
 {
     double slowest = 0;
+    if (threads > most_threads) threads = most_threads;
     for (int i = 0; i < 4; i++) {
         struct timespec a, b;
         clock_gettime(CLOCK_MONOTONIC, &a);

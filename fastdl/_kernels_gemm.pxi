@@ -30,6 +30,10 @@ def gemm(cnp.ndarray a not None, cnp.ndarray b not None, *, out=None, bias=None,
         MemoryError: no memory for the result or for packing.
     """
     cdef const fdl_kernels *kernels = table_of(a, isa, "gemm", "a")
+    if not cnp.PyArray_ISALIGNED(a):
+        a = a.copy()
+    if not cnp.PyArray_ISALIGNED(b):
+        b = b.copy()
     cdef int most = threads_of(threads)
     cdef int v = 5 if variant is PRODUCTION else variant_of("gemm", GEMM_VARIANTS, variant)
     cdef int a_nd = cnp.PyArray_NDIM(a), b_nd = cnp.PyArray_NDIM(b)

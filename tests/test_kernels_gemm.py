@@ -332,6 +332,15 @@ def test_bad_input(error, words, args, options):
         gemm(*args, **options)
 
 
+def test_unaligned_operands():
+    """Fields of packed records, five bytes apart: their values are multiplied, copied first."""
+    records = np.zeros((4, 4), np.dtype([("tag", "u1"), ("value", "f4")]))
+    records["value"] = np.arange(16).reshape(4, 4)
+    a = records["value"]
+    assert not a.flags.aligned
+    assert np.array_equal(gemm(a, a), a.copy() @ a.copy())  # small integers: exact
+
+
 def test_out_must_lie_apart():
     square = np.ones((6, 6), "f4")
     with pytest.raises(ValueError, match="share memory with a"):
