@@ -7,7 +7,6 @@
  */
 #define _GNU_SOURCE
 #include "fastdl.h"
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  *
  *   V, VI           vector of VL REALs; of VL INTs: a comparison's result, lanes 0 or -1
  *   LD(p) ST(p, v)  unaligned load and store          SPLAT(x)   x in every lane
- *   SEL(m, a, b)    lane of a where m, else of b      VMAX VMIN  second operand if either is NaN
+ *   SEL(m, a, b)    lane of a where m, else of b      VMAX(a, b) b if either is NaN
  *   VSQRT           square root of every lane
  *   HSUM HMAX       over the lanes, in a fixed order
  *   EVEN ODD        of (a, b): lanes 0, 2, 4, ... or 1, 3, 5, ... of the 2 VL lanes a, b
@@ -39,7 +39,6 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 #define SPLAT(x) ((REAL)(x) - (V){0}) /* x - 0 is x, -0 and NaN too, and is free; 0 + x is not */
 #define SEL(m, a, b) ((V)(((VI)(m) & (VI)(a)) | (~(VI)(m) & (VI)(b))))
 #define VMAX(a, b) F(vmax)(a, b)
-#define VMIN(a, b) F(vmin)(a, b)
 #define VSQRT(v) F(vsqrt)(v)
 #define HSUM(v) F(hsum)(v)
 #define HMAX(v) F(hmax)(v)
@@ -77,7 +76,6 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 #endif
 
 INLINE V F(vmax)(V a, V b) { return SEL(a > b, a, b); }
-INLINE V F(vmin)(V a, V b) { return SEL(a < b, a, b); }
 
 INLINE V F(vsqrt)(V v)
 {

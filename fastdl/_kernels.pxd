@@ -6,7 +6,6 @@ cdef extern from "fastdl.h" nogil:
     enum:
         FDL_OK, FDL_NOMEM
         FDL_F32, FDL_F64
-        FDL_GEMM_VARIANTS, FDL_CONV_VARIANTS, FDL_POOL_VARIANTS
 
     ctypedef struct fdl_gemm:
         int64_t batch, m, n, k
@@ -90,7 +89,6 @@ cdef extern from "fastdl.h" nogil:
     int fdl_threads()
     int fdl_free_threads()
     const char *fdl_compiler()
-    int fdl_after_fork()
 
     void *fdl_alloc(size_t bytes)
     void *fdl_alloc_zeroed(size_t count, size_t size)

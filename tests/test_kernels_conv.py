@@ -17,31 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastdl import _kernels
+from fastdl.ops.conv import Conv2dGeometry
 
 VARIANTS = ("naive", "im2col", "implicit")
 ISAS = _kernels.isa_available()
 DTYPES = (np.float32, np.float64)
-
-
-class Geometry(NamedTuple):
-    """The numbers of csrc/fastdl.h's fdl_conv, in its order."""
-
-    n: int
-    c: int
-    h: int
-    w: int
-    k: int
-    r: int
-    s: int
-    oh: int
-    ow: int
-    stride_h: int
-    stride_w: int
-    pad_h: int
-    pad_w: int
-    dil_h: int
-    dil_w: int
-    groups: int
 
 
 def pair(value):
@@ -54,7 +34,7 @@ def geometry(n, c, hw, k, rs, stride=1, pad=0, dil=1, groups=1, more=0):
     more_h, more_w = pair(more)
     oh = (h + 2 * ph + more_h - (r - 1) * dh - 1) // sh + 1
     ow = (w + 2 * pw + more_w - (s - 1) * dw - 1) // sw + 1
-    return Geometry(n, c, h, w, k, r, s, oh, ow, sh, sw, ph, pw, dh, dw, groups)
+    return Conv2dGeometry(n, c, h, w, k, r, s, oh, ow, sh, sw, ph, pw, dh, dw, groups)
 
 
 CASES = {
