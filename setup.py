@@ -4,6 +4,8 @@ Environment:
     FASTDL_NO_OPENMP=1       build without threads
     FASTDL_REQUIRE_OPENMP=1  fail rather than build without threads
     FASTDL_DEBUG=1           -O1 -g with AddressSanitizer and UndefinedBehaviorSanitizer
+    FASTDL_TIERS=avx512      only the instruction sets named here, separated by commas; the
+                             others are left out: a quicker build while working on a kernel
     CC, CFLAGS               as usual; gcc 12 and clang 14 are tested
 """
 
@@ -23,6 +25,10 @@ from setuptools.command.build_py import build_py
 DEBUG = os.environ.get("FASTDL_DEBUG", "0") not in ("", "0")
 NO_OPENMP = os.environ.get("FASTDL_NO_OPENMP", "0") not in ("", "0")
 REQUIRE_OPENMP = os.environ.get("FASTDL_REQUIRE_OPENMP", "0") not in ("", "0")
+ALL_TIERS = ("generic", "avx2", "avx512")
+TIERS = tuple(filter(None, os.environ.get("FASTDL_TIERS", "").split(","))) or ALL_TIERS
+if not set(TIERS) <= set(ALL_TIERS):
+    raise SystemExit(f"FASTDL_TIERS: expected names among {', '.join(ALL_TIERS)}")
 
 # -fno-math-errno and -fno-trapping-math let loops with sqrt and comparisons vectorise and change
 # no result.
@@ -125,7 +131,10 @@ def extension(name, sources, flags):
         depends=[str(p) for p in Path("csrc").rglob("*.[ch]")]
         if name.endswith("_kernels")
         else ["fastdl/_engine.h"],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            *((f"FDL_WITHOUT_{tier.upper()}", "1") for tier in ALL_TIERS if tier not in TIERS),
+        ],
         extra_compile_args=OPTIMISE + flags,
         extra_link_args=["-fsanitize=address,undefined"] if DEBUG else [],
         language="c",
@@ -136,9 +145,7 @@ KERNEL_SOURCES = [
     "alloc.c",
     "dispatch.c",
     "runtime.c",
-    "tier_generic.c",
-    "tier_avx2.c",
-    "tier_avx512.c",
+    *(f"tier_{tier}.c" for tier in TIERS),
 ]
 
 setup(

@@ -2,17 +2,24 @@
  * The choice among them (FASTDL_ISA, an argument `isa=`) is the caller's. */
 #include "fastdl.h"
 
-extern const fdl_kernels fdl_generic_f32, fdl_generic_f64;
-#if defined(__x86_64__)
-extern const fdl_kernels fdl_avx2_f32, fdl_avx2_f64, fdl_avx512_f32, fdl_avx512_f64;
+#if !defined(__x86_64__)
+#define FDL_WITHOUT_AVX2
+#define FDL_WITHOUT_AVX512
 #endif
+
+extern const fdl_kernels fdl_generic_f32, fdl_generic_f64;
+extern const fdl_kernels fdl_avx2_f32, fdl_avx2_f64, fdl_avx512_f32, fdl_avx512_f64;
 
 const fdl_kernels *fdl_table(int tier, int dtype)
 {
     static const fdl_kernels *const tables[FDL_TIERS][FDL_DTYPES] = {
+#ifndef FDL_WITHOUT_GENERIC
         [FDL_GENERIC] = {&fdl_generic_f32, &fdl_generic_f64},
-#if defined(__x86_64__)
+#endif
+#ifndef FDL_WITHOUT_AVX2
         [FDL_AVX2] = {&fdl_avx2_f32, &fdl_avx2_f64},
+#endif
+#ifndef FDL_WITHOUT_AVX512
         [FDL_AVX512] = {&fdl_avx512_f32, &fdl_avx512_f64},
 #endif
     };
