@@ -141,6 +141,7 @@ int fdl_free_threads(void);       /* that, or 1 while others use our CPUs */
 const char *fdl_compiler(void);   /* name and version                                             */
 int fdl_after_fork(void);         /* 1 in a forked child: no thread pool, all runs serially       */
 int fdl_plan(int threads, double work);  /* threads worth using for `work` nanoseconds of one */
+int fdl_planned(void);            /* the most it granted to this thread since the last question   */
 /* A 64-byte aligned, per-thread, grow-only buffer per slot, kept between calls; contents undefined.
  * NULL: no memory. Valid until the same thread asks for the same slot with a larger size. Slots of
  * one kernel family do not clash with those a nested call uses. */

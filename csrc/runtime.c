@@ -226,6 +226,8 @@ int fdl_free_threads(void)
     return n > 1 && !forked && cpus_are_shared(n) ? 1 : n;
 }
 
+static __thread int planned = 1; /* the most threads that fdl_plan granted to this thread */
+
 /* A region costs 0.6 us while OpenMP's threads still spin after the last one, and 5-50 us if they
  * have gone to sleep (measured, 2 cores): with 20 us of work each they pay even then. */
 int fdl_plan(int threads, double work)
@@ -236,7 +238,16 @@ int fdl_plan(int threads, double work)
 #endif
     double useful = work / 20e3;
     if (threads > most_threads) threads = most_threads;
-    return useful >= threads ? threads : useful < 2 ? 1 : (int)useful;
+    if (useful < threads) threads = useful < 2 ? 1 : (int)useful;
+    if (threads > planned) planned = threads;
+    return threads;
+}
+
+int fdl_planned(void)
+{
+    int most = planned;
+    planned = 1;
+    return most;
 }
 
 /* ---- scratch --------------------------------------------------------------------------------- */

@@ -88,6 +88,7 @@ cdef extern from "fastdl.h" nogil:
     void fdl_set_threads(int n)
     int fdl_threads()
     int fdl_free_threads()
+    int fdl_planned()
     const char *fdl_compiler()
 
     void *fdl_alloc(size_t bytes)

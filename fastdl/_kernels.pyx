@@ -73,6 +73,11 @@ def free_threads():
     return fdl_free_threads()
 
 
+def planned_threads():
+    """The most threads that kernels have used in this thread since the last call of this."""
+    return fdl_planned()
+
+
 def available_threads():
     """`OMP_NUM_THREADS`, else the least of OpenMP's count, CPU affinity and cgroup quota."""
     return fdl_available_threads()

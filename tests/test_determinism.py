@@ -1,0 +1,193 @@
+"""The same bits for any number of threads: every function of the backend, one row each.
+
+A row gives the arguments of calls that are large enough for several threads (20 us of work each by
+the kernels' own estimate; one too small for two threads fails). A call runs with 1, 2, 3 and 7
+threads, and what it returns and what it changed in place must agree in every bit. A function of
+`fastdl.backends.VOCABULARY` without a row fails, and so does a kernel with a `threads` argument
+that no row reaches.
+"""
+
+import copy
+import inspect
+
+import numpy as np
+import pytest
+
+from fastdl import _kernels, backends
+from fastdl.backends import cpu
+
+THREADS = (1, 2, 3, 7)
+
+
+class Inputs:
+    """Arrays of one dtype: `x(3, 4)` normal, `x.positive(3, 4)`, `x.integers(10, 3, 4)` below 10.
+
+    Different calls give different values, the same in every run.
+    """
+
+    def __init__(self, dtype):
+        self.rng = np.random.default_rng(0)
+        self.dtype = dtype
+
+    def __call__(self, *shape):
+        return self.rng.standard_normal(shape, np.float32).astype(self.dtype)
+
+    def positive(self, *shape):
+        return np.abs(self(*shape))
+
+    def integers(self, below, *shape):
+        return self.rng.integers(0, below, shape)
+
+
+def conv(n, c, hw, k, kernel, stride=1, padding=0, groups=1):
+    """Shapes of x, w and y and the geometry of a square convolution."""
+    out = (hw + 2 * padding - kernel) // stride + 1
+    geom = (n, c, hw, hw, k, kernel, kernel, out, out, stride, stride, padding, padding, 1, 1)
+    return (n, c, hw, hw), (k, c // groups, kernel, kernel), (n, k, out, out), (*geom, groups)
+
+
+CONVS = [
+    conv(3, 64, 28, 64, 3, padding=1),
+    conv(5, 64, 28, 96, 1),
+    conv(3, 32, 29, 48, 3, stride=2, padding=1),
+    conv(4, 3, 64, 32, 7, stride=2, padding=3),
+    conv(64, 6, 14, 16, 5),
+    conv(3, 96, 40, 96, 3, padding=1, groups=96),
+    conv(3, 128, 28, 128, 3, padding=1, groups=32),
+]
+
+
+def pool(planes, hw, kernel, stride, padding=0):
+    """Shapes of x and y and the geometry of square pooling; padding is counted."""
+    out = (hw + 2 * padding - kernel) // stride + 1
+    sides = (kernel, kernel, stride, stride, padding, padding, 1, 1, padding, padding, 1, 0)
+    return (planes, hw, hw), (planes, out, out), (planes, hw, hw, out, out, *sides)
+
+
+POOLS = [pool(301, 56, 2, 2), pool(150, 57, 3, 2, 1), pool(100, 40, 3, 1, 1)]
+
+
+def inside(x, y_shape, geom):
+    """Random taps (positions in the window) below and right of the padding."""
+    kh, kw, ph, pw = geom[5], geom[6], geom[9], geom[10]
+    row, column = x.integers(kh - ph, *y_shape) + ph, x.integers(kw - pw, *y_shape) + pw
+    return (row * kw + column).astype(np.uint8)
+
+
+# What every function is called with: a list of argument tuples, a final dict being keywords.
+ROWS = {
+    "matmul": lambda x: [
+        (x(300, 401), x(401, 500)),
+        (x(5, 4001), x(4001, 900)),
+        (x(1, 3000), x(3000, 1000)),
+        (x(60, 50, 40), x(60, 40, 70)),
+    ],
+    "linear": lambda x: [(x(200, 784), x(512, 784), x(512)), (x(8, 100, 256), x(300, 256), None)],
+    "conv2d": lambda x: [(x(*a), x(*w), x(w[0]), g) for a, w, _, g in CONVS],
+    "conv2d_grad_input": lambda x: [(x(*y), x(*w), g) for _, w, y, g in CONVS],
+    "conv2d_grad_weight": lambda x: [(x(*a), x(*y), g) for a, _, y, g in CONVS],
+    "channel_sum": lambda x: [(x(9, 64, 50, 50),), (x(30000, 40),), (x(1, 3, 900, 900),)],
+    "max_pool2d": lambda x: [(x(*a), g) for a, _, g in POOLS],
+    "max_pool2d_scatter": lambda x: [(x(*y), inside(x, y, g), g) for _, y, g in POOLS],
+    "max_pool2d_gather": lambda x: [(x(*a), inside(x, y, g), g) for a, y, g in POOLS],
+    "max_pool2d_positions": lambda x: [(inside(x, y, g), g) for _, y, g in POOLS],
+    "avg_pool2d": lambda x: [(x(*a), g) for a, _, g in POOLS],
+    "avg_pool2d_backward": lambda x: [(x(*y), g) for _, y, g in POOLS],
+    "relu": lambda x: [(x(1500007),)],
+    "relu_backward": lambda x: [(x(1500007), x(1500007))],
+    "softmax": lambda x: [(x(997, 1000), 1), (x(3, 300, 1000), 1)],
+    "softmax_backward": lambda x: [(x(997, 1000), x(997, 1000), 1)],
+    "log_softmax": lambda x: [(x(997, 1000), 1)],
+    "log_softmax_backward": lambda x: [(x(997, 1000), x(997, 1000), 1)],
+    "cross_entropy": lambda x: [(x(997, 1000), x.integers(1000, 997), -100)],
+    "sgd_step": lambda x: [
+        (
+            *(x(1500007), x(1500007), x(1500007)),
+            {"lr": 0.1, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1}
+            | {"nesterov": False, "maximize": False},
+        )
+    ],
+    "adam_step": lambda x: [
+        (
+            *(x(1500007), x(1500007), x(1500007), x.positive(1500007), x.positive(1500007)),
+            {"step": 3, "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
+            | {"decoupled": False, "maximize": False},
+        )
+    ],
+}
+
+
+class Door:
+    """`fastdl._kernels` with a fixed number of threads, noting which kernels were called."""
+
+    def __init__(self, threads):
+        self.threads = threads
+        self.called = set()
+
+    def __getattr__(self, name):
+        function = getattr(_kernels, name)
+        if not has_threads(function):
+            return function
+
+        def call(*args, **options):
+            self.called.add(name)
+            return function(*args, **{**options, "threads": self.threads})
+
+        return call
+
+
+def has_threads(function):
+    try:
+        return "threads" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # no function
+        return False
+
+
+def arrays_in(value):
+    """Every array in nested tuples, lists and dicts."""
+    if isinstance(value, np.ndarray):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [a for v in value for a in arrays_in(v)] if isinstance(value, (tuple, list)) else []
+
+
+def run(name, case, threads, monkeypatch):
+    """What the call returned and left in its arguments; the threads it used; the kernels."""
+    door = Door(threads)
+    monkeypatch.setattr(cpu, "_kernels", door)
+    args = copy.deepcopy(case)
+    options = args[-1] if isinstance(args[-1], dict) else {}
+    positional = args[:-1] if options else args
+    _kernels.planned_threads()
+    result = getattr(cpu, name)(*positional, **options)
+    return arrays_in((result, args)), _kernels.planned_threads(), door.called
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ROWS)
+def test_threads_do_not_change_the_bits(name, dtype, monkeypatch):
+    for i, case in enumerate(ROWS[name](Inputs(dtype))):
+        expected, _, _ = run(name, case, 1, monkeypatch)
+        assert expected, "a row compares something"
+        for threads in THREADS[1:]:
+            found, used, called = run(name, case, threads, monkeypatch)
+            assert len(found) == len(expected)
+            for a, b in zip(found, expected, strict=True):
+                assert a.shape == b.shape
+                assert a.tobytes() == b.tobytes(), f"case {i}: {threads} threads, other bits"
+            if called and _kernels.has_openmp():
+                assert used > 1, f"case {i} is too small for more than one thread"
+
+
+def test_every_function_has_a_row():
+    assert set(ROWS) == set(backends.VOCABULARY)
+
+
+def test_every_kernel_is_reached(monkeypatch):
+    reached = set()
+    for name, row in ROWS.items():
+        for case in row(Inputs("float32")):
+            reached |= run(name, case, 1, monkeypatch)[2]
+    kernels = {n for n in dir(_kernels) if n[0] != "_" and has_threads(getattr(_kernels, n))}
+    assert kernels - reached - {"fma_peak"} == set()
