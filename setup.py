@@ -143,6 +143,7 @@ def extension(name, sources, flags):
 
 KERNEL_SOURCES = [
     "alloc.c",
+    "conv/select.c",
     "dispatch.c",
     "runtime.c",
     *(f"tier_{tier}.c" for tier in TIERS),

@@ -46,7 +46,13 @@ typedef struct fdl_conv {
     int64_t dil_h, dil_w, groups;
 } fdl_conv;
 
-enum { FDL_CONV_NAIVE, FDL_CONV_IM2COL, FDL_CONV_IMPLICIT, FDL_CONV_VARIANTS };
+enum { FDL_CONV_FORWARD, FDL_CONV_GRAD_INPUT, FDL_CONV_GRAD_WEIGHT, FDL_CONV_PASSES };
+/* A table has NULL where an algorithm does not exist for a pass. Each may be called only for the
+ * geometries it fits (conv/select.c, which also chooses). */
+enum { FDL_CONV_NAIVE, FDL_CONV_IM2COL, FDL_CONV_IMPLICIT, /* the ladder; any geometry        */
+       FDL_CONV_WINOGRAD, FDL_CONV_WINOGRAD_2X2,           /* F(4x4, 3x3), F(2x2, 3x3)        */
+       FDL_CONV_DEPTHWISE, FDL_CONV_DIRECT, FDL_CONV_GEMM, /* one or few channels; 1x1        */
+       FDL_CONV_VARIANTS };
 /* forward:     y[n,k,i,j] = bias[k] + sum_crs w[k,c,r,s] x[n,c, i*sh + r*dh - ph, j*sw + s*dw - pw]
  *              bias may be NULL
  * grad_input:  dx = d sum(y * dy) / dx
@@ -131,6 +137,16 @@ typedef struct fdl_kernels {
 /* ---- dispatch.c: which tables this CPU can run ----------------------------------------------- */
 const fdl_kernels *fdl_table(int tier, int dtype);  /* NULL: not built, or this CPU cannot run it */
 int fdl_best_tier(void);                            /* the widest supported                       */
+
+/* ---- conv/select.c: which algorithm a convolution runs on ------------------------------------ */
+const char *fdl_conv_name(int variant);
+const char *fdl_conv_requires(int variant);                  /* of a geometry, in words       */
+int fdl_conv_exists(const fdl_kernels *t, int pass, int variant);
+int fdl_conv_fits(int variant, const fdl_conv *g);           /* can it compute this geometry? */
+/* The algorithm for a pass; *why, unless NULL: the reason. Depends on shape and table alone. */
+int fdl_conv_choose(const fdl_kernels *t, int pass, const fdl_conv *g, const char **why);
+void fdl_forbid_winograd(int forbid);                        /* to fdl_conv_choose            */
+int fdl_winograd_forbidden(void);
 
 /* ---- runtime.c: threads, work, scratch ------------------------------------------------------- */
 int fdl_has_openmp(void);

@@ -6,6 +6,8 @@ cdef extern from "fastdl.h" nogil:
     enum:
         FDL_OK, FDL_NOMEM
         FDL_F32, FDL_F64
+        FDL_CONV_FORWARD, FDL_CONV_GRAD_INPUT, FDL_CONV_GRAD_WEIGHT
+        FDL_CONV_VARIANTS
 
     ctypedef struct fdl_gemm:
         int64_t batch, m, n, k
@@ -49,9 +51,9 @@ cdef extern from "fastdl.h" nogil:
         const char *isa
         int itemsize, vector_bytes, mr, nr, mc, kc, nc
         fdl_gemm_fn *gemm[6]
-        fdl_conv_forward_fn *conv_forward[3]
-        fdl_conv_grad_input_fn *conv_grad_input[3]
-        fdl_conv_grad_weight_fn *conv_grad_weight[3]
+        fdl_conv_forward_fn *conv_forward[8]
+        fdl_conv_grad_input_fn *conv_grad_input[8]
+        fdl_conv_grad_weight_fn *conv_grad_weight[8]
         fdl_max_forward_fn *max_forward[3]
         fdl_max_scatter_fn *max_scatter[3]
         fdl_max_gather_fn *max_gather
@@ -83,6 +85,13 @@ cdef extern from "fastdl.h" nogil:
 
     const fdl_kernels *fdl_table(int tier, int dtype)
     int fdl_best_tier()
+    const char *fdl_conv_name(int variant)
+    const char *fdl_conv_requires(int variant)
+    bint fdl_conv_exists(const fdl_kernels *t, int pass_, int variant)
+    bint fdl_conv_fits(int variant, const fdl_conv *g)
+    int fdl_conv_choose(const fdl_kernels *t, int pass_, const fdl_conv *g, const char **why)
+    void fdl_forbid_winograd(bint forbid)
+    bint fdl_winograd_forbidden()
     int fdl_has_openmp()
     int fdl_available_threads()
     void fdl_set_threads(int n)

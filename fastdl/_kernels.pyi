@@ -33,6 +33,23 @@ def gemm(
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
+def conv_fits(
+    variant: str,
+    geom: Sequence[int],
+    *,
+    direction: str = "forward",
+    dtype: DTypeLike = "float32",
+    isa: str | None = None,
+) -> bool: ...
+def conv_choice(
+    geom: Sequence[int],
+    *,
+    direction: str = "forward",
+    dtype: DTypeLike = "float32",
+    isa: str | None = None,
+) -> tuple[str, str]: ...
+def forbid_winograd(forbid: bool) -> None: ...
+def winograd_forbidden() -> bool: ...
 def conv2d(
     x: ndarray,
     w: ndarray,
@@ -40,7 +57,7 @@ def conv2d(
     geom: Sequence[int],
     *,
     out: ndarray | None = None,
-    variant: str = "implicit",
+    variant: str = "auto",
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
@@ -50,7 +67,7 @@ def conv2d_grad_input(
     geom: Sequence[int],
     *,
     out: ndarray | None = None,
-    variant: str = "implicit",
+    variant: str = "auto",
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
@@ -60,7 +77,7 @@ def conv2d_grad_weight(
     geom: Sequence[int],
     *,
     out: ndarray | None = None,
-    variant: str = "implicit",
+    variant: str = "auto",
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...

@@ -1,6 +1,7 @@
 # 2-d convolution: included by _kernels.pyx.
 
-CONV_VARIANTS = ("naive", "im2col", "implicit")
+CONV_VARIANTS = tuple(fdl_conv_name(i).decode() for i in range(FDL_CONV_VARIANTS))
+cdef tuple CONV_PASSES = ("forward", "grad_input", "grad_weight")
 
 # Every size is below this, so that products of two stay far inside int64_t.
 cdef int64_t CONV_SIZE_LIMIT = 2147483647
@@ -34,6 +35,57 @@ cdef int conv_geometry(object geom, fdl_conv *g, str where) except -1:
     return 0
 
 
+cdef int conv_variant(str where, const fdl_kernels *kernels, int pass_, const fdl_conv *g,
+                      variant) except -1:
+    """The algorithm called `variant`, or chosen for "auto"; ValueError if it cannot compute `g`."""
+    cdef int v
+    if variant == "auto":
+        return fdl_conv_choose(kernels, pass_, g, NULL)
+    v = variant_of(where, CONV_VARIANTS + ("auto",), variant)
+    if not fdl_conv_exists(kernels, pass_, v):
+        names = [CONV_VARIANTS[i] for i in range(FDL_CONV_VARIANTS)
+                 if fdl_conv_exists(kernels, pass_, i)]
+        raise ValueError(f"{where}: variant {variant!r} does not compute this pass; those that do: "
+                         f"{', '.join(names)}")
+    if not fdl_conv_fits(v, g):
+        raise ValueError(
+            f"{where}: variant {variant!r} requires {fdl_conv_requires(v).decode()}, got "
+            f"{g.r}x{g.s} filters for {g.c} -> {g.k} channels, stride "
+            f"({g.stride_h}, {g.stride_w}), padding ({g.pad_h}, {g.pad_w}), dilation "
+            f"({g.dil_h}, {g.dil_w}), groups {g.groups}"
+        )
+    return v
+
+
+def conv_fits(str variant, geom, *, str direction="forward", dtype="float32", isa=None):
+    """Whether `variant` can compute a pass ("forward", "grad_input", "grad_weight") of `geom`."""
+    cdef const fdl_kernels *kernels = table_of(np.empty(0, dtype), isa, "conv_fits", "dtype")
+    cdef int v = variant_of("conv_fits", CONV_VARIANTS, variant)
+    cdef fdl_conv g
+    conv_geometry(geom, &g, "conv_fits")
+    return bool(fdl_conv_exists(kernels, CONV_PASSES.index(direction), v) and fdl_conv_fits(v, &g))
+
+
+def conv_choice(geom, *, str direction="forward", dtype="float32", isa=None):
+    """What variant="auto" means for a pass of `geom`: the variant's name, and the reason."""
+    cdef const fdl_kernels *kernels = table_of(np.empty(0, dtype), isa, "conv_choice", "dtype")
+    cdef fdl_conv g
+    cdef const char *why = NULL
+    conv_geometry(geom, &g, "conv_choice")
+    v = fdl_conv_choose(kernels, CONV_PASSES.index(direction), &g, &why)
+    return CONV_VARIANTS[v], why.decode()
+
+
+def forbid_winograd(bint forbid):
+    """Let variant="auto" not choose Winograd's algorithm, or choose it again."""
+    fdl_forbid_winograd(forbid)
+
+
+def winograd_forbidden():
+    """Whether variant="auto" may not choose Winograd's algorithm."""
+    return bool(fdl_winograd_forbidden())
+
+
 cdef int conv_array(cnp.ndarray x, str where, str argument, int64_t a, int64_t b, int64_t c,
                     int64_t d) except -1:
     """x must be C-contiguous, aligned, and of shape (a, b, c, d)."""
@@ -61,21 +113,22 @@ cdef cnp.ndarray conv_out(out, str where, cnp.ndarray p, cnp.ndarray q, int64_t 
 
 
 def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, out=None,
-           variant="implicit", isa=None, int threads=0):
+           variant="auto", isa=None, int threads=0):
     """Cross-correlation of x (n, c, h, w) with filters w (k, c / groups, r, s), plus bias (k).
 
     `bias` may be None. `geom`: the 16 numbers n, c, h, w, k, r, s, oh, ow, stride_h, stride_w,
     pad_h, pad_w (top, left), dil_h, dil_w, groups. Reads outside the image give zero, so bottom and
     right padding follow from oh and ow.
-    Arrays are C-contiguous, all float32 or all float64. Returns y (n, k, oh, ow), `out` if given.
+    Arrays are C-contiguous, all float32 or all float64. `variant`: a name among CONV_VARIANTS, or
+    "auto", which chooses by shape (csrc/conv/select.c). Returns y (n, k, oh, ow), `out` if given.
     """
     cdef const fdl_kernels *kernels = table_of(x, isa, "conv2d", "x")
-    cdef int v = variant_of("conv2d", CONV_VARIANTS, variant)
-    cdef int n = threads_of(threads), status
+    cdef int n = threads_of(threads), v, status
     cdef fdl_conv g
     cdef cnp.ndarray y, b
     cdef const void *bias_data = NULL
     conv_geometry(geom, &g, "conv2d")
+    v = conv_variant("conv2d", kernels, FDL_CONV_FORWARD, &g, variant)
     same_dtype(x, w, "conv2d", "w")
     conv_array(x, "conv2d", "x", g.n, g.c, g.h, g.w)
     conv_array(w, "conv2d", "w", g.k, g.c // g.groups, g.r, g.s)
@@ -96,17 +149,17 @@ def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, out=No
 
 
 def conv2d_grad_input(cnp.ndarray dy not None, cnp.ndarray w not None, geom, *, out=None,
-                      variant="implicit", isa=None, int threads=0):
+                      variant="auto", isa=None, int threads=0):
     """dx (n, c, h, w): the gradient of `sum(conv2d(x, w) * dy)` in x, for dy (n, k, oh, ow).
 
-    `geom` and `out` as for `conv2d`. Also what transposed convolution computes.
+    `geom`, `variant` and `out` as for `conv2d`. Also what transposed convolution computes.
     """
     cdef const fdl_kernels *kernels = table_of(dy, isa, "conv2d_grad_input", "dy")
-    cdef int v = variant_of("conv2d_grad_input", CONV_VARIANTS, variant)
-    cdef int n = threads_of(threads), status
+    cdef int n = threads_of(threads), v, status
     cdef fdl_conv g
     cdef cnp.ndarray dx
     conv_geometry(geom, &g, "conv2d_grad_input")
+    v = conv_variant("conv2d_grad_input", kernels, FDL_CONV_GRAD_INPUT, &g, variant)
     same_dtype(dy, w, "conv2d_grad_input", "w")
     conv_array(dy, "conv2d_grad_input", "dy", g.n, g.k, g.oh, g.ow)
     conv_array(w, "conv2d_grad_input", "w", g.k, g.c // g.groups, g.r, g.s)
@@ -120,17 +173,17 @@ def conv2d_grad_input(cnp.ndarray dy not None, cnp.ndarray w not None, geom, *, 
 
 
 def conv2d_grad_weight(cnp.ndarray x not None, cnp.ndarray dy not None, geom, *, out=None,
-                       variant="implicit", isa=None, int threads=0):
+                       variant="auto", isa=None, int threads=0):
     """dw (k, c / groups, r, s): the gradient of `sum(conv2d(x, w) * dy)` in w.
 
-    x (n, c, h, w), dy (n, k, oh, ow); `geom` and `out` as for `conv2d`.
+    x (n, c, h, w), dy (n, k, oh, ow); `geom`, `variant` and `out` as for `conv2d`.
     """
     cdef const fdl_kernels *kernels = table_of(x, isa, "conv2d_grad_weight", "x")
-    cdef int v = variant_of("conv2d_grad_weight", CONV_VARIANTS, variant)
-    cdef int n = threads_of(threads), status
+    cdef int n = threads_of(threads), v, status
     cdef fdl_conv g
     cdef cnp.ndarray dw
     conv_geometry(geom, &g, "conv2d_grad_weight")
+    v = conv_variant("conv2d_grad_weight", kernels, FDL_CONV_GRAD_WEIGHT, &g, variant)
     same_dtype(x, dy, "conv2d_grad_weight", "dy")
     conv_array(x, "conv2d_grad_weight", "x", g.n, g.c, g.h, g.w)
     conv_array(dy, "conv2d_grad_weight", "dy", g.n, g.k, g.oh, g.ow)
@@ -141,3 +194,7 @@ def conv2d_grad_weight(cnp.ndarray x not None, cnp.ndarray dy not None, geom, *,
         )
     finish(status, "conv2d_grad_weight")
     return dw
+
+
+if os.environ.get("FASTDL_NO_WINOGRAD", "0") not in ("", "0"):
+    forbid_winograd(True)

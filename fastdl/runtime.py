@@ -1,4 +1,4 @@
-"""What fastdl runs on: threads, instruction set, caches, NumPy's BLAS. No device, no arrays.
+"""What fastdl runs on: threads, instruction set, Winograd or not, memory, NumPy's BLAS.
 
 Threads: every kernel uses at most :func:`get_num_threads` threads, fewer where the problem is
 small. The count starts at ``OMP_NUM_THREADS``, else at the least of OpenMP's count, the CPU
@@ -20,6 +20,7 @@ __all__ = [
     "config",
     "empty_cache",
     "get_num_threads",
+    "is_winograd_enabled",
     "isa",
     "isa_available",
     "join_pool",
@@ -27,6 +28,7 @@ __all__ = [
     "set_isa",
     "set_memory_limit",
     "set_num_threads",
+    "set_winograd_enabled",
     "show_config",
 ]
 
@@ -66,6 +68,36 @@ def set_isa(name: str) -> None:
     _kernels.set_isa(name)
 
 
+def is_winograd_enabled() -> bool:
+    """Whether convolutions may run on Winograd's algorithm; see :class:`set_winograd_enabled`."""
+    return not _kernels.winograd_forbidden()
+
+
+class set_winograd_enabled:
+    """Let convolutions run on Winograd's algorithm (``True``, the default), or forbid it.
+
+    It computes 3x3 convolutions of stride 1 with a quarter to half of the multiplications, at the
+    price of accuracy: errors of some 1e-6 of the largest output in float32 rather than 1e-7, a NaN
+    or infinity that spreads to the whole tile of outputs it touches. Where that matters:
+
+        fastdl.runtime.set_winograd_enabled(False)            # from here on
+        with fastdl.runtime.set_winograd_enabled(False): ...  # in this block, like set_grad_enabled
+
+    Holds for all threads of the process. The environment variable ``FASTDL_NO_WINOGRAD=1`` forbids
+    it from the start. ``fastdl.kernels.explain_conv`` tells what a convolution runs on.
+    """
+
+    def __init__(self, mode: bool):
+        self.before = is_winograd_enabled()
+        _kernels.forbid_winograd(not mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        _kernels.forbid_winograd(not self.before)
+
+
 def join_pool() -> None:
     """Let NumPy arrays made in this context take their memory from fastdl's pool.
 
@@ -101,8 +133,8 @@ def config() -> dict:
     """What fastdl found here, as plain values: numbers, strings, None where unknown, dicts of them.
 
     Keys: ``version``, ``isa``, ``isa_available``, ``compiler``, ``openmp``, ``threads``,
-    ``available_threads``, ``cpu``, ``caches`` (bytes by name), ``python``, ``numpy``,
-    ``blas``, ``cupy`` (is it installed?).
+    ``available_threads``, ``winograd`` (may convolutions use it?), ``cpu``, ``caches`` (bytes by
+    name), ``python``, ``numpy``, ``blas``, ``cupy`` (is it installed?).
     """
     return {
         "version": __version__,
@@ -112,6 +144,7 @@ def config() -> dict:
         "openmp": _kernels.has_openmp(),
         "threads": get_num_threads(),
         "available_threads": _kernels.available_threads(),
+        "winograd": is_winograd_enabled(),
         "cpu": _cpu_model(),
         "caches": _caches(),
         "python": platform.python_version(),

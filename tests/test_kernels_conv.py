@@ -403,6 +403,8 @@ def test_bad_arguments():
         conv2d(x, w, bias[:5], g)
     with pytest.raises(ValueError, match="unknown variant 'fast'"):
         conv2d(x, w, bias, g, variant="fast")
+    with pytest.raises(ValueError, match=r"'gemm' (requires 1x1 filters|does not compute)"):
+        conv2d(x, w, bias, g, variant="gemm")
     with pytest.raises(ValueError, match="isa"):
         conv2d(x, w, bias, g, isa="z80")
     with pytest.raises(ValueError, match="threads"):

@@ -1,5 +1,6 @@
 """The study door: headers, sources, any rung by its name, the ladders."""
 
+import doctest
 import os
 import re
 import subprocess
@@ -9,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastdl import _baselines, _kernels, kernels
-from fastdl.kernels import climbing, reading
+from fastdl import _baselines, _kernels, kernels, runtime
+from fastdl.kernels import choosing, climbing, reading
 
 FIELDS = ["Idea", "Removes", "Leaves", "Requires", "Checked", "Timed"]
 EVERY = [(family, variant) for family, names in kernels.list().items() for variant in names]
@@ -34,7 +35,7 @@ def assert_close(found, expected, terms):
 def test_list_has_the_ladders_in_the_order_they_are_climbed():
     found = kernels.list()
     assert found["gemm"][:6] == ("naive", "reordered", "blocked", "packed", "simd", "threaded")
-    assert found["conv"][: len(_kernels.CONV_VARIANTS)] == _kernels.CONV_VARIANTS
+    assert found["conv"][:3] == ("naive", "im2col", "implicit")
     assert found["pool"][: len(_kernels.POOL_VARIANTS)] == _kernels.POOL_VARIANTS
     assert {"softmax", "relu", "cross_entropy"} <= set(found["nnops"])
 
@@ -159,6 +160,72 @@ def test_geometry_of_rectangles_dilation_and_groups():
 def test_bad_arguments_are_named(call, error, words):
     with pytest.raises(error, match=words):
         call(normal(1, 2, 8, 8), normal(4, 2, 3, 3))
+
+
+# ---- choosing ----------------------------------------------------------------------------------
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(choosing).attempted > 2
+    assert doctest.testmod(choosing).failed == 0
+
+
+@pytest.mark.parametrize("isa", kernels.isa_available())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "options"),
+    [
+        ((4, 64, 28, 28), (64, 64, 3, 3), {"padding": 1}),
+        ((4, 512, 7, 7), (512, 512, 3, 3), {"padding": 1}),
+        ((2, 3, 32, 32), (16, 3, 5, 5), {"stride": 2}),
+        ((2, 64, 14, 14), (32, 64, 1, 1), {}),
+        ((2, 32, 14, 14), (32, 1, 3, 3), {"padding": 1, "groups": 32}),
+    ],
+)
+def test_what_is_explained_is_what_runs(x_shape, w_shape, options, dtype, isa):
+    """The variant named gives the bits that variant=None gives."""
+    chosen = kernels.explain_conv(x_shape, w_shape, **options, dtype=dtype, isa=isa)
+    assert len(repr(chosen).splitlines()) == 3
+    assert all(choice.reason for choice in chosen[:3])
+    x, w = normal(*x_shape, dtype=dtype), normal(*w_shape, dtype=dtype)
+    dy = kernels.conv2d(x, w, **options)
+    passes = {
+        "forward": lambda **how: kernels.conv2d(x, w, **options, **how),
+        "grad_input": lambda **how: kernels.conv2d_grad_input(dy, w, x_shape, **options, **how),
+        "grad_weight": lambda **how: kernels.conv2d_grad_weight(x, dy, w_shape, **options, **how),
+    }
+    for name, call in passes.items():
+        named = call(variant=getattr(chosen, name).variant, isa=isa)
+        np.testing.assert_array_equal(call(isa=isa), named)
+
+
+def test_winograd_can_be_forbidden():
+    shapes = (4, 64, 28, 28), (64, 64, 3, 3)
+    assert runtime.is_winograd_enabled()
+    with runtime.set_winograd_enabled(False):
+        assert not runtime.is_winograd_enabled()
+        chosen = kernels.explain_conv(*shapes, padding=1)
+        assert not any(choice.variant.startswith("winograd") for choice in chosen[:3])
+        with runtime.set_winograd_enabled(True):
+            assert runtime.is_winograd_enabled()
+        assert not runtime.is_winograd_enabled()
+    assert runtime.is_winograd_enabled()
+    code = "from fastdl import runtime; assert not runtime.config()['winograd']"
+    env = {**os.environ, "FASTDL_NO_WINOGRAD": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=env)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (((1, 3, 8, 8), (4, 2, 3, 3)), {}, "w must be"),
+        (((1, 3, 8, 8), (4, 3, 3, 3)), {"isa": "mmx"}, "generic"),
+        (((1, 3, 8, 8), (4, 3, 9, 3)), {}, "larger than"),
+    ],
+)
+def test_explaining_bad_arguments(arguments, options, words):
+    with pytest.raises(ValueError, match=words):
+        kernels.explain_conv(*arguments, **options)
 
 
 # ---- climbing -----------------------------------------------------------------------------------

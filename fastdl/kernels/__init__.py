@@ -6,6 +6,7 @@
     kernels.source("gemm", "blocked")               # the C code
     kernels.gemm(a, b, variant="blocked", isa="avx2", threads=1)
     kernels.ladder("gemm", 512)                     # every rung, timed here and now
+    kernels.explain_conv(x.shape, w.shape, padding=1)    # which kernels a convolution runs on
 
 The functions that compute take and return NumPy arrays of float32 or float64. `variant` names the
 rung, `isa` the instruction set (None: the one in force), `threads` an upper bound (0: the default).
@@ -22,6 +23,7 @@ from fastdl.kernels.calling import (
     conv2d_grad_weight,
     max_pool2d,
 )
+from fastdl.kernels.choosing import explain_conv
 from fastdl.kernels.climbing import ladder
 from fastdl.kernels.reading import describe, list, source
 
@@ -32,6 +34,7 @@ __all__ = [
     "conv2d_grad_input",
     "conv2d_grad_weight",
     "describe",
+    "explain_conv",
     "gemm",
     "isa_available",
     "ladder",
