@@ -1,7 +1,7 @@
 """Measures everything and writes it where it is read: the tables between markers, and two pictures.
 
     python bench/report.py                 ladders and NumPy, about 4 minutes
-    python bench/report.py --torch         and PyTorch, in a process of its own; about 8 minutes
+    python bench/report.py --torch         and PyTorch, in processes of its own; about 15 minutes
     python bench/report.py --quick         fewer and shorter, about a minute
     python bench/report.py --from FILE     measures nothing: tables and pictures from saved results
 
@@ -16,6 +16,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+import problems
 import shapes
 import versus
 
@@ -53,14 +54,24 @@ def measure(threads, quick, torch, preload):
             results["cases"].append(_cases.measure(case, machine, rounds, seconds))
         results["threads"] = [] if quick else measure_threads(threads, rounds, seconds)
     if torch:
-        results["torch"] = {
-            "version": torch_version(),
-            "preload": preload,
-            "cases": versus.compare(
-                threads, (), quick, preload, rounds, seconds, lambda row: say(row["case"])
-            ),
-        }
+        results["torch"] = measure_torch(threads, preload, quick, seconds, rounds)
     return results
+
+
+def measure_torch(threads, preload, quick, seconds, rounds):
+    """Every case beside PyTorch, how time grows, and peak memory."""
+    told = {"report": lambda row: say(row["case"])}
+    names = versus.chosen(problems.cases(), ())
+    found = {"version": torch_version(), "preload": preload, "growth": [], "memory": []}
+    with versus.opponents(threads, preload) as sides:
+        found["cases"] = versus.compare(sides, names, rounds, seconds, **told)
+        if not quick:
+            names = versus.chosen(versus.growing(), ())
+            found["growth"] = versus.compare(sides, names, 3, seconds, **told)
+    if not quick:
+        names = versus.chosen(problems.cases(), ("step",))
+        found["memory"] = versus.peaks(threads, names, preload, **told)
+    return found
 
 
 def measure_ladder(family, size, machine, seconds, rounds):
@@ -237,11 +248,18 @@ def span(values):
 
 SUMMARY = {
     "gemm": "matrix product",
-    "conv": "convolution, forward and training",
-    "pool": "pooling, forward and training",
-    "rows": "softmax, cross-entropy, relu, optimizers",
-    "tiny": "one operation on 4 numbers",
+    "conv": "convolution",
+    "pool": "pooling",
+    "elementwise": "elementwise",
+    "reduce": "reductions",
+    "move": "copies, cat, permute",
+    "rows": "softmax, cross-entropy, embedding, optimizers",
+    "norm": "normalisation",
+    "attention": "attention",
+    "random": "random numbers, dropout",
+    "tiny": "one small operation",
     "step": "training step",
+    "predict": "inference",
 }
 
 
@@ -251,18 +269,16 @@ def summary_table(results):
     for row in results["cases"]:
         family = "step" if row["family"] == "train" else row["family"]
         numpy.setdefault(family, []).append(row["ratio"])
+    sides = torch_sides(results)
     for row in results.get("torch", {}).get("cases", ()):
-        if "ratio" in row:
-            torch.setdefault(row["family"], []).append(row["ratio"])
-    head, align = ["times the speed of", f"NumPy {results['machine']['numpy']}"], ["---", "---"]
-    if torch:
-        head.append(f"PyTorch {results['torch']['version']} CPU{tuned(results)}")
-        align.append("---")
+        if "error" not in row:
+            for side in sides:
+                torch.setdefault((row["family"], side), []).append(row[side] / row["fastdl"])
+    head = ["times the speed of", f"NumPy {results['machine']['numpy']}", *sides.values()]
     rows = []
     for family, title in SUMMARY.items():
         cells = [title, span(numpy.get(family, ()))]
-        if torch:
-            cells.append(span(torch.get(family, ())))
+        cells += [span(torch.get((family, side), ())) for side in sides]
         if any(cells[1:]):
             rows.append(cells)
     rungs = "".join(
@@ -272,12 +288,17 @@ def summary_table(results):
     return (
         f"{header(results)} Geometric means, from the worst to the best case; each case stands in "
         f"[`bench/README.md`](bench/README.md). NumPy in its fastest formulation found.\n\n"
-        f"{markdown(head, align, rows)}\n\n{rungs}"
+        f"{markdown(head, ['---'] * len(head), rows)}\n\n{rungs}"
     ).rstrip()
 
 
-def tuned(results):
-    return ", allocator preloaded" if results["torch"]["preload"] else ""
+def torch_sides(results):
+    """{side: what a column of its ratios is called}"""
+    if "torch" not in results:
+        return {}
+    name = f"PyTorch {results['torch']['version']}"
+    tuned = {"tuned": f"{name}, tcmalloc preloaded"} if results["torch"]["preload"] else {}
+    return {"torch": name, **tuned}
 
 
 def numpy_table(results):
@@ -321,25 +342,56 @@ def threads_table(results):
 
 
 def torch_table(results):
-    if "torch" not in results:
+    sides = torch_sides(results)
+    if not sides:
         return None
+    blank = [""] * (len(sides) + 1)
     rows = []
     for row in results["torch"]["cases"]:
         if "error" in row:
-            rows.append((row["case"], "", "", row["error"], ""))
+            rows.append((row["case"], *blank, row["error"], *blank[2:], ""))
             continue
-        rows.append(
-            (
-                row["case"],
-                _measure.duration(row["fastdl"]),
-                _measure.duration(row["torch"]),
-                f"**{row['ratio']:.2f}**",
-                f"{row['fastdl_spread']:.0%} / {row['torch_spread']:.0%}",
-            )
-        )
-    version = f"PyTorch {results['torch']['version']}{tuned(results)}"
-    head = ("", "fastdl", version, "ratio", "spread")
-    return f"{header(results)}\n\n{markdown(head, ('---', *['---:'] * 4), rows)}"
+        times = (_measure.duration(row[side]) for side in ("fastdl", *sides))
+        ratios = (f"**{row[side] / row['fastdl']:.2f}**" for side in sides)
+        spreads = " / ".join(f"{row[f'{side}_spread']:.0%}" for side in ("fastdl", *sides))
+        rows.append((row["case"], *times, *ratios, spreads))
+    head = ("", "fastdl", *sides.values(), *["ratio"] * len(sides), "spread")
+    return f"{header(results)}\n\n{markdown(head, ('---', *['---:'] * (len(head) - 1)), rows)}"
+
+
+def growth_table(results):
+    """Nanoseconds a unit of work as problems grow; flat is good."""
+    sides = torch_sides(results)
+    times = {row["case"]: row for row in results.get("torch", {}).get("growth", ())}
+    if not times:
+        return None
+    rows = []
+    for title, (unit, sizes) in problems.growth().items():
+        for side, name in {"fastdl": "fastdl", **sides}.items():
+            found = {
+                size: times[f"{title}, {size}"][side] / units * 1e9
+                for size, (units, *_) in sizes.items()
+                if side in times.get(f"{title}, {size}", ())
+            }
+            if found:
+                cells = ", ".join(f"{size}: {value:.4g}" for size, value in found.items())
+                bend = max(found.values()) / min(found.values())
+                rows.append((title, name, f"ns a {unit}: {cells}", f"{bend:.2f}"))
+    head = ("", "", "size: time per unit of work", "slowest / fastest")
+    return f"{header(results)}\n\n{markdown(head, ('---', '---', '---', '---:'), rows)}"
+
+
+def memory_table(results):
+    """Peak memory of the training steps."""
+    sides = torch_sides(results)
+    rows = [
+        (row["case"], *(f"{row[side] / 2**20:.0f} MB" for side in ("fastdl", *sides)))
+        for row in results.get("torch", {}).get("memory", ())
+    ]
+    if not rows:
+        return None
+    head = ("", "fastdl", *sides.values())
+    return markdown(head, ("---", *["---:"] * (len(head) - 1)), rows)
 
 
 TABLES = {
@@ -348,6 +400,8 @@ TABLES = {
     "numpy": numpy_table,
     "torch": torch_table,
     "threads": threads_table,
+    "growth": growth_table,
+    "memory": memory_table,
     **{family: ladder_table(family) for family in LADDERS},
 }
 
@@ -369,7 +423,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description="measure, then write the tables and pictures")
     parser.add_argument("--quick", action="store_true", help="fewer cases, shorter rounds")
     parser.add_argument("--torch", action="store_true", help="compare with PyTorch too")
-    parser.add_argument("--preload", help="a library for PyTorch's process, such as tcmalloc")
+    parser.add_argument("--preload", help="for the tuned PyTorch; default: tcmalloc")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as fastdl would use")
     parser.add_argument("--from", dest="saved", metavar="FILE", help="results to read, not measure")
     parser.add_argument("--save", metavar="FILE", default=str(HERE / "results.json"))
@@ -378,7 +432,8 @@ def main(argv=None):
     if options.saved:
         results = json.loads(Path(options.saved).read_text(encoding="utf-8"))
     else:
-        results = measure(options.threads, options.quick, options.torch, options.preload)
+        preload = options.preload or (versus.preload_found() if options.torch else None)
+        results = measure(options.threads, options.quick, options.torch, preload)
         _measure.progress("")
         text = json.dumps(results, indent=1) + "\n"
         Path(options.save).write_text(text, encoding="utf-8")

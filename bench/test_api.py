@@ -1,19 +1,16 @@
-"""fastdl through its public API: the cases of bench/versus.py without PyTorch.
+"""fastdl through its public API: the cases of bench/problems.py, which PyTorch is compared on.
 
-What one operation costs on four numbers, and whole training steps; NumPy's addition stands beside
-the operations.
+What test_kernels.py has beside NumPy is left out. NumPy's addition stands beside the smallest.
 """
 
 import numpy as np
+import problems
 import pytest
-import versus
 
 import fastdl
 
 CASES = {
-    name: case
-    for name, case in versus.cases(quick=True).items()
-    if case[0] in {"tiny", "rows", "step"}
+    name: case for name, case in problems.cases().items() if case[0] not in {"gemm", "conv", "pool"}
 }
 
 

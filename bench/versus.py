@@ -2,19 +2,24 @@
 
     python bench/versus.py                   every case, two threads or as many as there are
     python bench/versus.py conv step         families, or parts of a case's name
-    python bench/versus.py --preload libtcmalloc.so    PyTorch with an allocator that reuses pages
+    python bench/versus.py --full conv       layers of whole networks and DeepBench's lists
+    python bench/versus.py --tuned           and PyTorch with an allocator that reuses pages
+    python bench/versus.py --growth          the same work in ever larger problems
+    python bench/versus.py --memory          peak memory of a training step
 
-The cases are written once, for a module called `torch`: `import torch` in one process, `import
-fastdl as torch` in the other, so that both run the same code on the same numbers. Results are
-compared before anything is timed. Two processes, because two OpenMP runtimes in one disturb each
-other.
+The problems (problems.py) are written once, for a module called `torch`: `import torch` in one
+process, `import fastdl as torch` in the other, so that both run the same code on the same numbers.
+Results are compared before anything is timed. Processes of their own, because two OpenMP runtimes
+in one disturb each other. `--tuned` preloads tcmalloc (Debian: libtcmalloc-minimal4) into a third
+process: PyTorch then reuses pages instead of faulting them in again, and is the harder opponent.
 """
 
 import argparse
 import contextlib
+import ctypes.util
+import gc
 import importlib
 import importlib.util
-import itertools
 import json
 import math
 import os
@@ -24,184 +29,23 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from shapes import CONV, GEMM, POOL, SOFTMAX
+from problems import cases, full_cases, growth
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def package():
+    """The folder of the fastdl that is installed, else of the one beside this file."""
+    spec = importlib.util.find_spec("fastdl")
+    return Path(spec.origin).parent if spec and spec.origin else ROOT / "fastdl"
+
+
 def stopwatch():
     """fastdl/_stopwatch.py by itself: PyTorch's process must not load fastdl's kernels."""
-    spec = importlib.util.find_spec("fastdl")
-    folder = Path(spec.origin).parent if spec and spec.origin else ROOT / "fastdl"
-    spec = importlib.util.spec_from_file_location("stopwatch", folder / "_stopwatch.py")
+    spec = importlib.util.spec_from_file_location("stopwatch", package() / "_stopwatch.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-# ---- the cases: functions of a module `torch` that return (call, result of one call) ------------
-
-
-def normal(torch, *shape, seed=0, grad=False):
-    array = np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
-    return torch.from_numpy(array).requires_grad_(grad)
-
-
-def inference(torch, f):
-    """`f` without recording."""
-
-    def call():
-        with torch.no_grad():
-            return f()
-
-    return call, lambda: [call()]
-
-
-def training(torch, f, *inputs):
-    """`f` recorded, then its gradient with respect to every input."""
-    with torch.no_grad():
-        seed = normal(torch, *f().shape, seed=1)
-
-    def call():
-        for x in inputs:
-            x.grad = None
-        f().backward(seed)
-
-    def result():
-        call()
-        return [x.grad for x in inputs]
-
-    return call, result
-
-
-def gemm(torch, m, n, k, layout="nn"):
-    a = normal(torch, m, k) if layout[0] == "n" else normal(torch, k, m).t()
-    b = normal(torch, k, n, seed=1) if layout[1] == "n" else normal(torch, n, k, seed=1).t()
-    return inference(torch, lambda: a @ b)
-
-
-def conv(torch, n, c, h, w, k, r, s, stride, _, padding, __, groups, mode):
-    train = mode == "training"
-    x = normal(torch, n, c, h, w, grad=train)
-    filters = normal(torch, k, c // groups, r, s, grad=train)
-    bias = normal(torch, k, grad=train)
-    f = lambda: torch.nn.functional.conv2d(x, filters, bias, stride, padding, 1, groups)
-    return training(torch, f, x, filters, bias) if train else inference(torch, f)
-
-
-def pool(torch, n, c, h, w, kernel, stride, padding, kind, mode):
-    x = normal(torch, n, c, h, w, grad=mode == "training")
-    function = getattr(torch.nn.functional, f"{kind}_pool2d")
-    f = lambda: function(x, kernel, stride, padding)
-    return training(torch, f, x) if mode == "training" else inference(torch, f)
-
-
-def softmax(torch, rows, columns, mode):
-    x = normal(torch, rows, columns, grad=mode == "training")
-    f = lambda: torch.softmax(x, 1)
-    return training(torch, f, x) if mode == "training" else inference(torch, f)
-
-
-def cross_entropy(torch, rows, columns):
-    x = normal(torch, rows, columns, grad=True)
-    target = torch.from_numpy(np.random.default_rng(2).integers(0, columns, rows))
-
-    def call():
-        x.grad = None
-        torch.nn.functional.cross_entropy(x, target).backward()
-
-    return call, lambda: (call(), [x.grad])[1]
-
-
-def tiny(torch, mode):
-    """a + b of four numbers: what one operation costs when there is nothing to compute."""
-    a, b = (normal(torch, 4, seed=seed, grad=mode != "no grad") for seed in (0, 1))
-    seed = normal(torch, 4, seed=2)
-    if mode == "no grad":
-        return lambda: a + b, lambda: [a + b]
-    if mode == "recorded":
-        return lambda: a + b, lambda: [(a + b).detach()]
-
-    def call():
-        a.grad = b.grad = None
-        (a + b).backward(seed)
-
-    return call, lambda: (call(), [a.grad, b.grad])[1]
-
-
-def lenet(torch):
-    nn = torch.nn
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(),
-        nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
-    )  # fmt: skip
-
-
-def mlp(torch, *widths):
-    nn = torch.nn
-    layers = []
-    for width, following in itertools.pairwise(widths):
-        layers += [nn.Linear(width, following), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-def step(torch, model, optimizer, *input_shape):
-    """One training step: gradients cleared, forward, cross-entropy, backward, optimizer."""
-    for i, parameter in enumerate(model.parameters()):
-        values = np.random.default_rng(i).standard_normal(tuple(parameter.shape), dtype=np.float32)
-        scale = np.float32(1 / math.sqrt(max(1, math.prod(values.shape[1:]))))
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(values * scale))
-    optimizer = optimizer(model.parameters())
-    x = normal(torch, *input_shape)
-    target = torch.from_numpy(np.random.default_rng(3).integers(0, 10, input_shape[0]))
-
-    def call():
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), target)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    # five losses in a row: the optimizer's work is in all but the first
-    return call, lambda: [call().detach() for _ in range(5)]
-
-
-def step_lenet(torch):
-    sgd = lambda parameters: torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
-    return step(torch, lenet(torch), sgd, 64, 1, 28, 28)
-
-
-def step_mlp(torch, batch, *widths):
-    adam = lambda parameters: torch.optim.Adam(parameters, lr=1e-3)
-    return step(torch, mlp(torch, *widths), adam, batch, widths[0])
-
-
-def cases(quick):
-    """{name: (family, builder, its arguments after `torch`)}"""
-    found = {}
-    for mode in ("no grad", "recorded", "with backward"):
-        found[f"a + b, 4 floats, {mode}"] = ("tiny", tiny, (mode,))
-    for m, n, k in GEMM:
-        found[f"gemm {m} x {n} x {k}"] = ("gemm", gemm, (m, n, k))
-    for layout in () if quick else ("nt", "tn", "tt"):
-        found[f"gemm 512 x 512 x 512, {layout}"] = ("gemm", gemm, (512, 512, 512, layout))
-    for name, shape in CONV.items():
-        for mode in ("forward", "training"):
-            found[f"conv {name}, {mode}"] = ("conv", conv, (*shape, mode))
-    for name, shape in POOL.items():
-        for mode in ("forward", "training"):
-            found[f"{name}, {mode}"] = ("pool", pool, (*shape, mode))
-    for mode in ("forward", "training"):
-        found["softmax {} x {}, {}".format(*SOFTMAX, mode)] = ("rows", softmax, (*SOFTMAX, mode))
-    found["cross-entropy {} x {}, training".format(*SOFTMAX)] = ("rows", cross_entropy, SOFTMAX)
-    found["step: LeNet, batch 64, SGD"] = ("step", step_lenet, ())
-    for batch, *widths in ((32, 4, 16, 10), (128, 784, 512, 256, 10)):
-        name = f"step: MLP {'-'.join(map(str, widths))}, batch {batch}, Adam"
-        found[name] = ("step", step_mlp, (batch, *widths))
-    return found
 
 
 # ---- the worker: builds a case when told, times a round when told -------------------------------
@@ -213,21 +57,42 @@ def work(module):
     os.dup2(2, 1)  # what a library prints must not be taken for a reply
     torch = importlib.import_module(module)
     one_round = stopwatch().one_round
-    known, call = cases(quick=False), None
+    known, call = {**cases(), **full_cases(), **growing()}, None
+    at_rest = resident("VmRSS")
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if "case" in request:
+                call = result = None
+                gc.collect()
                 _, build, arguments = known[request["case"]]
                 call, result = build(torch, *arguments)
                 arrays = [np.asarray(value.numpy()) for value in result()]
                 np.savez(request["file"], *arrays)
                 reply = {}
+            elif "peak" in request:
+                reply = {"peak": resident("VmHWM") - at_rest}
             else:
                 reply = {"seconds": one_round(call, request["seconds"], request["repeats"])}
         except Exception as error:
             reply = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), file=replies, flush=True)
+
+
+def resident(field):
+    """Bytes of this process that are in memory ("VmRSS"), or that ever were ("VmHWM")."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith(field))
+    return int(line.split()[1]) << 10
+
+
+def growing():
+    """The problems of growth() as cases."""
+    return {
+        f"{title}, {size}": ("growth", build, arguments)
+        for title, (_, sizes) in growth().items()
+        for size, (_, build, arguments) in sizes.items()
+    }
 
 
 class Side:
@@ -236,8 +101,7 @@ class Side:
     def __init__(self, module, threads, preload=None):
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         environment = {**os.environ, **dict.fromkeys(names, str(threads))}
-        package = importlib.util.find_spec("fastdl").origin
-        path = [str(Path(package).parent.parent), os.environ.get("PYTHONPATH", "")]
+        path = [str(package().parent), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         if preload:
             environment["LD_PRELOAD"] = preload
@@ -270,6 +134,9 @@ class Side:
     def round(self, seconds, repeats):
         return self.ask(seconds=seconds, repeats=repeats)["seconds"]
 
+    def peak(self):
+        return self.ask(peak=True)["peak"]
+
     def close(self):
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
@@ -293,56 +160,102 @@ def difference(ours, theirs):
 TOLERANCE = 1e-4
 
 
-def compare(threads, only=(), quick=False, preload=None, rounds=5, seconds=0.3, report=print):
-    """Times both sides on every case; returns a list of dicts that JSON can hold, in their order.
+def preload_found():
+    """tcmalloc, as this system calls it; SystemExit where it is not installed."""
+    for name in ("tcmalloc_minimal", "tcmalloc"):
+        if found := ctypes.util.find_library(name):
+            return found
+    raise SystemExit("no tcmalloc to preload: install libtcmalloc-minimal4, or name --preload FILE")
 
-    `only`: families, or parts of names. A case that one side cannot run, or on which they disagree,
-    has an "error" instead of times.
-    """
-    sides = {"fastdl": Side("fastdl", threads), "torch": Side("torch", threads, preload)}
-    race, rows = stopwatch().race, []
+
+@contextlib.contextmanager
+def opponents(threads, preload=None):
+    """Running workers by name: "fastdl", "torch" and, with an allocator to preload, "tuned"."""
+    sides = {}
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, (family, _, _) in cases(quick).items():
-                if only and not any(part == family or part in name for part in only):
-                    continue
-                row = {"family": family, "case": name}
-                try:
-                    ours, theirs = (side.build(name, folder) for side in sides.values())
-                    error = difference(ours, theirs)
-                    if not error <= TOLERANCE:
-                        raise RuntimeError(f"results differ by {error:.1e} of the largest value")
-                    times = race(sides, rounds, seconds)
-                    row |= {side: times[side].best for side in sides}
-                    row |= {f"{side}_spread": times[side].spread for side in sides}
-                    row |= {"ratio": row["torch"] / row["fastdl"], "difference": error}
-                except RuntimeError as error:
-                    row["error"] = str(error)
-                rows.append(row)
-                report(row)
+        sides["fastdl"] = Side("fastdl", threads)
+        sides["torch"] = Side("torch", threads)
+        if preload:
+            sides["tuned"] = Side("torch", threads, preload)
+        yield sides
     finally:
         for side in sides.values():
             side.close()
+
+
+def compare(sides, names, rounds=5, seconds=0.3, report=print):
+    """Times every side on every case {name: family}; a list of dicts that JSON can hold.
+
+    A case that one side cannot run, or on which they disagree, has an "error" instead of times.
+    """
+    race, rows = stopwatch().race, []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, family in names.items():
+            row = {"family": family, "case": name}
+            try:
+                ours, *theirs = (side.build(name, folder) for side in sides.values())
+                error = max(difference(ours, arrays) for arrays in theirs)
+                if not error <= TOLERANCE:
+                    raise RuntimeError(f"results differ by {error:.1e} of the largest value")
+                times = race(sides, rounds, seconds)
+                row |= {side: times[side].best for side in sides}
+                row |= {f"{side}_spread": times[side].spread for side in sides}
+                row["difference"] = error
+            except RuntimeError as error:
+                row["error"] = str(error)
+            rows.append(row)
+            report(row)
     return rows
+
+
+def peaks(threads, names, preload=None, report=print):
+    """The most memory each side holds beyond an import while a case runs four times."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, family in names.items():
+            row = {"family": family, "case": name}
+            with opponents(threads, preload) as sides:
+                for side, worker in sides.items():
+                    worker.build(name, folder)
+                    worker.round(0.0, 1)
+                    row[side] = worker.peak()
+            rows.append(row)
+            report(row)
+    return rows
+
+
+def chosen(known, only):
+    """{name: family} of the cases in `only`: families, or parts of names; all without any."""
+    wanted = lambda name, family: not only or any(x == family or x in name for x in only)
+    return {name: family for name, (family, *_) in known.items() if wanted(name, family)}
 
 
 def print_row(row):
     if "error" in row:
-        print(f"{row['case']:52} {row['error']}")
+        print(f"{row['case']:52} {row['error']}", flush=True)
         return
-    print(
-        f"{row['case']:52}{row['fastdl'] * 1e3:10.4f}{row['torch'] * 1e3:10.4f}"
-        f"{row['ratio']:7.2f}   {row['fastdl_spread']:5.0%}{row['torch_spread']:6.0%}",
-        flush=True,
-    )
+    others = [side for side in ("torch", "tuned") if side in row]
+    times = "".join(f"{row[side] * 1e3:10.4f}" for side in ("fastdl", *others))
+    ratios = "".join(f"{row[side] / row['fastdl']:8.2f}" for side in others)
+    spreads = " ".join(f"{row[f'{side}_spread']:4.0%}" for side in ("fastdl", *others))
+    print(f"{row['case']:52}{times}{ratios}   {spreads}", flush=True)
+
+
+def print_peak(row):
+    sides = ", ".join(f"{side} {row[side] / 2**20:.0f} MB" for side in list(row)[2:])
+    print(f"{row['case']:52}{sides}", flush=True)
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description="fastdl against PyTorch, turn by turn")
     parser.add_argument("only", nargs="*", help="families, or parts of a case's name")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as fastdl would use")
-    parser.add_argument("--quick", action="store_true", help="fewer cases, shorter rounds")
-    parser.add_argument("--preload", help="a library for PyTorch's process, such as tcmalloc")
+    parser.add_argument("--quick", action="store_true", help="shorter rounds")
+    parser.add_argument("--full", action="store_true", help="every problem of shapes.json")
+    parser.add_argument("--growth", action="store_true", help="ever larger problems")
+    parser.add_argument("--memory", action="store_true", help="peak memory of the steps")
+    parser.add_argument("--tuned", action="store_true", help="and PyTorch with tcmalloc preloaded")
+    parser.add_argument("--preload", metavar="FILE", help="the same with this library")
     parser.add_argument("--json", metavar="FILE", help="write the rows there")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -351,12 +264,20 @@ def main(argv=None):
         return
     threads = options.threads or int(os.environ.get("OMP_NUM_THREADS", "0").split(",")[0])
     threads = threads or len(os.sched_getaffinity(0))
-    print(f"milliseconds on {threads} threads; ratio: PyTorch's time / fastdl's; spread of rounds")
-    print(f"{'':52}{'fastdl':>10}{'torch':>10}{'ratio':>7}   {'spread of each':>11}")
-    seconds = 0.1 if options.quick else 0.3
-    rows = compare(
-        threads, options.only, options.quick, options.preload, seconds=seconds, report=print_row
-    )
+    preload = options.preload or (preload_found() if options.tuned else None)
+    known = growing() if options.growth else full_cases() if options.full else cases()
+    names = chosen(known, options.only)
+    if options.memory:
+        names = {name: family for name, family in names.items() if family == "step"}
+        rows = peaks(threads, names, preload, print_peak)
+    else:
+        sides = ["fastdl", "torch", "tuned"][: 3 if preload else 2]
+        print(f"milliseconds on {threads} threads; ratio: theirs / fastdl's; spread of rounds")
+        columns = "".join(f"{side:>10}" for side in sides) + "   ratio" * (len(sides) - 1)
+        print(f"{'':52}{columns}   spreads")
+        with opponents(threads, preload) as sides:
+            seconds = 0.1 if options.quick else 0.3
+            rows = compare(sides, names, seconds=seconds, report=print_row)
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

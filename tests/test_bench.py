@@ -325,7 +325,7 @@ def test_every_marker_of_the_pages_is_known(report, results):
 
 
 def test_the_summary_has_geometric_means(report, results):
-    compared = {"family": "gemm", "case": "g", "fastdl": 1e-3, "torch": 3e-3, "ratio": 3.0}
+    compared = {"family": "gemm", "case": "g", "fastdl": 1e-3, "torch": 3e-3}
     torch = {"version": "9", "preload": None, "cases": [compared, {"family": "conv", "error": "e"}]}
     summary = report.summary_table({**results, "torch": torch})
     assert "**4.00** (2.00 to 8.00, 2 cases)" in summary
@@ -360,6 +360,7 @@ def test_a_worker_builds_and_times(versus, tmp_path):
         assert 0 < side.round(1e-3, 3) < 1
         with pytest.raises(RuntimeError, match="KeyError"):
             side.build("no such case", tmp_path)
+        side.build("a + b, 4 floats, recorded", tmp_path)
         assert 0 < side.round(1e-3, 3) < 1, "it lives on after an error"
     finally:
         side.close()
@@ -380,21 +381,48 @@ def test_differences_are_relative_to_each_array(versus):
 
 def test_fastdl_and_pytorch_agree_where_they_are_compared(versus):
     pytest.importorskip("torch")
-    rows = versus.compare(
-        1, ["no grad", "64 x 10 x 784", "LeNet 2", "4-16-10"], True, None, 1, 1e-3, lambda row: None
-    )
-    assert len(rows) == 5
-    for row in rows:
+    names = versus.chosen(versus.cases(), ["no grad", "64 x 10 x 784", "LeNet 2", "4-16-10"])
+    assert list(names.values()) == ["tiny", "gemm", "conv", "conv", "step"]
+    with versus.opponents(1) as sides:
+        rows = versus.compare(sides, names, 1, 1e-3, lambda row: None)
+    for row, (name, family) in zip(rows, names.items(), strict=True):
         assert "error" not in row, row
-        assert row["ratio"] == pytest.approx(row["torch"] / row["fastdl"])
+        assert (row["case"], row["family"]) == (name, family)
+        assert 0 < row["fastdl"] < 10
+        assert 0 < row["torch"] < 10
 
 
-def test_every_case_has_a_name_of_its_own(versus):
-    every = versus.cases(quick=False)
-    assert set(versus.cases(quick=True)) < set(every)
-    assert {family for family, _, _ in every.values()} <= set(
-        importlib.import_module("report").SUMMARY
-    )
+def test_a_case_that_cannot_run_says_why(versus):
+    with versus.opponents(1) as sides:
+        rows = versus.compare(sides, {"no such case": "gemm"}, 1, 1e-3, lambda row: None)
+    assert "KeyError" in rows[0]["error"]
+
+
+def test_peak_memory_is_what_a_case_holds(versus):
+    pytest.importorskip("torch")
+    (row,) = versus.peaks(1, {"gemm 1024 x 1024 x 1024": "gemm"}, None, lambda row: None)
+    for side in ("fastdl", "torch"):  # three matrices of 4 MB, and what a library needs to run
+        assert 12 << 20 < row[side] < 400 << 20
+
+
+def test_every_case_has_a_family_that_the_summary_names(versus):
+    families = {family for family, _, _ in versus.cases().values()}
+    assert families == set(importlib.import_module("report").SUMMARY)
+    assert {family for family, _, _ in versus.full_cases().values()} <= families
+
+
+def test_no_builder_of_a_case_is_unused(versus):
+    """Each function of problems.py that builds stands in a list."""
+    problems = importlib.import_module("problems")
+    lists = [problems.cases(), problems.full_cases(), versus.growing()]
+    used = {build.__name__ for known in lists for _, build, _ in known.values()}
+    builders = {
+        name
+        for name, f in vars(problems).items()
+        if getattr(f, "__module__", "") == "problems" and f.__code__.co_varnames[:1] == ("torch",)
+    }
+    helpers = {"normal", "integers", "inference", "training", "in_mode", "prepare", "sgd", "adam"}
+    assert builders - helpers - {"optimize"} == used
 
 
 @pytest.mark.parametrize("page", ["bench/README.md", "csrc/README.md"])

@@ -1,0 +1,538 @@
+"""What fastdl and PyTorch are both asked to do, written once for a module called `torch`.
+
+A builder takes the module and a problem's numbers and returns (call, result): `call()` is what is
+timed, `result()` the tensors that both sides must agree on. `cases()` lists them by name.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import models
+import numpy as np
+from shapes import (
+    ATTENTION,
+    BATCHED,
+    CONV,
+    CONV_BEYOND_NUMPY,
+    ELEMENTWISE,
+    GEMM,
+    LAYER_NORM,
+    POOL,
+    SOFTMAX,
+)
+
+
+def normal(torch, *shape, seed=0, grad=False):
+    array = np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
+    return torch.from_numpy(array).requires_grad_(grad)
+
+
+def integers(torch, high, *shape, seed=3):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, high, shape))
+
+
+def inference(torch, f):
+    """`f` without recording."""
+
+    def call():
+        with torch.no_grad():
+            return f()
+
+    return call, lambda: [call()]
+
+
+def training(torch, f, *inputs):
+    """`f` recorded, then its gradient with respect to every input."""
+    with torch.no_grad():
+        seed = normal(torch, *f().shape, seed=1)
+
+    def call():
+        for x in inputs:
+            x.grad = None
+        f().backward(seed)
+
+    def result():
+        call()
+        return [x.grad for x in inputs]
+
+    return call, result
+
+
+def in_mode(torch, mode, f, *inputs):
+    return training(torch, f, *inputs) if mode == "training" else inference(torch, f)
+
+
+def unchecked(call):
+    """A call whose numbers are random: only the shape of what it returns is compared."""
+    return call, lambda: [call().detach() * 0]
+
+
+# ---- single operations --------------------------------------------------------------------------
+
+
+def tiny(torch, mode):
+    """a + b of four numbers: what one operation costs when there is nothing to compute."""
+    a, b = (normal(torch, 4, seed=seed, grad=mode != "no grad") for seed in (0, 1))
+    seed = normal(torch, 4, seed=2)
+    if mode == "no grad":
+        return lambda: a + b, lambda: [a + b]
+    if mode == "recorded":
+        return lambda: a + b, lambda: [(a + b).detach()]
+
+    def call():
+        a.grad = b.grad = None
+        (a + b).backward(seed)
+
+    return call, lambda: (call(), [a.grad, b.grad])[1]
+
+
+TINY = {
+    "x * 2, 64 floats": ((64,), lambda torch, x: x * 2.0),
+    "sum, 64 floats": ((64,), lambda torch, x: x.sum()),
+    "mean(1), 16 x 16": ((16, 16), lambda torch, x: x.mean(1)),
+    "x[3], 16 x 16": ((16, 16), lambda torch, x: x[3]),
+    "x.view(-1), 16 x 16": ((16, 16), lambda torch, x: x.view(-1)),
+    "x.t(), 16 x 16": ((16, 16), lambda torch, x: x.t()),
+    "x @ x, 16 x 16": ((16, 16), lambda torch, x: x @ x),
+    "relu, 16 x 16": ((16, 16), lambda torch, x: torch.relu(x)),
+    "softmax(1), 16 x 16": ((16, 16), lambda torch, x: torch.softmax(x, 1)),
+}
+
+
+def small(torch, name):
+    shape, f = TINY[name]
+    x = normal(torch, *shape)
+    return (lambda: f(torch, x)), lambda: [f(torch, x)]
+
+
+def gemm(torch, m, n, k, layout="nn", batch=()):
+    a = normal(torch, *batch, m, k) if layout[0] == "n" else normal(torch, *batch, k, m).mT
+    b = normal(torch, *batch, k, n, seed=1)
+    b = b if layout[1] == "n" else normal(torch, *batch, n, k, seed=1).mT
+    return inference(torch, lambda: a @ b)
+
+
+def conv(torch, n, c, h, w, k, r, s, stride_h, stride_w, pad_h, pad_w, groups, mode):
+    train = mode == "training"
+    x = normal(torch, n, c, h, w, grad=train)
+    filters = normal(torch, k, c // groups, r, s, grad=train)
+    bias = normal(torch, k, grad=train)
+    geometry = (stride_h, stride_w), (pad_h, pad_w), 1, groups
+    f = lambda: torch.nn.functional.conv2d(x, filters, bias, *geometry)
+    return in_mode(torch, mode, f, x, filters, bias)
+
+
+def conv1d(torch, n, c, length, k, r, dilation, mode):
+    train = mode == "training"
+    x, filters = normal(torch, n, c, length, grad=train), normal(torch, k, c, r, grad=train)
+    f = lambda: torch.nn.functional.conv1d(x, filters, None, 1, dilation, dilation)
+    return in_mode(torch, mode, f, x, filters)
+
+
+def conv_transpose(torch, n, c, h, w, k, r, stride, padding, mode):
+    train = mode == "training"
+    x, filters = normal(torch, n, c, h, w, grad=train), normal(torch, c, k, r, r, grad=train)
+    f = lambda: torch.nn.functional.conv_transpose2d(x, filters, None, stride, padding)
+    return in_mode(torch, mode, f, x, filters)
+
+
+def pool(torch, n, c, h, w, window, stride, padding, kind, mode):
+    x = normal(torch, n, c, h, w, grad=mode == "training")
+    function = getattr(torch.nn.functional, f"{kind}_pool2d")
+    return in_mode(torch, mode, lambda: function(x, window, stride, padding), x)
+
+
+def adaptive(torch, n, c, h, w, out, kind, mode):
+    x = normal(torch, n, c, h, w, grad=mode == "training")
+    function = getattr(torch.nn.functional, f"adaptive_{kind}_pool2d")
+    return in_mode(torch, mode, lambda: function(x, out), x)
+
+
+def unary(torch, name, shape, mode):
+    x = normal(torch, *shape, grad=mode == "training")
+    owner = torch if hasattr(torch, name) else torch.nn.functional
+    function = getattr(owner, name)
+    return in_mode(torch, mode, lambda: function(x), x)
+
+
+def binary(torch, name, shape, other, mode):
+    train = mode == "training"
+    x, y = normal(torch, *shape, grad=train), normal(torch, *other, seed=1, grad=train)
+    function = getattr(torch, name)
+    return in_mode(torch, mode, lambda: function(x, y), x, y)
+
+
+def chain(torch, rows, columns):
+    """(x * y + x).exp().sum() and its gradients; small numbers, so that exp stays small."""
+    x, y = ((normal(torch, rows, columns, seed=s) * 0.1).requires_grad_() for s in (0, 1))
+
+    def call():
+        x.grad = y.grad = None
+        (x * y + x).exp().sum().backward()
+
+    return call, lambda: (call(), [x.grad, y.grad])[1]
+
+
+REDUCTIONS = {
+    "sum of all": lambda torch, x: x.sum(),
+    "sum(0)": lambda torch, x: x.sum(0),
+    "sum(1)": lambda torch, x: x.sum(1),
+    "mean(1)": lambda torch, x: x.mean(1),
+    "max(1)": lambda torch, x: x.max(1)[0],
+    "amax(0)": lambda torch, x: x.amax(0),
+    "argmax(1)": lambda torch, x: x.argmax(1),
+    "var(1)": lambda torch, x: x.var(1),
+    "logsumexp(1)": lambda torch, x: torch.logsumexp(x, 1),
+    "norm": lambda torch, x: x.norm(),
+    "cumsum(1)": lambda torch, x: x.cumsum(1),
+}
+
+
+def reduction(torch, name, rows, columns):
+    x = normal(torch, rows, columns)
+    return inference(torch, lambda: REDUCTIONS[name](torch, x))
+
+
+def channel_mean(torch, n, c, h, w):
+    x = normal(torch, n, c, h, w)
+    return inference(torch, lambda: x.mean((0, 2, 3)))
+
+
+MOVES = {
+    "clone": lambda torch, x: x.clone(),
+    "cat of two, dim 1": lambda torch, x: torch.cat([x, x], 1),
+    "stack of two": lambda torch, x: torch.stack([x, x]),
+    "permute(0, 2, 3, 1)": lambda torch, x: x.permute(0, 2, 3, 1).contiguous(),
+    "transpose(0, 1)": lambda torch, x: x.transpose(0, 1).contiguous(),
+    "transpose(2, 3)": lambda torch, x: x.transpose(2, 3).contiguous(),
+    "pad by 1": lambda torch, x: torch.nn.functional.pad(x, (1, 1, 1, 1)),
+    "flip(3)": lambda torch, x: x.flip(3),
+    "zeros_like": lambda torch, x: torch.zeros_like(x),
+}
+
+
+def move(torch, name, shape):
+    x = normal(torch, *shape)
+    return inference(torch, lambda: MOVES[name](torch, x))
+
+
+def softmax(torch, rows, columns, mode):
+    x = normal(torch, rows, columns, grad=mode == "training")
+    return in_mode(torch, mode, lambda: torch.softmax(x, 1), x)
+
+
+def cross_entropy(torch, rows, columns):
+    x = normal(torch, rows, columns, grad=True)
+    target = integers(torch, columns, rows)
+
+    def call():
+        x.grad = None
+        torch.nn.functional.cross_entropy(x, target).backward()
+
+    return call, lambda: (call(), [x.grad])[1]
+
+
+def layer_norm(torch, rows, columns, mode, name="layer_norm"):
+    train = mode == "training"
+    x, weight, bias = (
+        normal(torch, *shape, seed=seed, grad=train)
+        for seed, shape in enumerate([(rows, columns), (columns,), (columns,)])
+    )
+    if name == "rms_norm":
+        f = lambda: torch.nn.functional.rms_norm(x, (columns,), weight)
+        return in_mode(torch, mode, f, x, weight)
+    f = lambda: torch.nn.functional.layer_norm(x, (columns,), weight, bias)
+    return in_mode(torch, mode, f, x, weight, bias)
+
+
+def batch_norm(torch, n, c, h, w, mode):
+    train = mode == "training"
+    x, weight, bias = (
+        normal(torch, *shape, seed=seed, grad=train)
+        for seed, shape in enumerate([(n, c, h, w), (c,), (c,)])
+    )
+    mean, variance = normal(torch, c, seed=4), normal(torch, c, seed=5) ** 2 + 0.5
+    f = lambda: torch.nn.functional.batch_norm(x, mean, variance, weight, bias, mode != "eval")
+    return in_mode(torch, mode, f, x, weight, bias)
+
+
+def group_norm(torch, n, c, h, w, groups, mode):
+    train = mode == "training"
+    x, weight, bias = (
+        normal(torch, *shape, seed=seed, grad=train)
+        for seed, shape in enumerate([(n, c, h, w), (c,), (c,)])
+    )
+    f = lambda: torch.nn.functional.group_norm(x, groups, weight, bias)
+    return in_mode(torch, mode, f, x, weight, bias)
+
+
+def embedding(torch, words, width, tokens):
+    weight, ids = normal(torch, words, width, grad=True), integers(torch, words, tokens)
+    return training(torch, lambda: torch.nn.functional.embedding(ids, weight), weight)
+
+
+def attention(torch, batch, heads, length, width, causal, mode):
+    train = mode == "training"
+    q, k, v = (normal(torch, batch, heads, length, width, seed=s, grad=train) for s in range(3))
+    sdpa = torch.nn.functional.scaled_dot_product_attention
+    return in_mode(torch, mode, lambda: sdpa(q, k, v, is_causal=causal), q, k, v)
+
+
+def random(torch, name, size):
+    x = torch.empty(size)
+    fills = {
+        "rand": lambda: torch.rand(size),
+        "randn": lambda: torch.randn(size),
+        "normal_": lambda: x.normal_(),
+        "bernoulli_(0.5)": lambda: x.bernoulli_(0.5),
+        "randint": lambda: torch.randint(0, 1000, (size,)),
+        "randperm": lambda: torch.randperm(size),
+    }
+    return unchecked(fills[name])
+
+
+def dropout(torch, shape):
+    x, seed = normal(torch, *shape, grad=True), normal(torch, *shape, seed=1)
+
+    def call():
+        x.grad = None
+        torch.nn.functional.dropout(x, 0.1).backward(seed)
+        return x.grad
+
+    return unchecked(call)
+
+
+# ---- whole steps --------------------------------------------------------------------------------
+
+
+def prepare(torch, model):
+    """The same weights on both sides, scaled as usual."""
+    for i, parameter in enumerate(model.parameters()):
+        values = np.random.default_rng(i).standard_normal(tuple(parameter.shape), dtype=np.float32)
+        if values.ndim > 1:
+            values *= np.float32(1 / math.sqrt(math.prod(values.shape[1:])))
+        else:
+            values = 1 + np.float32(0.1) * values
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(values))
+    return model
+
+
+def sgd(torch, parameters):
+    return torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
+
+
+def adam(torch, parameters):
+    return torch.optim.Adam(parameters, lr=1e-3)
+
+
+def optimize(torch, model, optimizer, loss):
+    """One training step: gradients cleared, forward, backward, optimizer."""
+    optimizer = optimizer(torch, prepare(torch, model).parameters())
+
+    def call():
+        optimizer.zero_grad()
+        value = loss(model)
+        value.backward()
+        optimizer.step()
+        return value
+
+    # three losses in a row: the optimizer's work is in all but the first
+    return call, lambda: [call().detach() for _ in range(3)]
+
+
+def classify(torch, model, optimizer, *input_shape):
+    x, target = normal(torch, *input_shape), integers(torch, 10, input_shape[0])
+    loss = torch.nn.functional.cross_entropy
+    return optimize(torch, model(torch), optimizer, lambda net: loss(net(x), target))
+
+
+def classify_mlp(torch, batch, *widths):
+    return classify(torch, lambda torch: models.mlp(torch, *widths), adam, batch, widths[0])
+
+
+def segment(torch, batch, extent):
+    x, target = normal(torch, batch, 3, extent, extent), integers(torch, 10, batch, extent, extent)
+    loss = torch.nn.functional.cross_entropy
+    return optimize(torch, models.unet(torch), adam, lambda net: loss(net(x), target))
+
+
+def language(torch, batch, length):
+    tokens = integers(torch, 512, batch, length + 1)
+    x, target = tokens[:, :-1], tokens[:, 1:].reshape(-1)
+    loss = torch.nn.functional.cross_entropy
+    return optimize(
+        torch, models.gpt(torch), adam, lambda net: loss(net(x).reshape(-1, 512), target)
+    )
+
+
+def adversarial(torch, batch):
+    """One step of a DCGAN: the discriminator on real and generated images, then the generator."""
+    generator, discriminator = models.generator(torch), models.discriminator(torch)
+    optimizers = [
+        adam(torch, prepare(torch, net).parameters()) for net in (generator, discriminator)
+    ]
+    real, noise = normal(torch, batch, 3, 64, 64), normal(torch, batch, 100, 1, 1)
+    ones, zeros = torch.ones(batch), torch.zeros(batch)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+
+    def call():
+        fake = generator(noise)
+        optimizers[1].zero_grad()
+        real_loss = loss(discriminator(real), ones)
+        (real_loss + loss(discriminator(fake.detach()), zeros)).backward()
+        optimizers[1].step()
+        optimizers[0].zero_grad()
+        value = loss(discriminator(fake), ones)
+        value.backward()
+        optimizers[0].step()
+        return value
+
+    return call, lambda: [call().detach()]
+
+
+def predict(torch, model, *input_shape):
+    """Inference of one batch, layers in evaluation mode."""
+    model = prepare(torch, model(torch)).eval()
+    x = normal(torch, *input_shape)
+    return inference(torch, lambda: model(x))
+
+
+# ---- the lists ----------------------------------------------------------------------------------
+
+BOTH = ("forward", "training")
+CHANNELS = (16, 64, 56, 56)
+
+
+def cases():
+    """{name: (family, builder, its arguments after `torch`)}"""
+    found = {}
+
+    def add(family, name, build, *arguments):
+        found[name] = (family, build, arguments)
+
+    def add_modes(family, name, build, *arguments, modes=BOTH):
+        for mode in modes:
+            add(family, f"{name}, {mode}", build, *arguments, mode)
+
+    for mode in ("no grad", "recorded", "with backward"):
+        add("tiny", f"a + b, 4 floats, {mode}", tiny, mode)
+    for name in TINY:
+        add("tiny", name, small, name)
+    for m, n, k in GEMM:
+        add("gemm", f"gemm {m} x {n} x {k}", gemm, m, n, k)
+    for layout in ("nt", "tn", "tt"):
+        add("gemm", f"gemm 512 x 512 x 512, {layout}", gemm, 512, 512, 512, layout)
+    for batch, m, n, k in BATCHED:
+        add("gemm", f"gemm {batch} of {m} x {n} x {k}", gemm, m, n, k, "nn", (batch,))
+    for name, shape in {**CONV, **CONV_BEYOND_NUMPY}.items():
+        add_modes("conv", f"conv {name}", conv, *shape)
+    add_modes("conv", "conv1d 16 x 64 x 4096, 3 taps 4 apart", conv1d, 16, 64, 4096, 64, 3, 4)
+    transposed = (64, 512, 4, 4, 256, 4, 2, 1)
+    add_modes("conv", "transposed conv 512 -> 256, 4x4/2", conv_transpose, *transposed)
+    for name, shape in POOL.items():
+        add_modes("pool", name, pool, *shape)
+    add_modes("pool", "adaptive avg pool to 1, 64x512x7x7", adaptive, 64, 512, 7, 7, 1, "avg")
+    add_modes("pool", "adaptive avg pool to 5, 16x64x56x56", adaptive, *CHANNELS, 5, "avg")
+    for name, shape, other in ELEMENTWISE:
+        sizes = "x".join(map(str, shape)), "x".join(map(str, other))
+        add(
+            "elementwise",
+            f"{name} {sizes[0]} and {sizes[1]}",
+            binary,
+            name,
+            shape,
+            other,
+            "forward",
+        )
+    for name in ("exp", "log1p", "sqrt", "relu"):
+        add("elementwise", f"{name} 16x64x56x56", unary, name, CHANNELS, "forward")
+    for name in ("tanh", "sigmoid", "gelu", "silu"):
+        add_modes("elementwise", f"{name} 16x64x56x56", unary, name, CHANNELS)
+    add("elementwise", "(x*y+x).exp().sum() 4096x4096, training", chain, 4096, 4096)
+    for name in REDUCTIONS:
+        add("reduce", f"{name} of 4096x1024", reduction, name, 4096, 1024)
+    add("reduce", "mean((0, 2, 3)) of 16x64x56x56", channel_mean, *CHANNELS)
+    for name in MOVES:
+        add("move", f"{name} 16x64x56x56", move, name, CHANNELS)
+    for shape in SOFTMAX:
+        add_modes("rows", "softmax {} x {}".format(*shape), softmax, *shape)
+    add("rows", "cross-entropy 4096 x 1000, training", cross_entropy, 4096, 1000)
+    add("rows", "cross-entropy 64 x 10, training", cross_entropy, 64, 10)
+    for shape in LAYER_NORM:
+        add_modes("norm", "layer norm {} x {}".format(*shape), layer_norm, *shape)
+    for mode in BOTH:
+        add("norm", f"RMS norm 4096 x 768, {mode}", layer_norm, 4096, 768, mode, "rms_norm")
+    add_modes("norm", "batch norm 16x64x56x56", batch_norm, *CHANNELS, modes=("eval", *BOTH))
+    add_modes("norm", "batch norm 16x512x4x4", batch_norm, 16, 512, 4, 4)
+    add_modes("norm", "group norm 16x64x56x56, 8 groups", group_norm, *CHANNELS, 8)
+    add("rows", "embedding 30000 x 256, 4096 tokens, training", embedding, 30000, 256, 4096)
+    for name, shape in ATTENTION.items():
+        add_modes("attention", name, attention, *shape)
+    for name in ("rand", "randn", "normal_", "bernoulli_(0.5)", "randint", "randperm"):
+        add("random", f"{name}, 2 M values", random, name, 1 << 21)
+    add("random", "dropout 16x64x56x56, training", dropout, CHANNELS)
+    for batch, *widths in ((32, 4, 16, 10), (128, 784, 512, 256, 10)):
+        name = f"step: MLP {'-'.join(map(str, widths))}, batch {batch}, Adam"
+        add("step", name, classify_mlp, batch, *widths)
+    add("step", "step: LeNet, batch 64, SGD", classify, models.lenet, sgd, 64, 1, 28, 28)
+    image = (3, 32, 32)
+    add("step", "step: ResNet-18, batch 16, SGD", classify, models.resnet18, sgd, 16, *image)
+    add("step", "step: MobileNet, batch 16, SGD", classify, models.mobilenet, sgd, 16, *image)
+    add("step", "step: U-Net, 4 of 96x96, Adam", segment, 4, 96)
+    add("step", "step: DCGAN, batch 16, Adam", adversarial, 16)
+    add("step", "step: GPT 4x256, batch 8, length 128, Adam", language, 8, 128)
+    for batch in (1, 16):
+        name = f"predict: ResNet-18, batch {batch}"
+        add("predict", name, predict, models.resnet18, batch, *image)
+    return found
+
+
+def full_cases():
+    """Every problem of shapes.json: layers of whole networks, DeepBench's lists."""
+    lists = json.loads(Path(__file__).with_name("shapes.json").read_text(encoding="utf-8"))
+    found = {}
+    for network, shapes in lists["conv"].items():
+        for shape in shapes:
+            for mode in BOTH:
+                name = f"{network} conv {'x'.join(map(str, shape))}, {mode}"
+                found[name] = ("conv", conv, (*shape, mode))
+    for group, shapes in lists["gemm"].items():
+        for m, n, k in shapes:
+            found[f"{group} gemm {m} x {n} x {k}"] = ("gemm", gemm, (m, n, k))
+    for group, shapes in lists["batched"].items():
+        for batch, m, n, k in shapes:
+            name = f"{group} gemm {batch} of {m} x {n} x {k}"
+            found[name] = ("gemm", gemm, (m, n, k, "nn", (batch,)))
+    for group, shapes in lists["pool"].items():
+        for n, c, h, w, *rest, kind in shapes:
+            window, stride, padding = zip(rest[::2], rest[1::2])
+            for mode in BOTH:
+                name = f"{group} {kind} pool {'x'.join(map(str, (n, c, h, w, *rest)))}, {mode}"
+                found[name] = ("pool", pool, (n, c, h, w, window, stride, padding, kind, mode))
+    rows = {"softmax": ("rows", softmax), "layer_norm": ("norm", layer_norm)}
+    rows["batch_norm"] = ("norm", batch_norm)
+    for kind, (family, build) in rows.items():
+        for shapes in lists[kind].values():
+            for shape in shapes:
+                for mode in BOTH:
+                    name = f"{kind} {'x'.join(map(str, shape))}, {mode}"
+                    found[name] = (family, build, (*shape, mode))
+    return found
+
+
+def growth():
+    """{title: (unit, {size: (units of work, builder, arguments)})}: time should grow with them."""
+    products = {n: (2 * n**3, gemm, (n, n, n)) for n in (256, 512, 1024, 2048, 4096)}
+    images = {
+        n: (n, classify, (models.resnet18, sgd, n, 3, 32, 32)) for n in (8, 16, 32, 64, 128, 256)
+    }
+    tokens = {
+        n: (n * n, attention, (1, 8, n, 64, False, "training")) for n in (64, 256, 1024, 4096)
+    }
+    return {
+        "matrix product": ("FLOP", products),
+        "ResNet-18 step": ("image", images),
+        "attention, 8 heads of 64": ("pair of tokens", tokens),
+    }
