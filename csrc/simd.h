@@ -8,6 +8,8 @@
  *   LD(p) ST(p, v)  unaligned load and store          SPLAT(x)   x in every lane
  *   SEL(m, a, b)    lane of a where m, else of b      VMAX(a, b) b if either is NaN
  *   VSQRT           square root of every lane
+ *   VSCALE(v, k)    v * 2^k for whole k, |k| at most twice the largest exponent; rounded once
+ *   STREAM(p, v)    store past the caches to p, a multiple of VBYTES; STREAM_END() when done
  *   HSUM HMAX       over the lanes, in a fixed order
  *   EVEN ODD        of (a, b): lanes 0, 2, 4, ... or 1, 3, 5, ... of the 2 VL lanes a, b
  *   LOW HIGH        of (a, b): the halves of a0 b0 a1 b1 a2 b2 ...
@@ -40,12 +42,27 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 #define SEL(m, a, b) ((V)(((VI)(m) & (VI)(a)) | (~(VI)(m) & (VI)(b))))
 #define VMAX(a, b) F(vmax)(a, b)
 #define VSQRT(v) F(vsqrt)(v)
+#define VSCALE(v, k) F(vscale)(v, k)
 #define HSUM(v) F(hsum)(v)
 #define HMAX(v) F(hmax)(v)
 #define EVEN(a, b) __builtin_shufflevector(a, b, EVEN_LANES)
 #define ODD(a, b) __builtin_shufflevector(a, b, ODD_LANES)
 #define LOW(a, b) __builtin_shufflevector(a, b, LOW_LANES)
 #define HIGH(a, b) __builtin_shufflevector(a, b, HIGH_LANES)
+#if defined(__x86_64__) && VBYTES == 64
+#define STREAM(p, v) _mm512_stream_si512((__m512i *)(p), (__m512i)(v))
+#elif defined(__x86_64__) && VBYTES == 32
+#define STREAM(p, v) _mm256_stream_si256((__m256i *)(p), (__m256i)(v))
+#elif defined(__x86_64__)
+#define STREAM(p, v) _mm_stream_si128((__m128i *)(p), (__m128i)(v))
+#else
+#define STREAM(p, v) ST(p, v)
+#endif
+#if defined(__x86_64__)
+#define STREAM_END() _mm_sfence()
+#else
+#define STREAM_END() (void)0
+#endif
 #define LDN(p, n, x) F(ldn)(p, n, x)
 #define STN(p, v, n) F(stn)(p, v, n)
 
@@ -83,6 +100,23 @@ INLINE V F(vsqrt)(V v)
     ST(t, v);
     for (int i = 0; i < VL; i++) t[i] = sizeof(REAL) == 4 ? sqrtf(t[i]) : sqrt(t[i]);
     return LD(t);
+}
+
+/* 2^k in two factors by integer arithmetic on the exponent field: neither overflows where the
+ * result does not, and a denormal result is rounded once */
+INLINE V F(vscale)(V v, V k)
+{
+#if defined(__x86_64__) && VBYTES == 64 && REAL_BYTES == 4
+    return (V)_mm512_scalef_ps((__m512)v, (__m512)k);
+#elif defined(__x86_64__) && VBYTES == 64
+    return (V)_mm512_scalef_pd((__m512d)v, (__m512d)k);
+#else
+    enum { MANTISSA_BITS = REAL_BYTES == 4 ? 23 : 52, EXPONENT_0 = REAL_BYTES == 4 ? 127 : 1023 };
+    const V magic = SPLAT(REAL_BYTES == 4 ? 0x1.8p23 : 0x1.8p52); /* sums end in whole numbers */
+    VI whole = (VI)(k + magic) - (VI)magic, half = (VI)(k * SPLAT(0.5) + magic) - (VI)magic;
+    return v * (V)((half + EXPONENT_0) << MANTISSA_BITS) *
+           (V)((whole - half + EXPONENT_0) << MANTISSA_BITS);
+#endif
 }
 
 /* Halving: lane i + lane i + VL/2, and so on; gcc and clang turn it into extracts and shuffles. */
