@@ -98,7 +98,14 @@ from fastdl.tensor import (
 from fastdl import cuda, nn, optim, utils
 from fastdl.io import load, save
 from fastdl.ops.activation import log_softmax, relu, softmax
-from fastdl.ops.conv import conv2d
+from fastdl.ops.conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from fastdl.ops.pool import max_pool2d
 
 # The function goes last: importing the module `fastdl.tensor` has just bound the name.

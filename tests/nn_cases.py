@@ -107,6 +107,37 @@ for x, w, options in GEOMETRIES:
 row("conv.convolution", lambda t, x, w: F(t).conv2d(x, w, stride=(2, 1)),
     [normal(2, 3, 4), normal(2, 2, 2, 2)], more=[[normal(0, 2, 3, 4), normal(2, 2, 2, 2)]])
 
+for x, w, options in [
+    ((2, 2, 6), (3, 2, 3), {"stride": 2, "padding": 1}),
+    ((1, 4, 7), (4, 2, 2), {"groups": 2, "dilation": 2, "padding": "same"}),
+]:
+    row("conv.convolution conv.convolution_grad_input "
+        "conv.convolution_grad_weight conv.channel_sum",
+        lambda t, x, w, b, options=options: F(t).conv1d(x, w, b, **options),
+        [normal(*x), normal(*w), normal(w[0])], exact=256)
+for x, w, options in [
+    ((1, 2, 4, 3, 3), (2, 2, 2, 2, 3), {"padding": 1, "stride": (2, 1, 2)}),
+    ((1, 2, 5, 2, 3), (2, 1, 2, 2, 2), {"groups": 2, "dilation": (3, 1, 1), "padding": (3, 0, 1)}),
+]:
+    row("conv.convolution3d conv.convolution3d_grad_input "
+        "conv.convolution3d_grad_weight conv.channel_sum",
+        lambda t, x, w, b, options=options: F(t).conv3d(x, w, b, **options),
+        [normal(*x), normal(*w), normal(w[0])], exact=256)
+for dims, x, w, options in [
+    (1, (2, 2, 4), (2, 3, 3), {"stride": 2, "output_padding": 1}),
+    (2, (1, 2, 3, 2), (2, 2, 3, 2), {"stride": (2, 1), "padding": 1}),
+    (2, (1, 4, 2, 2), (4, 1, 2, 2), {"groups": 2, "dilation": 2, "output_padding": (1, 0)}),
+    (3, (1, 2, 2, 2, 2), (2, 1, 2, 3, 2), {"stride": 2, "padding": (0, 1, 1), "groups": 2}),
+]:
+    names = ["conv.convolution", "conv.convolution_grad_input", "conv.convolution_grad_weight"]
+    if dims == 3:
+        names = [name.replace("convolution", "convolution3d") for name in names]
+    k = w[1] * options.get("groups", 1)
+    row(" ".join([*names, "conv.channel_sum"]),
+        lambda t, x, w, b, dims=dims, options=options:
+            getattr(F(t), f"conv_transpose{dims}d")(x, w, b, **options),
+        [normal(*x), normal(*w), normal(k)], exact=256)
+
 # ---- pooling ----------------------------------------------------------------------------------
 
 WINDOWS = [

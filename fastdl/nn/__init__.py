@@ -14,7 +14,14 @@ from fastdl.nn.activation import (
     Tanh,
 )
 from fastdl.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
-from fastdl.nn.conv import Conv2d
+from fastdl.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from fastdl.nn.dropout import Dropout
 from fastdl.nn.flatten import Flatten, Unflatten
 from fastdl.nn.linear import Identity, Linear
@@ -42,7 +49,12 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",

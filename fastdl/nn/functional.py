@@ -11,7 +11,14 @@ import numpy as np
 from fastdl._engine import tensor_of
 from fastdl.ops import activation as _activation
 from fastdl.ops.activation import gelu, log_softmax, logsigmoid, softmax, softplus
-from fastdl.ops.conv import conv2d
+from fastdl.ops.conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from fastdl.ops.core import tensor_argument
 from fastdl.ops.elementwise import sigmoid, tanh, where
 from fastdl.ops.join import pad
@@ -35,7 +42,12 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cross_entropy",
     "dropout",
     "elu",
