@@ -87,6 +87,30 @@ typedef int fdl_max_gather_fn(const fdl_pool *g, const void *x, const void *taps
 typedef int fdl_avg_forward_fn(const fdl_pool *g, const void *x, void *y, int threads);
 typedef int fdl_avg_backward_fn(const fdl_pool *g, const void *dy, void *dx, int threads);
 
+/* ---- scaled dot-product attention ------------------------------------------------------------ */
+/* (n, h, rows, cols): rows contiguous, the other strides in elements; 0 broadcasts what is read */
+typedef struct fdl_heads {
+    void *data;
+    int64_t n, h, row;
+} fdl_heads;
+
+/* Y = softmax(scale Q K^T + mask) V in every head, 0 where nothing takes part, and
+ * lse = log sum exp of each row of the scores, +inf where nothing takes part */
+typedef struct fdl_attention {
+    int64_t n, h, l, s, e, ev;      /* q (n, h, l, e), k (n, h / group, s, e),               */
+    int64_t group;                  /* v (n, h / group, s, ev), y (n, h, l, ev)              */
+    double scale;
+    int causal;                     /* query i sees keys 0 ... i                             */
+    const uint8_t *keep;            /* the mask (n, h, l, s): nonzero takes part; or         */
+    const void *bias;               /* what is added to the scores; at most one, or NULL     */
+    int64_t mask_n, mask_h, mask_row, mask_col;
+    fdl_heads q, k, v, y;
+    void *lse;                      /* (n, h, l), C-contiguous                               */
+    fdl_heads dy, dq, dk, dv;       /* backward: y, lse and dy are read, the others written  */
+} fdl_attention;
+enum { FDL_ATTENTION_NAIVE, FDL_ATTENTION_TILED, FDL_ATTENTION_VARIANTS };
+typedef int fdl_attention_fn(const fdl_attention *g, int threads);
+
 /* ---- the table ------------------------------------------------------------------------------- */
 typedef struct fdl_kernels {
     const char *isa;                /* "generic", "avx2", "avx512"     */
@@ -104,6 +128,9 @@ typedef struct fdl_kernels {
     fdl_max_gather_fn *max_gather;
     fdl_avg_forward_fn *avg_forward[FDL_POOL_VARIANTS];
     fdl_avg_backward_fn *avg_backward[FDL_POOL_VARIANTS];
+
+    fdl_attention_fn *attention[FDL_ATTENTION_VARIANTS];
+    fdl_attention_fn *attention_backward;
 
     /* elementwise over n values; y may be x, dx may be dy */
     int (*relu)(int64_t n, const void *x, void *y, int threads);     /* max(x, 0), NaN stays */
@@ -163,7 +190,8 @@ int fdl_planned(void);            /* the most it granted to this thread since th
  * one kernel family do not clash with those a nested call uses. */
 enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
        FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3, FDL_SCRATCH_CONV_4,
-       FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_SLOTS };
+       FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_ATTENTION, FDL_SCRATCH_ATTENTION_2,
+       FDL_SCRATCH_SLOTS };
 void *fdl_scratch(int slot, size_t bytes);
 
 /* ---- alloc.c: memory for arrays, kept in a pool when freed ----------------------------------- */

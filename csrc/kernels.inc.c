@@ -30,6 +30,10 @@
 #include "nnops/softmax.c"
 #include "nnops/cross_entropy.c"
 #include "nnops/channel_sum.c"
+#include "attention/naive.c"
+#include "attention/scores.c"
+#include "attention/forward.c"
+#include "attention/backward.c"
 #include "optim/sgd.c"
 #include "optim/adam.c"
 #include "peak.c"
@@ -76,6 +80,10 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_POOL_NAIVE] = F(avg_backward_naive), [FDL_POOL_ROWS] = F(avg_backward_rows),
         [FDL_POOL_THREADED] = F(avg_backward),
     },
+    .attention = {
+        [FDL_ATTENTION_NAIVE] = F(attention_naive), [FDL_ATTENTION_TILED] = F(attention_forward),
+    },
+    .attention_backward = F(attention_backward),
     .relu = F(relu),
     .relu_backward = F(relu_backward),
     .softmax = F(softmax),

@@ -1,5 +1,5 @@
 # The C contract as Cython sees it: csrc/fastdl.h, nothing else.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 
 cdef extern from "fastdl.h" nogil:
@@ -47,6 +47,21 @@ cdef extern from "fastdl.h" nogil:
     ctypedef int fdl_avg_backward_fn(const fdl_pool *g, const void *dy, void *dx,
             int threads) noexcept nogil
 
+    ctypedef struct fdl_heads:
+        void *data
+        int64_t n, h, row
+    ctypedef struct fdl_attention:
+        int64_t n, h, l, s, e, ev, group
+        double scale
+        int causal
+        const uint8_t *keep
+        const void *bias
+        int64_t mask_n, mask_h, mask_row, mask_col
+        fdl_heads q, k, v, y
+        void *lse
+        fdl_heads dy, dq, dk, dv
+    ctypedef int fdl_attention_fn(const fdl_attention *g, int threads) noexcept nogil
+
     ctypedef struct fdl_kernels:
         const char *isa
         int itemsize, vector_bytes, mr, nr, mc, kc, nc
@@ -59,6 +74,8 @@ cdef extern from "fastdl.h" nogil:
         fdl_max_gather_fn *max_gather
         fdl_avg_forward_fn *avg_forward[3]
         fdl_avg_backward_fn *avg_backward[3]
+        fdl_attention_fn *attention[2]
+        fdl_attention_fn *attention_backward
         int (*relu)(int64_t n, const void *x, void *y, int threads) noexcept nogil
         int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx,
                 int threads) noexcept nogil

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 GEMM_VARIANTS: tuple[str, ...]
 CONV_VARIANTS: tuple[str, ...]
 POOL_VARIANTS: tuple[str, ...]
+ATTENTION_VARIANTS: tuple[str, ...]
 
 def isa_available() -> tuple[str, ...]: ...
 def get_isa() -> str: ...
@@ -50,6 +51,32 @@ def conv_choice(
 ) -> tuple[str, str]: ...
 def forbid_winograd(forbid: bool) -> None: ...
 def winograd_forbidden() -> bool: ...
+def attention(
+    q: ndarray,
+    k: ndarray,
+    v: ndarray,
+    mask: ndarray | None = None,
+    *,
+    scale: float,
+    causal: bool = False,
+    variant: str = "tiled",
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray]: ...
+def attention_backward(
+    dy: ndarray,
+    q: ndarray,
+    k: ndarray,
+    v: ndarray,
+    y: ndarray,
+    lse: ndarray,
+    mask: ndarray | None = None,
+    *,
+    scale: float,
+    causal: bool = False,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray, ndarray]: ...
 def conv2d(
     x: ndarray,
     w: ndarray,

@@ -11,13 +11,14 @@ import os
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 cnp.import_array()
 
 include "_kernels_gemm.pxi"
 include "_kernels_conv.pxi"
 include "_kernels_pool.pxi"
+include "_kernels_attention.pxi"
 include "_kernels_rows.pxi"
 include "_kernels_memory.pxi"
 

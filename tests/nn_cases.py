@@ -92,6 +92,73 @@ row(
 )
 row("linear.affine_map", lambda t, x, w: F(t).linear(x, w), [normal(2, 3), normal(3)])
 
+# ---- attention --------------------------------------------------------------------------------
+
+
+def attend(t, q, k, v, *args, **options):
+    return F(t).scaled_dot_product_attention(q, k, v, *args, **options)
+
+
+def attend_slopes(t, g, q, k, v, **options):
+    """The gradients of q, k and v: their own gradients are what a gradient's gradient runs."""
+    with t.enable_grad():
+        q, k, v = (x if x.requires_grad else x.detach().requires_grad_() for x in (q, k, v))
+        y = attend(t, q, k, v, **options)
+        return t.autograd.grad(y, (q, k, v), g, create_graph=True)
+
+
+ATTENTION = "attention.attention attention.attention_backward"
+QKV = [normal(2, 2, 3, 4), normal(2, 2, 5, 4), normal(2, 2, 5, 3)]
+# E != Ev: there PyTorch has second derivatives
+SHARED = [normal(1, 4, 3, 2), normal(1, 2, 3, 2), normal(1, 2, 3, 3)]
+SOME = given(np.arange(15).reshape(3, 5) % 4 != 1, grad=False)
+row(ATTENTION, attend, QKV, bad=[
+    (lambda t: attend(t, t.ones(3, 4), t.ones(3, 5), t.ones(3, 4)), RuntimeError),
+    (lambda t: attend(t, t.ones(3, 4), t.ones(5, 4), t.ones(4, 4)), RuntimeError),
+    (lambda t: attend(t, t.ones(4), t.ones(5, 4), t.ones(5, 4)), RuntimeError),
+    (lambda t: attend(t, t.ones(3, 4), t.ones(5, 4).double(), t.ones(5, 4)), RuntimeError),
+    (lambda t: attend(t, t.ones(3, 4).long(), t.ones(5, 4).long(), t.ones(5, 4).long()),
+     RuntimeError),
+    (lambda t: attend(t, t.ones(3, 4), t.ones(5, 4), t.ones(5, 4), t.ones(3, 5).long()),
+     RuntimeError),
+    (lambda t: attend(t, t.ones(3, 4), t.ones(5, 4), t.ones(5, 4), t.ones(3, 4)), RuntimeError),
+    (lambda t: attend(t, t.ones(3, 4), t.ones(5, 4), t.ones(5, 4), dropout_p=1.5), RuntimeError),
+    (lambda t: attend(t, t.ones(2, 3, 4), t.ones(3, 5, 4), t.ones(3, 5, 4)), RuntimeError),
+    (lambda t: attend(t, t.ones(1, 6, 3, 4), t.ones(1, 4, 5, 4), t.ones(1, 4, 5, 4),
+                      enable_gqa=True), RuntimeError),
+    (lambda t: attend(t, t.ones(1, 6, 3, 4), t.ones(1, 3, 5, 4), t.ones(1, 3, 5, 4)),
+     RuntimeError),
+    (lambda t: attend(t, 1, t.ones(5, 4), t.ones(5, 4)), TypeError),
+])
+row(ATTENTION, lambda t, q, k, v: attend(t, q, k, v, is_causal=True, scale=0.7), QKV,
+    name="causal attention", more=[
+        [normal(1, 2, 5, 4), normal(1, 2, 3, 4), normal(1, 2, 3, 3)],
+        [normal(0, 2, 5, 4), normal(0, 2, 3, 4), normal(0, 2, 3, 3)],
+        [normal(2, 0, 4), normal(2, 3, 4), normal(2, 3, 5)],
+        [normal(2, 3, 4), normal(2, 3, 4), normal(2, 3, 0)],
+        [normal(3, 0), normal(4, 0), normal(4, 2)]])
+row(ATTENTION, lambda t, q, k, v, m: attend(t, q, k, v, attn_mask=m), [*QKV, SOME],
+    name="attention with a boolean mask", more=[
+        [*QKV, given(np.zeros((2, 1, 3, 5), bool), grad=False)],
+        [*QKV, given(np.arange(10).reshape(2, 1, 1, 5) % 3 != 1, grad=False)],
+        [normal(3, 4), normal(5, 4), normal(5, 4), SOME],
+        [normal(2, 1, 2, 3, 4), normal(1, 5, 4), normal(3, 2, 5, 4), SOME],
+        [normal(2, 2, 2, 3, 4), normal(2, 5, 4), normal(5, 4),
+         given(np.arange(60).reshape(2, 2, 3, 5) % 7 != 1, grad=False)]])
+row(ATTENTION, lambda t, q, k, v, m: attend(t, q, k, v, m), [*QKV, fixed(normal(2, 3, 5))],
+    name="attention with an added mask",
+    more=[[*QKV, given(np.where(np.arange(15).reshape(3, 5) < 8, -np.inf, 1.5), grad=False)]])
+row("linalg.matmul activation._softmax", lambda t, q, k, v, m: attend(t, q, k, v, m),
+    [*QKV, normal(2, 1, 3, 5)],
+    name="attention with a learned mask")
+row(ATTENTION, lambda t, q, k, v: attend(t, q, k, v, is_causal=True, enable_gqa=True), SHARED,
+    name="attention with shared heads",
+    more=[[normal(4, 3, 2), normal(2, 3, 2), normal(1, 3, 2)]])
+row(ATTENTION, lambda t, *xs: attend_slopes(t, *xs, is_causal=True), [normal(2, 2, 3, 3), *QKV],
+    name="gradients of attention")
+row(ATTENTION, lambda t, *xs: attend_slopes(t, *xs, enable_gqa=True), [normal(1, 4, 3, 3), *SHARED],
+    name="gradients of attention with shared heads")
+
 GEOMETRIES = [
     ((2, 2, 4, 4), (3, 2, 3, 3), {}),
     ((1, 2, 5, 4), (2, 2, 3, 2), {"stride": 2, "padding": 1}),

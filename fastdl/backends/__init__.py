@@ -13,6 +13,8 @@ __all__ = ["VOCABULARY", "cudnn", "mps", "of"]
 VOCABULARY = (
     "matmul",
     "linear",
+    "attention",
+    "attention_backward",
     "conv2d",
     "conv2d_grad_input",
     "conv2d_grad_weight",

@@ -11,6 +11,7 @@ import numpy as np
 from fastdl._engine import tensor_of
 from fastdl.ops import activation as _activation
 from fastdl.ops.activation import gelu, log_softmax, logsigmoid, softmax, softplus
+from fastdl.ops.attention import scaled_dot_product_attention
 from fastdl.ops.conv import (
     conv1d,
     conv2d,
@@ -67,6 +68,7 @@ __all__ = [
     "pad",
     "relu",
     "relu_",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "smooth_l1_loss",

@@ -1,0 +1,179 @@
+/* backward.c: the gradients of attention, tiled.
+ *
+ *   P = exp(S - lse)      dV = P^T dY       dP = dY V^T       delta = rowsum(dY Y) = rowsum(dP P)
+ *   dS = scale P (dP - delta)               dQ = dS K         dK = dS^T Q
+ *
+ * Idea      a tile of P is made again from Q, K and lse rather than kept from forward (Dao et al.
+ *           2022): one product more, and no l x s matrix. All five products of a tile are done
+ *           while it is in L1
+ *
+ *             for each part of the keys, of each head of k     a task: threads draw them
+ *               for each chunk of CHUNK keys                   K, V, dK, dV of the chunk: in L2
+ *                 for each block of QUERIES                    Q^T, dY^T: packed
+ *                   for each block of KEYS in the chunk        S^T, dP^T: in L1
+ *
+ * Removes   the stored probabilities
+ * Leaves    five products where the definition has four
+ * Requires  contiguous rows; y and lse of forward
+ * Checked   against float64 with every kind of mask; the same bits for 1, 2, 3 and 7 threads
+ * Timed     python bench/versus.py attention
+ *
+ * A head's dQ is a sum over all keys. Where there are too few heads for many threads, the keys are
+ * cut into parts by the shape alone; each part has a dQ of its own, added up in order at the end.
+ */
+#define CHUNK (8 * KEYS)
+#define ATTENTION_TASKS 16 /* so many, if need be by cutting keys: memory for as many dQ of a head */
+
+/* delta[i] = sum of dY Y over row i, for rows [begin, end) of all heads */
+NOINLINE void F(attention_delta)(const fdl_attention *g, REAL *delta, int64_t begin, int64_t end)
+{
+    for (int64_t r = begin; r < end; r++) {
+        int64_t n = r / g->l / g->h, h = r / g->l % g->h, i = r % g->l;
+        const REAL *dy = F(head_rows)(g->dy, n, h, i), *y = F(head_rows)(g->y, n, h, i);
+        V sum = SPLAT(0);
+        for (int64_t j = 0; j < g->ev; j += VL)
+            sum += LDN(dy + j, g->ev - j, 0) * LDN(y + j, g->ev - j, 0);
+        delta[r] = HSUM(sum);
+    }
+}
+
+/* P^T and dS^T of one tile from S^T and dP^T, in place */
+static void F(softmax_tile_backward)(int64_t keys, int64_t lanes, REAL scale, const REAL *lse,
+                                     const REAL *delta, REAL *p, REAL *dp)
+{
+    for (int64_t i = 0; i < lanes; i += VL) {
+        V shift = LD(lse + i), mean = LD(delta + i);
+        for (int64_t at = i; at < keys * lanes; at += lanes) {
+            V e = F(vexp)(LD(p + at) - shift);
+            ST(p + at, e);
+            ST(dp + at, e * (LD(dp + at) - mean) * scale);
+        }
+    }
+}
+
+/* Queries [i0, i0 + l) of head (n, h) against keys [from, to): adds to dq, dk and dv. dq: rows of
+ * this head, dq_row apart. */
+static int F(attend_backward)(const fdl_attention *g, int64_t n, int64_t h, int64_t i0, int64_t l,
+                              int64_t from, int64_t to, const REAL *delta, REAL *dq, int64_t dq_row,
+                              const F(attention_tiles) *t)
+{
+    REAL lse[QUERIES], mean[QUERIES];
+    const REAL *q = F(head_rows)(g->q, n, h, i0), *dy = F(head_rows)(g->dy, n, h, i0);
+    int64_t lanes = ceil_div(l, VL) * VL, row = (n * g->h + h) * g->l + i0, kv = h / g->group;
+    int status = FDL_OK;
+    for (int64_t i = 0; i < lanes; i++) { /* lanes without a query: P = exp(-inf) = 0 */
+        lse[i] = i < l ? ((const REAL *)g->lse)[row + i] : (REAL)INFINITY;
+        mean[i] = i < l ? delta[row + i] : 0;
+    }
+    F(pack_queries)(l, g->e, q, g->q.row, (REAL)g->scale, t->q);
+    F(pack_queries)(l, g->ev, dy, g->dy.row, 1, t->dy);
+    for (int64_t j0 = from; j0 < to && status == FDL_OK; j0 += KEYS) {
+        int64_t keys = min64(KEYS, to - j0);
+        const REAL *k = F(head_rows)(g->k, n, kv, j0), *v = F(head_rows)(g->v, n, kv, j0);
+        if (F(score_tile)(g, n, h, i0, l, j0, keys, t, &status) == MASK_HIDES_ALL) continue;
+        status |= F(block_product)(keys, lanes, g->ev, v, g->v.row, 1, t->dy, lanes, t->dp, lanes, 0);
+        F(softmax_tile_backward)(keys, lanes, (REAL)g->scale, lse, mean, t->p, t->dp);
+        status |= F(block_product)(keys, g->ev, l, t->p, lanes, 1, dy, g->dy.row,
+                                   F(head_rows)(g->dv, n, kv, j0), g->dv.row, 1);
+        status |= F(block_product)(keys, g->e, l, t->dp, lanes, 1, q, g->q.row,
+                                   F(head_rows)(g->dk, n, kv, j0), g->dk.row, 1);
+        status |= F(block_product)(l, g->e, keys, t->dp, 1, lanes, k, g->k.row, dq + i0 * dq_row,
+                                   dq_row, 1);
+    }
+    return status;
+}
+
+INLINE void F(zero_rows)(int64_t rows, int64_t cols, REAL *x, int64_t x_row)
+{
+    for (int64_t i = 0; i < rows; i++) memset(x + i * x_row, 0, cols * sizeof(REAL));
+}
+
+/* Where head (n, h) of dq is summed for `part` of the keys: the first in dq itself */
+INLINE REAL *F(partial_dq)(const F(attention) *all, int64_t part, int64_t n, int64_t h, int64_t *row)
+{
+    const fdl_attention *g = all->g;
+    *row = part ? g->e : g->dq.row;
+    if (part == 0) return F(head_rows)(g->dq, n, h, 0);
+    return all->partial + (((part - 1) * g->n + n) * g->h + h) * g->l * g->e;
+}
+
+/* The first key of `part` */
+INLINE int64_t F(part_begin)(const F(attention) *all, int64_t part)
+{
+    return min64(all->g->s, F(cut)(ceil_div(all->g->s, CHUNK), all->parts, part) * CHUNK);
+}
+
+/* What each thread runs: parts of the keys of a head of k and v */
+static void F(attend_backward_member)(F(attention) *all)
+{
+    const fdl_attention *g = all->g;
+    int64_t kv_heads = g->h / g->group, task, dq_row;
+    F(attention_tiles) t;
+    int status = F(attention_scratch)(g, &t);
+    while (status == FDL_OK &&
+           (task = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED)) < all->tasks) {
+        int64_t part = task % all->parts, n = task / all->parts / kv_heads;
+        int64_t kv = task / all->parts % kv_heads, h0 = kv * g->group;
+        int64_t begin = F(part_begin)(all, part), end = F(part_begin)(all, part + 1);
+        F(zero_rows)(end - begin, g->e, F(head_rows)(g->dk, n, kv, begin), g->dk.row);
+        F(zero_rows)(end - begin, g->ev, F(head_rows)(g->dv, n, kv, begin), g->dv.row);
+        for (int64_t h = h0; h < h0 + g->group; h++) {
+            REAL *dq = F(partial_dq)(all, part, n, h, &dq_row);
+            F(zero_rows)(g->l, g->e, dq, dq_row);
+            for (int64_t from = begin; from < end; from += CHUNK)
+                for (int64_t i0 = g->causal ? from / QUERIES * QUERIES : 0;
+                     i0 < g->l && status == FDL_OK; i0 += QUERIES) {
+                    int64_t l = min64(QUERIES, g->l - i0);
+                    int64_t to = min64(min64(from + CHUNK, end), F(keys_seen)(g, i0, l));
+                    status = F(attend_backward)(g, n, h, i0, l, from, to, all->delta, dq, dq_row,
+                                                &t);
+                }
+        }
+    }
+    if (status != FDL_OK) __atomic_store_n(&all->failed, 1, __ATOMIC_RELAXED);
+}
+
+/* dq += what the other parts of the keys gave, for rows [begin, end) of all heads */
+NOINLINE void F(add_partial_dq)(const F(attention) *all, int64_t begin, int64_t end)
+{
+    const fdl_attention *g = all->g;
+    for (int64_t r = begin; r < end; r++) {
+        int64_t n = r / g->l / g->h, h = r / g->l % g->h, i = r % g->l, row;
+        REAL *dq = F(head_rows)(g->dq, n, h, i);
+        for (int64_t part = 1; part < all->parts; part++) {
+            const REAL *more = F(partial_dq)(all, part, n, h, &row) + i * row;
+            for (int64_t j = 0; j < g->e; j += VL)
+                STN(dq + j, LDN(dq + j, g->e - j, 0) + LDN(more + j, g->e - j, 0), g->e - j);
+        }
+    }
+}
+
+static int F(attention_backward)(const fdl_attention *g, int threads)
+{
+    int64_t heads = g->n * g->h, rows = heads * g->l, kv_heads = heads / g->group;
+    if (kv_heads == 0) return FDL_OK;
+    F(attention) all = {.g = g};
+    all.parts = max64(1, min64(ceil_div(g->s, CHUNK), ceil_div(ATTENTION_TASKS, kv_heads)));
+    all.tasks = kv_heads * all.parts;
+    size_t deltas = (size_t)ceil_div(rows, 16) * 16, partials = (all.parts - 1) * rows * g->e;
+    all.delta = fdl_scratch(FDL_SCRATCH_ATTENTION_2, (deltas + partials) * sizeof(REAL));
+    if (!all.delta) return FDL_NOMEM;
+    all.partial = all.delta + deltas;
+    int parts = fdl_plan(threads, F(attention_work)(g, 5));
+    SPLIT(parts, rows, 1, F(attention_delta)(g, all.delta, begin, end));
+    if (min64(all.tasks, parts) > 1) {
+        OMP(parallel num_threads((int)min64(all.tasks, parts)))
+        F(attend_backward_member)(&all);
+    } else {
+        F(attend_backward_member)(&all);
+    }
+    if (all.parts > 1) SPLIT(parts, rows, 1, F(add_partial_dq)(&all, begin, end));
+    return all.failed ? FDL_NOMEM : FDL_OK;
+}
+#undef QUERIES
+#undef KEYS
+#undef CHUNK
+#undef ATTENTION_TASKS
+#undef MASK_HIDES_ALL
+#undef MASK_HIDES_NONE
+#undef MASK_IS_ADDED

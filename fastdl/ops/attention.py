@@ -1,0 +1,251 @@
+"""Scaled dot-product attention, its gradients, and their definition for what the kernels lack.
+
+With S = scale Q K^T + mask, P = softmax(S) over the keys and G the gradient of Y = P V:
+
+    dV = P^T G      dP = G V^T      dS = scale P (dP - rowsum(dP P))      dQ = dS K      dK = dS^T Q
+
+The kernels make S tile by tile and keep Y and log sum exp(S) only. The definition, which keeps S,
+serves dropout, masks that want a gradient, and second derivatives.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastdl import backends
+from fastdl._engine import tensor_of
+from fastdl.ops.activation import _softmax
+from fastdl.ops.core import legacy_name, primitive, tensor_argument
+from fastdl.ops.elementwise import masked_fill
+from fastdl.ops.linalg import swap_last
+from fastdl.ops.random import uniform_array
+
+__all__ = ["scaled_dot_product_attention"]
+
+
+@primitive(node_name="ScaledDotProductAttention")
+def attention(q, k, v, mask, *, causal, scale):
+    """q (N, H, L, E), k (N, H / G, S, E), v (N, H / G, S, Ev), mask None or broadcasting to
+    (N, H, L, S), bool (False: takes no part) or of q's dtype (added) -> y (N, H, L, Ev) and
+    log sum exp of the scores (N, H, L)."""
+    return backends.of(q).attention(q, k, v, mask, causal, scale)
+
+
+@primitive
+def attention_backward(g, q, k, v, mask, y, lse, *, causal, scale):
+    """The gradients of q, k and v for g (N, H, L, Ev), that of y; y and lse are `attention`'s."""
+    return backends.of(q).attention_backward(g, q, k, v, mask, y, lse, causal, scale)
+
+
+@attention.vjp_joint
+def _(g, q, k, v, mask, out, causal, scale):
+    # g[1] is None: lse is nobody's but the gradient's, which gives it none
+    return (*attention_backward(g[0], q, k, v, mask, *out, causal=causal, scale=scale), None)
+
+
+@attention_backward.vjp_joint
+def _(h, g, q, k, v, mask, causal, scale):
+    """The gradients of <h, (dQ, dK, dV)> in g, q, k and v, all that goes through y and lse
+    included: they are functions of q, k and v."""
+    hq, hk, hv = (
+        tensor_of(np.zeros_like(x.array)) if given is None else given
+        for given, x in zip(h, (q, k, v), strict=True)
+    )
+    group = q.shape[1] // max(k.shape[1], 1)
+    k, v, hk, hv = (_repeated(x, group) for x in (k, v, hk, hv))
+    p = _probabilities(q, k, mask, causal, scale)
+    dp = g @ swap_last(v)
+    centred = dp - _row_sum(dp * p)
+    ds = p * centred * scale
+    a = (hq @ swap_last(k) + q @ swap_last(hk)) * scale  # the gradient of p * centred
+    mean = _row_sum(a * p)
+    u = p * (a - mean)  # of dp
+    b = a * centred - dp * mean + g @ swap_last(hv)  # of p
+    w = p * (b - _row_sum(b * p)) * scale  # of q k^T
+    return (
+        p @ hv + u @ v,
+        w @ k + ds @ hk,
+        _summed(swap_last(w) @ q + swap_last(ds) @ hq, group),
+        _summed(swap_last(u) @ g, group),
+        None,
+        None,
+        None,
+    )
+
+
+def _row_sum(x):
+    return x.sum(-1, keepdim=True)
+
+
+def _repeated(x, group):
+    """(N, H / G, S, E) -> (N, H, S, E): each head `group` times."""
+    return x if group == 1 else x.repeat_interleave(group, 1)
+
+
+def _summed(x, group):
+    """The adjoint of `_repeated`."""
+    return x if group == 1 else x.reshape(x.shape[0], -1, group, *x.shape[2:]).sum(2)
+
+
+def _probabilities(q, k, mask, causal, scale):
+    """softmax(scale q k^T + mask) (N, H, L, S), 0 in rows where nothing takes part."""
+    scores = q @ swap_last(k) * scale
+    if mask is not None and mask.array.dtype.kind == "b":
+        scores = masked_fill(scores, tensor_of(~mask.array), -math.inf)
+    elif mask is not None:
+        scores = scores + mask
+    if causal:
+        later = ~np.tri(*scores.shape[-2:], dtype=bool)
+        scores = masked_fill(scores, tensor_of(later), -math.inf)
+    none = (scores.array == -math.inf).all(-1, keepdims=True)
+    if not none.any():
+        return _softmax(scores, axis=3)
+    none = tensor_of(none)
+    return masked_fill(_softmax(masked_fill(scores, none, 0.0), axis=3), none, 0.0)
+
+
+def scaled_dot_product_attention(
+    query,
+    key,
+    value,
+    attn_mask=None,
+    dropout_p=0.0,
+    is_causal=False,
+    scale=None,
+    enable_gqa=False,
+):
+    """softmax(scale query key^T + mask) value.
+
+    Time grows with L S, memory with L + S only: scores are made tile by tile, and again in the
+    backward pass. With dropout, where `attn_mask` requires a gradient, and for second derivatives
+    the (..., L, S) matrices of the definition are kept instead.
+
+    Args:
+        query: (..., H, L, E), floating; leading dimensions broadcast.
+        key: (..., H, S, E), of the same dtype.
+        value: (..., H, S, Ev), of the same dtype.
+        attn_mask: broadcasts to (..., H, L, S): bool, False where a pair takes no part, or of
+            query's dtype, added to the scores. A row where nothing takes part gives 0.
+        dropout_p: probability with which an entry of the softmax is zeroed; the others are divided
+            by 1 - dropout_p. Applies whether or not anything is in training mode, as in PyTorch.
+        is_causal: position i of L sees positions 0 to i of S only.
+        scale: factor of the scores, 1 / sqrt(E) by default.
+        enable_gqa: key and value may have H / G heads, each for G successive heads of query.
+
+    Returns:
+        (..., H, L, Ev), laid out in memory as query is.
+
+    Raises:
+        RuntimeError: shapes or dtypes do not fit, or `dropout_p` lies outside [0, 1].
+    """
+    function = "scaled_dot_product_attention"
+    q = tensor_argument(function, "query", query).array
+    k = tensor_argument(function, "key", key).array
+    v = tensor_argument(function, "value", value).array
+    _check_dtypes(q, k, v)
+    if not 0.0 <= dropout_p <= 1.0:
+        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+    if min(q.ndim, k.ndim, v.ndim) < 2:
+        raise RuntimeError(
+            "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
+            f"{q.ndim} key.dim: {k.ndim} and value.dim: {v.ndim} instead."
+        )
+    if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise RuntimeError(
+            f"{function}: expected query (..., L, E), key (..., S, E) and value (..., S, Ev), but "
+            f"got {list(q.shape)}, {list(k.shape)} and {list(v.shape)}"
+        )
+    scale = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
+    if enable_gqa:
+        key, value = _shared_heads(query, key, value)
+    shape = q.shape[:-1]
+    fits = key.shape[:2] == value.shape[:2] and key.shape[0] == shape[0]
+    if q.ndim != 4 or not fits or (key.shape[1] != shape[1] and not enable_gqa):
+        query, key, value, attn_mask, shape = _four_dimensional(query, key, value, attn_mask)
+    if attn_mask is not None:
+        _check_mask(attn_mask, query, key)
+    if dropout_p == 0.0 and (attn_mask is None or not attn_mask.requires_grad):
+        y, _ = attention(query, key, value, attn_mask, causal=bool(is_causal), scale=scale)
+    else:
+        group = query.shape[1] // max(key.shape[1], 1)
+        p = _probabilities(query, _repeated(key, group), attn_mask, is_causal, scale)
+        y = _dropped(p, dropout_p) @ _repeated(value, group)
+    return y if y.ndim == len(shape) + 1 else y.reshape(*shape, v.shape[-1])
+
+
+def _dropped(p, probability):
+    """p with entries zeroed with `probability`, the others scaled up."""
+    if probability == 0.0:
+        return p
+    kept = (uniform_array(p.shape, np.float32) >= probability).astype(p.array.dtype)
+    return p * tensor_of(kept / max(1 - probability, np.finfo(np.float32).tiny))
+
+
+def _check_dtypes(q, k, v):
+    if not q.dtype == k.dtype == v.dtype:
+        raise RuntimeError(
+            "Expected query, key, and value to have the same dtype, but got query.dtype: "
+            f"{q.dtype} key.dtype: {k.dtype} and value.dtype: {v.dtype} instead."
+        )
+    if q.dtype.kind != "f":
+        raise RuntimeError(
+            "scaled_dot_product_attention: expected floating query, key and value, but got "
+            f"{legacy_name(q.dtype)}"
+        )
+
+
+def _check_mask(mask, query, key):
+    """RuntimeError unless the mask has a dtype that means something and broadcasts."""
+    m = tensor_argument("scaled_dot_product_attention", "attn_mask", mask).array
+    if m.dtype.kind != "b" and m.dtype != query.array.dtype:
+        raise RuntimeError(
+            "Expected attn_mask dtype to be bool or to match query dtype, but got attn_mask.dtype: "
+            f"{m.dtype} and  query.dtype: {query.array.dtype} instead."
+        )
+    wanted = (*query.shape[:3], key.shape[2])
+    if m.ndim > 4 or any(n not in (1, w) for n, w in zip(m.shape[::-1], wanted[::-1])):
+        raise RuntimeError(
+            f"scaled_dot_product_attention: attn_mask of shape {list(m.shape)} does not broadcast "
+            f"to {list(wanted)}"
+        )
+
+
+def _shared_heads(query, key, value):
+    """Key and value with as many heads as each other, a divisor of query's; the rest is checked."""
+    if min(query.ndim, key.ndim, value.ndim) < 3:
+        raise RuntimeError(
+            "scaled_dot_product_attention: enable_gqa needs a dimension of heads, but got "
+            f"{query.ndim}-D query, {key.ndim}-D key and {value.ndim}-D value"
+        )
+    heads, of_key, of_value = query.shape[-3], key.shape[-3], value.shape[-3]
+    if not of_key or not of_value or heads % of_key or heads % of_value:
+        raise RuntimeError(
+            "Number of heads in key and value must divide the number of heads in query"
+        )
+    if of_key == of_value and query.ndim == 4:
+        return key, value
+    return key.repeat_interleave(heads // of_key, -3), value.repeat_interleave(
+        heads // of_value, -3
+    )
+
+
+def _four_dimensional(query, key, value, mask):
+    """All as (N, H, ...), leading dimensions broadcast; and the shape (..., H, L) of the result."""
+    operands = (query, key, value)
+    try:
+        leading = np.broadcast_shapes(*(x.shape[:-2] for x in operands))
+    except ValueError:
+        shapes = " and ".join(str(list(x.shape)) for x in operands)
+        raise RuntimeError(
+            f"scaled_dot_product_attention: the leading dimensions of {shapes} do not broadcast"
+        ) from None
+    heads = leading[-1] if leading else 1
+    batch = math.prod(leading[:-1])
+    query, key, value = (
+        x.expand(*leading, *x.shape[-2:]).reshape(batch, heads, *x.shape[-2:]) for x in operands
+    )
+    if mask is not None and len(leading) > 2 and mask.ndim > 3:  # dimensions that become one
+        mask = mask.expand(*leading, *mask.shape[-2:]).reshape(batch, heads, *mask.shape[-2:])
+    return query, key, value, mask, (*leading, query.shape[2])
