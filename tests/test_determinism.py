@@ -74,6 +74,21 @@ def inside(x, y_shape, geom):
     return (row * kw + column).astype(np.uint8)
 
 
+def heads(x):
+    """The gradient of y, and q, k, v: few heads, so that the keys are cut for threads too."""
+    return x(1, 4, 300, 32), x(1, 4, 300, 40), x(1, 2, 1100, 40), x(1, 2, 1100, 32)
+
+
+def attended(x):
+    """What stands for y and its log sum exp."""
+    return x(1, 4, 300, 32), x.positive(1, 4, 300) + 5
+
+
+def masked(x):
+    """A mask, causal or not, and the scale."""
+    return x.integers(3, 300, 1100) > 0, True, 0.2
+
+
 # What every function is called with: a list of argument tuples, a final dict being keywords.
 ROWS = {
     "matmul": lambda x: [
@@ -83,6 +98,8 @@ ROWS = {
         (x(60, 50, 40), x(60, 40, 70)),
     ],
     "linear": lambda x: [(x(200, 784), x(512, 784), x(512)), (x(8, 100, 256), x(300, 256), None)],
+    "attention": lambda x: [(*heads(x)[1:4], *masked(x))],
+    "attention_backward": lambda x: [(*heads(x), masked(x)[0], *attended(x), *masked(x)[1:])],
     "conv2d": lambda x: [(x(*a), x(*w), x(w[0]), g) for a, w, _, g in CONVS],
     "conv2d_grad_input": lambda x: [(x(*y), x(*w), g) for _, w, y, g in CONVS],
     "conv2d_grad_weight": lambda x: [(x(*a), x(*y), g) for a, _, y, g in CONVS],
