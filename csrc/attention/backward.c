@@ -22,7 +22,7 @@
  * cut into parts by the shape alone; each part has a dQ of its own, added up in order at the end.
  */
 #define CHUNK (8 * KEYS)
-#define ATTENTION_TASKS 16 /* so many, if need be by cutting keys: memory for as many dQ of a head */
+#define ATTENTION_TASKS 16 /* so many, if need be by cutting keys: memory for as many heads' dQ */
 
 /* delta[i] = sum of dY Y over row i, for rows [begin, end) of all heads */
 NOINLINE void F(attention_delta)(const fdl_attention *g, REAL *delta, int64_t begin, int64_t end)
@@ -71,7 +71,8 @@ static int F(attend_backward)(const fdl_attention *g, int64_t n, int64_t h, int6
         int64_t keys = min64(KEYS, to - j0);
         const REAL *k = F(head_rows)(g->k, n, kv, j0), *v = F(head_rows)(g->v, n, kv, j0);
         if (F(score_tile)(g, n, h, i0, l, j0, keys, t, &status) == MASK_HIDES_ALL) continue;
-        status |= F(block_product)(keys, lanes, g->ev, v, g->v.row, 1, t->dy, lanes, t->dp, lanes, 0);
+        status |= F(block_product)(keys, lanes, g->ev, v, g->v.row, 1, t->dy, lanes, t->dp, lanes,
+                                   0);
         F(softmax_tile_backward)(keys, lanes, (REAL)g->scale, lse, mean, t->p, t->dp);
         status |= F(block_product)(keys, g->ev, l, t->p, lanes, 1, dy, g->dy.row,
                                    F(head_rows)(g->dv, n, kv, j0), g->dv.row, 1);
@@ -89,7 +90,8 @@ INLINE void F(zero_rows)(int64_t rows, int64_t cols, REAL *x, int64_t x_row)
 }
 
 /* Where head (n, h) of dq is summed for `part` of the keys: the first in dq itself */
-INLINE REAL *F(partial_dq)(const F(attention) *all, int64_t part, int64_t n, int64_t h, int64_t *row)
+INLINE REAL *F(partial_dq)(const F(attention) *all, int64_t part, int64_t n, int64_t h,
+                           int64_t *row)
 {
     const fdl_attention *g = all->g;
     *row = part ? g->e : g->dq.row;

@@ -106,7 +106,8 @@ static void F(attend_member)(F(attention) *all)
 INLINE double F(attention_work)(const fdl_attention *g, double products)
 {
     double pairs = (double)g->n * g->h * g->l * g->s * (g->causal ? 0.5 : 1);
-    return pairs * (products * (g->e + g->ev) / 2 / (3 * VL) + 8.0 / VL) + (double)g->n * g->h * 300;
+    double each = products * (double)(g->e + g->ev) / 2 / (3 * VL) + 8.0 / VL;
+    return pairs * each + (double)(g->n * g->h) * 300;
 }
 
 static int F(attention_forward)(const fdl_attention *g, int threads)
