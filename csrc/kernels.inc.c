@@ -19,6 +19,7 @@
 #include "conv/implicit.c"
 #include "conv/grad_input.c"
 #include "conv/grad_weight.c"
+#include "conv/depthwise.c"
 
 #include "pool/naive.c"
 #include "pool/phases.c"
@@ -52,16 +53,19 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_NAIVE] = F(conv_naive_forward),
         [FDL_CONV_IM2COL] = F(conv_im2col_forward),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_forward),
+        [FDL_CONV_DEPTHWISE] = F(conv_depthwise_forward),
     },
     .conv_grad_input = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_input),
         [FDL_CONV_IM2COL] = F(conv_im2col_grad_input),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_input),
+        [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_input),
     },
     .conv_grad_weight = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_weight),
         [FDL_CONV_IM2COL] = F(conv_im2col_grad_weight),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_weight),
+        [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_weight),
     },
     .max_forward = {
         [FDL_POOL_NAIVE] = F(max_forward_naive), [FDL_POOL_ROWS] = F(max_forward_rows),

@@ -16,7 +16,11 @@ static int any(const fdl_conv *g)
     return 1;
 }
 
-static int one_channel_a_group(const fdl_conv *g) { return g->c == g->groups; }
+static int one_channel_a_group(const fdl_conv *g)
+{
+    const int unit = g->stride_h == 1 && g->stride_w == 1;
+    return g->c == g->groups && (unit || (g->stride_w == 2 && g->dil_h == 1 && g->dil_w == 1));
+}
 
 static int one_tap(const fdl_conv *g)
 {
@@ -42,7 +46,9 @@ static const algorithm algorithms[FDL_CONV_VARIANTS] = {
     [FDL_CONV_WINOGRAD] = {"winograd", "3x3 filters, stride 1, dilation 1", three_by_three},
     [FDL_CONV_WINOGRAD_2X2] = {"winograd_2x2", "3x3 filters, stride 1, dilation 1",
                                three_by_three},
-    [FDL_CONV_DEPTHWISE] = {"depthwise", "as many groups as input channels", one_channel_a_group},
+    [FDL_CONV_DEPTHWISE] = {"depthwise",
+                            "as many groups as input channels; stride 1, or 2 along rows without "
+                            "dilation", one_channel_a_group},
     [FDL_CONV_DIRECT] = {"direct", "any geometry", any},
     [FDL_CONV_GEMM] = {"gemm", "1x1 filters, stride 1, no padding", one_tap},
 };
@@ -73,6 +79,8 @@ void fdl_forbid_winograd(int forbid)
 
 int fdl_winograd_forbidden(void) { return __atomic_load_n(&winograd_forbidden, __ATOMIC_RELAXED); }
 
+static int several_groups(const fdl_conv *g) { return g->groups > 1; }
+
 typedef struct {
     int passes;                        /* a bit for each it holds for */
     int algorithm;
@@ -83,6 +91,8 @@ typedef struct {
 enum { Y = 1 << FDL_CONV_FORWARD, DX = 1 << FDL_CONV_GRAD_INPUT, DW = 1 << FDL_CONV_GRAD_WEIGHT };
 
 static const rule rules[] = {
+    {Y | DX | DW, FDL_CONV_DEPTHWISE, several_groups,
+     "a channel a group: nothing to sum over, so taps are read where they lie"},
     {Y | DX | DW, FDL_CONV_IMPLICIT, any,
      "any other: a matrix product that reads the input in place"},
 };

@@ -1,0 +1,463 @@
+/* depthwise.c: convolution where every output channel reads one input channel (groups = C).
+ *
+ *   y[n, k]  = bias[k] + w[k] * x[n, k / m]      * : 2-d cross-correlation; K = m C
+ *   dx[n, c] = sum over the k with k / m = c of w[k], flipped, * dy[n, k]
+ *   dw[k]    = sum over n of x[n, k / m] * dy[n, k]
+ *
+ * Idea      no channels to sum over, hence no matrix product: lanes are neighbouring outputs of a
+ *           row, taps are read where they lie; columns in the padding are masked, rows there are
+ *           skipped. Several rows at a time share the rows of x that their windows have in common
+ * Removes   every copy of the input; loads: 18 for the 36 FMAs of four rows under a 3 x 3 filter
+ * Leaves    memory: 2 R S FLOPs for each value read and written; part of a vector where rows are
+ *           shorter than one
+ * Requires  groups = C; stride 1 or 2 along rows. The input gradient of other strides than 1: no
+ *           dilation, and 2 along rows. Fastest for 3 x 3, 5 x 5, 7 x 7 without dilation
+ * Checked   against naive.c and float64. A plane of y or dx, a filter of dw is one task: any thread
+ *           count gives the same bits
+ * Timed     python -m fastdl bench conv
+ */
+
+/* What the passes share: planes read and written, and the columns of a row cut into vectors. */
+typedef struct F(depthwise) {
+    fdl_conv g;                 /* y gathers from x: the forward pass, or what has its form       */
+    const REAL *x, *dy, *w, *bias;
+    REAL *y;
+    int64_t sums, copies;       /* planes of x summed into one of y; planes of y from one of x    */
+    int64_t vectors;            /* of a row                                                       */
+    const int64_t *column;      /* (vectors): where each begins                                   */
+    const int64_t *edge;        /* (vectors): its row of `inside`                                 */
+    const VI *inside;           /* (edges, s + 1): lanes whose tap s lies in the image; at last:  */
+    int64_t before, after;      /* lanes in the row. Elements touched around a plane of x         */
+    int status;
+} F(depthwise);
+
+/* Cuts rows of n columns, of which column j reads element j * step + off[s] of w at tap s. The last
+ * vector begins where the others end or, if `back`, where it ends with the row. */
+static int F(depthwise_columns)(F(depthwise) *e, int64_t n, int64_t step, const int64_t *off,
+                                int64_t w, int back)
+{
+    const int64_t taps = e->g.s, vectors = ceil_div(n, VL);
+    e->vectors = vectors;
+    int64_t least = off[0], most = off[0], edges = 1;
+    for (int64_t s = 1; s < taps; s++) least = min64(least, off[s]), most = max64(most, off[s]);
+    /* Vectors that need masks of their own: those before and after the run of inner ones. */
+    for (int64_t v = 0; v < vectors; v++)
+        edges += v * VL * step + least < 0 || (v * VL + VL - 1) * step + most >= w ||
+                 v == vectors - 1;
+    char *memory = fdl_scratch(FDL_SCRATCH_CONV_4, edges * (taps + 1) * sizeof(VI) +
+                                                       2 * vectors * sizeof(int64_t));
+    if (!memory) return FDL_NOMEM;
+    VI *inside = (VI *)memory;
+    int64_t *column = (int64_t *)(inside + edges * (taps + 1)), *edge = column + vectors;
+    for (int64_t s = 0; s <= taps; s++) inside[s] = F(conv_lanes)(0, VL);
+    edges = 1;
+    for (int64_t v = 0; v < vectors; v++) {
+        const int64_t j = back ? max64(0, min64(v * VL, n - VL)) : v * VL;
+        column[v] = j;
+        edge[v] = 0;
+        if (j * step + least >= 0 && (j + VL - 1) * step + most < w && j + VL <= n) continue;
+        VI *lanes = inside + edges * (taps + 1);
+        edge[v] = edges++;
+        for (int64_t s = 0; s < taps; s++)
+            lanes[s] = F(conv_lanes)(ceil_div(max64(0, -off[s] - j * step), step),
+                                     min64(n - j, ceil_div(max64(0, w - off[s] - j * step), step)));
+        lanes[taps] = F(conv_lanes)(0, n - j);
+    }
+    e->column = column, e->edge = edge, e->inside = inside;
+    e->before = max64(0, -least);
+    e->after = max64(0, (column[vectors - 1] + VL) * step + most - w);
+    return FDL_OK;
+}
+
+/* `size` elements at x of a tensor from ... to, or a copy where vectors would leave the tensor. */
+static const REAL *F(depthwise_planes)(int slot, const REAL *x, int64_t size, const REAL *from,
+                                       const REAL *to, int64_t before, int64_t after)
+{
+    if (x - from >= before && to - x - size >= after) return x;
+    REAL *copy = fdl_scratch(slot, (before + size + after) * sizeof(REAL));
+    if (!copy) return NULL;
+    memcpy(copy + before, x, size * sizeof(REAL));
+    return copy + before;
+}
+
+/* Tap s of VL outputs that are sw apart, from a row at p: taps 2 i and 2 i + 1 share loads. */
+INLINE V F(depthwise_tap)(const int sw, const REAL *p, const int s)
+{
+    if (sw == 1) return LD(p + s);
+    const V a = LD(p + s / 2 * 2), b = LD(p + s / 2 * 2 + VL);
+    return s % 2 ? ODD(a, b) : EVEN(a, b);
+}
+
+/* ---- y from x -----------------------------------------------------------------------------------
+ * sum[q]: one vector of row i0 + q, for an R x S filter with strides sh, sw; compiled for each. */
+INLINE void F(depthwise_strip)(const int R, const int S, const int sh, const int sw, const int rows,
+                               const F(depthwise) *e, const REAL *x, const REAL *restrict w,
+                               int64_t i0, int64_t j, const VI *inside, V *sum)
+{
+    const int64_t u0 = i0 * sh - e->g.pad_h;
+    const REAL *p = x + u0 * e->g.w + j * sw - e->g.pad_w;
+    UNROLL(16) for (int t = 0; t < (rows - 1) * sh + R; t++, p += e->g.w)
+        if ((uint64_t)(u0 + t) < (uint64_t)e->g.h)
+            UNROLL(8) for (int s = 0; s < S; s++) {
+                const V v = (V)((VI)F(depthwise_tap)(sw, p, s) & inside[s]);
+                UNROLL(4) for (int q = 0; q < rows; q++)
+                    if (t >= q * sh && t - q * sh < R) sum[q] += SPLAT(w[(t - q * sh) * S + s]) * v;
+            }
+}
+
+/* The same for any filter, and a sum over planes of x. */
+INLINE void F(depthwise_strip_any)(const int sw, const int rows, const F(depthwise) *e,
+                                   const REAL *x, const REAL *w, int64_t i0, int64_t j,
+                                   const VI *inside, V *sum)
+{
+    const fdl_conv *g = &e->g;
+    for (int64_t i = 0; i < e->sums; i++, x += g->h * g->w)
+        for (int64_t r = 0; r < g->r; r++, w += g->s)
+            UNROLL(4) for (int q = 0; q < rows; q++) {
+                const int64_t u = (i0 + q) * g->stride_h + r * g->dil_h - g->pad_h;
+                if ((uint64_t)u >= (uint64_t)g->h) continue;
+                const REAL *p = x + u * g->w + j * sw - g->pad_w;
+                for (int64_t s = 0; s < g->s; s++, p += g->dil_w)
+                    sum[q] += SPLAT(w[s]) * (V)((VI)F(depthwise_tap)(sw, p, 0) & inside[s]);
+            }
+}
+
+/* Rows i0 ... i0 + rows - 1 of a plane of y, which ends at `end`. A vector that is wider than the
+ * row overruns into the next one, which is written later. R = 0: any filter. */
+INLINE void F(depthwise_rows)(const int R, const int S, const int sh, const int sw, const int rows,
+                              const F(depthwise) *e, const REAL *x, const REAL *w, REAL bias,
+                              int64_t i0, REAL *y, const REAL *end)
+{
+    const int64_t ow = e->g.ow;
+    y += i0 * ow;
+    for (int64_t v = 0; v < e->vectors; v++) {
+        const int64_t j = e->column[v];
+        const VI *inside = e->inside + e->edge[v] * ((R ? S : e->g.s) + 1);
+        V sum[4];
+        UNROLL(4) for (int q = 0; q < rows; q++) sum[q] = SPLAT(bias);
+        if (R) F(depthwise_strip)(R, S, sh, sw, rows, e, x, w, i0, j, inside, sum);
+        else F(depthwise_strip_any)(sw, rows, e, x, w, i0, j, inside, sum);
+        UNROLL(4) for (int q = 0; q < rows; q++)
+            if (end - (y + q * ow + j) >= VL) ST(y + q * ow + j, sum[q]);
+            else STN(y + q * ow + j, sum[q], end - (y + q * ow + j));
+    }
+}
+
+/* A plane, four rows at a time: the last four are moved back over those before them. */
+#define DEPTHWISE(name, R, S, sh, sw)                                                              \
+    static void F(depthwise_##name)(const F(depthwise) *e, const REAL *x, const REAL *w,           \
+                                    REAL bias, REAL *y)                                            \
+    {                                                                                              \
+        const int64_t oh = e->g.oh;                                                                \
+        const REAL *end = y + oh * e->g.ow;                                                        \
+        if (oh >= 4)                                                                               \
+            for (int64_t i = 0; i < oh; i += 4)                                                    \
+                F(depthwise_rows)(R, S, sh, sw, 4, e, x, w, bias, min64(i, oh - 4), y, end);       \
+        else                                                                                       \
+            for (int64_t i = 0; i < oh; i++)                                                       \
+                F(depthwise_rows)(R, S, sh, sw, 1, e, x, w, bias, i, y, end);                      \
+    }
+DEPTHWISE(3, 3, 3, 1, 1)
+DEPTHWISE(3_by_2, 3, 3, 2, 2)
+DEPTHWISE(5, 5, 5, 1, 1)
+DEPTHWISE(5_by_2, 5, 5, 2, 2)
+DEPTHWISE(7, 7, 7, 1, 1)
+DEPTHWISE(any, 0, 0, 0, 1)
+DEPTHWISE(any_by_2, 0, 0, 0, 2)
+#undef DEPTHWISE
+
+typedef void F(depthwise_fn)(const F(depthwise) *e, const REAL *x, const REAL *w, REAL bias,
+                             REAL *y);
+
+static F(depthwise_fn) *F(depthwise_choose)(const F(depthwise) *e)
+{
+    const fdl_conv *g = &e->g;
+    const int plain = g->r == g->s && g->stride_h == g->stride_w && g->dil_h == 1 &&
+                      g->dil_w == 1 && e->sums == 1;
+    if (plain && g->r == 3) return g->stride_w == 1 ? F(depthwise_3) : F(depthwise_3_by_2);
+    if (plain && g->r == 5) return g->stride_w == 1 ? F(depthwise_5) : F(depthwise_5_by_2);
+    if (plain && g->r == 7 && g->stride_w == 1) return F(depthwise_7);
+    return g->stride_w == 1 ? F(depthwise_any) : F(depthwise_any_by_2);
+}
+
+/* What every thread of the region runs. Plane p of y: image p / channels, channel p % channels. */
+static void F(depthwise_share)(F(depthwise) *e, int64_t channels, F(depthwise_fn) *plane)
+{
+    const int64_t inputs = channels / e->copies * e->sums, size = e->g.h * e->g.w;
+    const REAL *end = e->x + e->g.n * inputs * size;
+    OMP(for schedule(static))
+    for (int64_t p = 0; p < e->g.n * channels; p++) {
+        const int64_t k = p % channels;
+        const REAL *x = e->x + (p / channels * inputs + k / e->copies * e->sums) * size;
+        x = F(depthwise_planes)(FDL_SCRATCH_CONV_2, x, e->sums * size, e->x, end, e->before,
+                                e->after);
+        if (x)
+            plane(e, x, e->w + k * e->sums * e->g.r * e->g.s, e->bias ? e->bias[k] : 0,
+                  e->y + p * e->g.oh * e->g.ow);
+        else __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+    }
+}
+
+static int F(depthwise_run)(F(depthwise) *e, int64_t channels, int64_t outputs, F(depthwise_fn) *f,
+                            int threads)
+{
+    const fdl_conv *g = &e->g;
+    const double taps = (double)g->r * g->s * e->sums;
+    const double work = (double)g->n * channels * outputs * (taps + 8) / (1.5 * VL);
+    OMP(parallel num_threads(fdl_plan(threads, work)))
+    F(depthwise_share)(e, channels, f);
+    return e->status;
+}
+
+static int F(conv_depthwise_forward)(const fdl_conv *g, const void *x, const void *w,
+                                     const void *bias, void *y, int threads)
+{
+    if (!g->n || !g->k || !g->oh || !g->ow) return FDL_OK;
+    F(depthwise) e = {.g = *g, .x = x, .w = w, .bias = bias, .y = y, .sums = 1,
+                      .copies = g->k / g->c};
+    int64_t *off = fdl_scratch(FDL_SCRATCH_CONV, g->s * sizeof *off);
+    if (!off) return FDL_NOMEM;
+    for (int64_t s = 0; s < g->s; s++) off[s] = s * g->dil_w - g->pad_w;
+    if (F(depthwise_columns)(&e, g->ow, g->stride_w, off, g->w, 1)) return FDL_NOMEM;
+    return F(depthwise_run)(&e, g->k, g->oh * g->ow, F(depthwise_choose)(&e), threads);
+}
+
+/* ---- dx from dy ---------------------------------------------------------------------------------
+ * Stride 2 along rows: even and odd columns of dx are reached by every other tap, two sums that are
+ * interleaved. x is dy here and y is dx. odd: the parity of the padding. */
+INLINE void F(depthwise_spread)(const int64_t S, const int odd, const F(depthwise) *e,
+                                const REAL *x, const REAL *restrict w, REAL *restrict y)
+{
+    const fdl_conv *g = &e->g;
+    for (int64_t u = 0; u < g->oh; u++, y += g->ow)
+        for (int64_t v = 0; v < e->vectors; v++) {
+            const int64_t j = e->column[v], left = g->ow - 2 * j;
+            const VI *inside = e->inside + e->edge[v] * (S + 1);
+            V sum[2] = {SPLAT(0), SPLAT(0)};
+            for (int64_t k = 0; k < e->sums; k++)
+                for (int64_t r = (u + g->pad_h) % g->stride_h; r < g->r; r += g->stride_h) {
+                    const int64_t i = (u + g->pad_h - r) / g->stride_h;
+                    if (u + g->pad_h < r || i >= g->h) continue;
+                    const REAL *p = x + (k * g->h + i) * g->w + j + g->pad_w / 2;
+                    const REAL *tap = w + (k * g->r + r) * S;
+                    UNROLL(8) for (int64_t s = 0; s < S; s++) {
+                        const V d = LD(s % 2 ? p - s / 2 : p + odd - s / 2);
+                        sum[(s + odd) % 2] += SPLAT(tap[s]) * (V)((VI)d & inside[s]);
+                    }
+                }
+            STN(y + 2 * j, LOW(sum[0], sum[1]), left);
+            STN(y + 2 * j + VL, HIGH(sum[0], sum[1]), left - VL);
+        }
+}
+
+#define DEPTHWISE(name, S)                                                                         \
+    static void F(depthwise_spread_##name)(const F(depthwise) *e, const REAL *x, const REAL *w,    \
+                                           REAL bias, REAL *y)                                     \
+    {                                                                                              \
+        (void)bias;                                                                                \
+        if (e->g.pad_w % 2) F(depthwise_spread)(S, 1, e, x, w, y);                                 \
+        else F(depthwise_spread)(S, 0, e, x, w, y);                                                \
+    }
+DEPTHWISE(3, 3)
+DEPTHWISE(5, 5)
+DEPTHWISE(any, e->g.s)
+#undef DEPTHWISE
+
+static int F(conv_depthwise_grad_input)(const fdl_conv *g, const void *dy, const void *w, void *dx,
+                                        int threads)
+{
+    if (!g->n || !g->c || !g->h || !g->w) return FDL_OK;
+    const int64_t taps = g->r * g->s;
+    int64_t *off = fdl_scratch(FDL_SCRATCH_CONV, g->s * sizeof *off + g->k * taps * sizeof(REAL));
+    if (!off) return FDL_NOMEM;
+    F(depthwise) e = {.g = *g, .x = dy, .w = w, .y = dx, .sums = g->k / g->c, .copies = 1};
+    e.g.h = g->oh, e.g.w = g->ow, e.g.oh = g->h, e.g.ow = g->w;
+    if (!g->k || !g->oh || !g->ow) e.sums = 0;
+    if (g->stride_w == 2) {             /* the column of dy that tap s spreads over column 0 or 1 */
+        const int64_t odd = g->pad_w % 2;
+        for (int64_t s = 0; s < g->s; s++) off[s] = g->pad_w / 2 - s / 2 + (s % 2 ? 0 : odd);
+        if (F(depthwise_columns)(&e, ceil_div(g->w, 2), 1, off, g->ow, 0)) return FDL_NOMEM;
+        return F(depthwise_run)(&e, g->c, g->h * g->w,
+                                g->s == 3   ? F(depthwise_spread_3)
+                                : g->s == 5 ? F(depthwise_spread_5)
+                                            : F(depthwise_spread_any),
+                                threads);
+    }
+    REAL *flipped = (REAL *)(off + g->s);
+    for (int64_t t = 0; t < g->k * taps; t++)
+        flipped[t] = ((const REAL *)w)[t / taps * taps + taps - 1 - t % taps];
+    e.w = flipped;
+    e.g.pad_h = (g->r - 1) * g->dil_h - g->pad_h, e.g.pad_w = (g->s - 1) * g->dil_w - g->pad_w;
+    for (int64_t s = 0; s < g->s; s++) off[s] = s * g->dil_w - e.g.pad_w;
+    if (F(depthwise_columns)(&e, g->w, 1, off, g->ow, 1)) return FDL_NOMEM;
+    return F(depthwise_run)(&e, g->c, g->h * g->w, F(depthwise_choose)(&e), threads);
+}
+
+/* ---- dw from x and dy ---------------------------------------------------------------------------
+ * sum[t] += the products of rows i ... i + rows - 1 of dy with what tap t of nr rows of the filter,
+ * from r0 on, reads of x. */
+INLINE void F(depthwise_dots)(const int nr, const int S, const int sh, const int sw, const int rows,
+                              const F(depthwise) *e, const REAL *x, const REAL *dy, int64_t r0,
+                              int64_t i, V *sum)
+{
+    const fdl_conv *g = &e->g;
+    const int64_t u0 = i * sh + r0 - g->pad_h;
+    for (int64_t v = 0; v < e->vectors; v++) {
+        const int64_t j = e->column[v];
+        const VI *inside = e->inside + e->edge[v] * (S + 1);
+        const REAL *p = x + u0 * g->w + j * sw - g->pad_w;
+        V d[4];
+        UNROLL(4) for (int q = 0; q < rows; q++)
+            d[q] = (V)((VI)LD(dy + (i + q) * g->ow + j) & inside[S]);
+        UNROLL(16) for (int t = 0; t < (rows - 1) * sh + nr; t++, p += g->w)
+            if ((uint64_t)(u0 + t) < (uint64_t)g->h)
+                UNROLL(8) for (int s = 0; s < S; s++) {
+                    const V a = (V)((VI)F(depthwise_tap)(sw, p, s) & inside[s]);
+                    UNROLL(4) for (int q = 0; q < rows; q++)
+                        if (t >= q * sh && t - q * sh < nr) sum[(t - q * sh) * S + s] += d[q] * a;
+                }
+    }
+}
+
+/* A plane of dy and one of x: total[t], for the taps of nr rows of the filter from r0 on, a vector
+ * of partial sums each. */
+#define DEPTHWISE_DOTS(nr, S, sh, sw, rows)                                                        \
+    static void F(depthwise_dots_##nr##x##S##_##sw)(const F(depthwise) *e, const REAL *x,          \
+                                                    const REAL *dy, int64_t r0, V *total)          \
+    {                                                                                              \
+        V sum[nr * S];                                                                             \
+        UNROLL(32) for (int t = 0; t < nr * S; t++) sum[t] = total[t];                             \
+        int64_t i = 0;                                                                             \
+        for (; i + rows <= e->g.oh; i += rows)                                                     \
+            F(depthwise_dots)(nr, S, sh, sw, rows, e, x, dy, r0, i, sum);                          \
+        for (; i < e->g.oh; i++) F(depthwise_dots)(nr, S, sh, sw, 1, e, x, dy, r0, i, sum);        \
+        UNROLL(32) for (int t = 0; t < nr * S; t++) total[t] = sum[t];                             \
+    }
+typedef void F(depthwise_dots_fn)(const F(depthwise) *e, const REAL *x, const REAL *dy, int64_t r0,
+                                  V *total);
+DEPTHWISE_DOTS(3, 3, 1, 1, 4)
+DEPTHWISE_DOTS(3, 3, 2, 2, 4)
+#if VBYTES == 64                        /* as many rows of the filter as registers hold sums of   */
+DEPTHWISE_DOTS(5, 5, 1, 1, 2)
+DEPTHWISE_DOTS(5, 5, 2, 2, 2)
+DEPTHWISE_DOTS(3, 7, 1, 1, 4)
+#else
+DEPTHWISE_DOTS(2, 5, 1, 1, 2)
+DEPTHWISE_DOTS(2, 5, 2, 2, 2)
+DEPTHWISE_DOTS(1, 5, 1, 1, 4)
+DEPTHWISE_DOTS(1, 5, 2, 2, 4)
+#endif
+DEPTHWISE_DOTS(1, 7, 1, 1, 4)
+#undef DEPTHWISE_DOTS
+
+/* The same for one row of any filter, up to 8 taps at a time; those past the last one repeat it. */
+INLINE void F(depthwise_dots_any)(const int sw, const F(depthwise) *e, const REAL *x,
+                                  const REAL *dy, int64_t r0, V *total)
+{
+    const fdl_conv *g = &e->g;
+    for (int64_t s0 = 0; s0 < g->s; s0 += 8) {
+        V sum[8] = {{0}};
+        for (int64_t i = 0; i < g->oh; i++) {
+            const int64_t u = i * g->stride_h + r0 * g->dil_h - g->pad_h;
+            if ((uint64_t)u >= (uint64_t)g->h) continue;
+            for (int64_t v = 0; v < e->vectors; v++) {
+                const VI *inside = e->inside + e->edge[v] * (g->s + 1);
+                const REAL *p = x + u * g->w + e->column[v] * sw - g->pad_w;
+                const V d = (V)((VI)LD(dy + i * g->ow + e->column[v]) & inside[g->s]);
+                UNROLL(8) for (int t = 0; t < 8; t++) {
+                    const int64_t s = min64(s0 + t, g->s - 1);
+                    sum[t] += d * (V)((VI)F(depthwise_tap)(sw, p + s * g->dil_w, 0) & inside[s]);
+                }
+            }
+        }
+        for (int64_t t = 0; t < min64(8, g->s - s0); t++) total[s0 + t] += sum[t];
+    }
+}
+static void F(depthwise_dots_any_1)(const F(depthwise) *e, const REAL *x, const REAL *dy,
+                                    int64_t r0, V *total)
+{
+    F(depthwise_dots_any)(1, e, x, dy, r0, total);
+}
+static void F(depthwise_dots_any_2)(const F(depthwise) *e, const REAL *x, const REAL *dy,
+                                    int64_t r0, V *total)
+{
+    F(depthwise_dots_any)(2, e, x, dy, r0, total);
+}
+
+/* What adds up rows r0 ... r0 + *nr - 1 of the filter */
+static F(depthwise_dots_fn) *F(depthwise_choose_dots)(const fdl_conv *g, int64_t r0, int64_t *nr)
+{
+    const int plain = g->r == g->s && g->stride_h == g->stride_w && g->dil_h == 1 && g->dil_w == 1;
+    const int unit = g->stride_w == 1;
+    if (plain && g->s == 3) {
+        *nr = 3;
+        return unit ? F(depthwise_dots_3x3_1) : F(depthwise_dots_3x3_2);
+    }
+#if VBYTES == 64
+    if (plain && g->s == 5) {
+        *nr = 5;
+        return unit ? F(depthwise_dots_5x5_1) : F(depthwise_dots_5x5_2);
+    }
+    if (plain && g->s == 7 && unit && r0 + 3 <= g->r) {
+        *nr = 3;
+        return F(depthwise_dots_3x7_1);
+    }
+#else
+    if (plain && g->s == 5 && r0 + 2 <= g->r) {
+        *nr = 2;
+        return unit ? F(depthwise_dots_2x5_1) : F(depthwise_dots_2x5_2);
+    }
+    if (plain && g->s == 5) {
+        *nr = 1;
+        return unit ? F(depthwise_dots_1x5_1) : F(depthwise_dots_1x5_2);
+    }
+#endif
+    *nr = 1;
+    if (plain && g->s == 7 && unit) return F(depthwise_dots_1x7_1);
+    return unit ? F(depthwise_dots_any_1) : F(depthwise_dots_any_2);
+}
+
+/* Filter k: images in order. */
+static int F(depthwise_grad)(const F(depthwise) *e, int64_t k)
+{
+    const fdl_conv *g = &e->g;
+    const int64_t taps = g->r * g->s, xs = g->h * g->w, ys = g->oh * g->ow;
+    V *total = fdl_scratch(FDL_SCRATCH_CONV_3, taps * sizeof *total);
+    if (!total) return FDL_NOMEM;
+    for (int64_t t = 0; t < taps; t++) total[t] = SPLAT(0);
+    for (int64_t n = 0; n < g->n; n++) {
+        const REAL *x = e->x + (n * g->c + k / e->copies) * xs, *dy = e->dy + (n * g->k + k) * ys;
+        x = F(depthwise_planes)(FDL_SCRATCH_CONV_2, x, xs, e->x, e->x + g->n * g->c * xs,
+                                e->before, e->after);
+        dy = F(depthwise_planes)(FDL_SCRATCH_CONV, dy, ys, e->dy, e->dy + g->n * g->k * ys, 0,
+                                 VL);
+        if (!x || !dy) return FDL_NOMEM;
+        for (int64_t r = 0, nr; r < g->r; r += nr)
+            F(depthwise_choose_dots)(g, r, &nr)(e, x, dy, r, total + r * g->s);
+    }
+    for (int64_t t = 0; t < taps; t++) e->y[k * taps + t] = HSUM(total[t]);
+    return FDL_OK;
+}
+
+static void F(depthwise_grad_share)(F(depthwise) *e)
+{
+    OMP(for schedule(static))
+    for (int64_t k = 0; k < e->g.k; k++)
+        if (F(depthwise_grad)(e, k) != FDL_OK)
+            __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+}
+
+static int F(conv_depthwise_grad_weight)(const fdl_conv *g, const void *x, const void *dy, void *dw,
+                                         int threads)
+{
+    if (!g->k) return FDL_OK;
+    F(depthwise) e = {.g = *g, .x = x, .dy = dy, .y = dw, .copies = g->k / g->c};
+    int64_t *off = fdl_scratch(FDL_SCRATCH_CONV, g->s * sizeof *off);
+    if (!off) return FDL_NOMEM;
+    for (int64_t s = 0; s < g->s; s++) off[s] = s * g->dil_w - g->pad_w;
+    if (F(depthwise_columns)(&e, g->ow, g->stride_w, off, g->w, 0)) return FDL_NOMEM;
+    const double work = (double)g->n * g->k * g->oh * g->ow * (g->r * g->s + 8) / (1.5 * VL);
+    OMP(parallel num_threads(fdl_plan(threads, work)))
+    F(depthwise_grad_share)(&e);
+    return e.status;
+}
