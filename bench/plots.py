@@ -17,6 +17,10 @@ FAMILY = {
     "conv": ("convolution", "#d97706", "s"),
     "pool": ("pooling", "#059669", "^"),
     "rows": ("row kernels, optimizers", "#9333ea", "D"),
+    "elementwise": ("elementwise", "#dc2626", "v"),
+    "reduce": ("reductions", "#0891b2", "<"),
+    "norm": ("normalisation", "#65a30d", ">"),
+    "attention": ("attention", "#db2777", "P"),
 }
 STYLE = {
     "font.size": 10,

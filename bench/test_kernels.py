@@ -22,8 +22,12 @@ CASES = [
         for name, shape in shapes.POOL.items()
         for mode in ("forward", "training")
     ),
-    *FAMILIES["rows"][1],
-    *FAMILIES["train"][1],
+    *(
+        case
+        for name, (_, cases, _) in FAMILIES.items()
+        if name not in ("gemm", "conv", "pool")
+        for case in cases
+    ),
 ]
 
 

@@ -7,6 +7,8 @@ Shapes: x (N, C, H, W), w (K, C, R, S), y (N, K, OH, OW), all float32; stride an
 int for both axes.
 """
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -236,3 +238,66 @@ def adam_step(param, grad, exp_avg, exp_avg_sq, step, lr, beta1, beta2, eps):
     np.divide(exp_avg, root, out=root)
     root *= lr / (1 - beta1**step)
     param -= root
+
+
+def gelu(x):
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))): NumPy has no erf."""
+    inner = x * x
+    inner *= np.float32(0.044715)
+    inner += 1
+    inner *= x
+    inner *= np.float32(math.sqrt(2 / math.pi))
+    np.tanh(inner, out=inner)
+    inner += 1
+    inner *= x
+    inner *= np.float32(0.5)
+    return inner
+
+
+def layer_norm(x, weight, bias, eps=1e-5):
+    """Rows of x (rows, cols), normalised; also what the gradient needs."""
+    y = x - x.mean(axis=1, keepdims=True)
+    scale = 1 / np.sqrt(np.einsum("ij,ij->i", y, y)[:, None] / np.float32(x.shape[1]) + eps)
+    y *= scale
+    return y * weight + bias, y, scale
+
+
+def layer_norm_training(x, weight, bias, dy):
+    """dx, dweight, dbias."""
+    _, normed, scale = layer_norm(x, weight, bias)
+    g = dy * weight
+    dx = g - g.mean(axis=1, keepdims=True)
+    dx -= normed * (np.einsum("ij,ij->i", g, normed)[:, None] / np.float32(x.shape[1]))
+    dx *= scale
+    return dx, np.einsum("ij,ij->j", dy, normed), dy.sum(axis=0)
+
+
+def batch_norm(x, weight, bias, eps=1e-5):
+    """x (n, c, h, w) normalised over all but its channels."""
+    mean = x.mean(axis=(0, 2, 3), keepdims=True)
+    y = x - mean
+    scale = 1 / np.sqrt(np.einsum("nchw,nchw->c", y, y) / np.float32(x.size // x.shape[1]) + eps)
+    y *= (scale * weight)[:, None, None]
+    y += bias[:, None, None]
+    return y
+
+
+def attention(q, k, v):
+    """softmax(q k^T / sqrt(width)) v for batches of heads, causal."""
+    scores = q @ k.swapaxes(-1, -2)
+    scores *= np.float32(1 / math.sqrt(q.shape[-1]))
+    length = q.shape[-2]
+    scores[..., np.triu(np.ones((length, length), bool), 1)] = -np.inf
+    scores -= scores.max(axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=-1, keepdims=True)
+    return scores @ v
+
+
+def embedding_gradient(ids, dy, words):
+    """Rows of dy (tokens, width) added up by id: sorted, then summed by runs."""
+    order = np.argsort(ids, kind="stable")
+    found, starts = np.unique(ids[order], return_index=True)
+    grad = np.zeros((words, dy.shape[1]), dy.dtype)
+    grad[found] = np.add.reduceat(dy[order], starts, axis=0)
+    return grad

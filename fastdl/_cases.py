@@ -58,7 +58,9 @@ def check(case, calls):
 
 
 def arrays(result):
-    return result if isinstance(result, tuple) else (result,)
+    """A contestant's result as a tuple of NumPy arrays."""
+    found = result if isinstance(result, tuple | list) else (result,)
+    return tuple(np.asarray(value) for value in found)
 
 
 def normal(*shape, seed=0):

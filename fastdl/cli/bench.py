@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 
 import fastdl
-from fastdl import _cases, _kernels, _measure
+from fastdl import _cases, _cases_api, _kernels, _measure
 from fastdl.cli.console import Parser, bold, dim, number
 
 LENET_1 = (64, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2, 1)
@@ -105,10 +105,24 @@ FAMILIES = {
             _cases.relu(16, 64, 112, 112),
             _cases.softmax(8192, 1000),
             _cases.cross_entropy(8192, 1000),
+            *_cases_api.FAMILIES["embedding"],
             _cases.sgd(4_000_000),
             _cases.adam(4_000_000),
         ],
         [_cases.cross_entropy(8192, 1000)],
+    ),
+    "elementwise": (
+        "elementwise operations",
+        _cases_api.FAMILIES["elementwise"],
+        _cases_api.FAMILIES["elementwise"][:1],
+    ),
+    "reduce": ("reductions", _cases_api.FAMILIES["reduce"], _cases_api.FAMILIES["reduce"][:1]),
+    "move": ("copies", _cases_api.FAMILIES["move"], _cases_api.FAMILIES["move"][:1]),
+    "norm": ("normalisation", _cases_api.FAMILIES["norm"], _cases_api.FAMILIES["norm"][:1]),
+    "attention": (
+        "attention",
+        _cases_api.FAMILIES["attention"],
+        _cases_api.FAMILIES["attention"][:1],
     ),
     "train": ("training step", [lenet_step()], [lenet_step()]),
 }
