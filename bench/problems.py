@@ -523,6 +523,52 @@ def full_cases():
     return found
 
 
+def fresh_cases(seed, each=6):
+    """`each` problems of every shaped family, drawn at random: shapes nobody has tuned for."""
+    rng = np.random.default_rng(seed)
+    found = {}
+
+    def between(low, high):
+        """An int, every factor of two as likely as the next."""
+        return round(math.exp(rng.uniform(math.log(low), math.log(high))))
+
+    def add(family, title, build, *shape, modes=BOTH):
+        name = f"{title} {'x'.join(map(str, shape))}"
+        for mode in modes:
+            found[f"{name}, {mode}"] = (family, build, (*shape, mode))
+
+    for _ in range(each):
+        m, n, k = (between(1, 2048) for _ in range(3))
+        found[f"gemm {m} x {n} x {k}"] = ("gemm", gemm, (m, n, k))
+        extent = between(4, 64)
+        channels = (
+            between(16, 512 if extent < 20 else 128),
+            between(16, 512 if extent < 20 else 128),
+        )
+        images = max(1, min(32, int(2e9 / (18 * channels[0] * channels[1] * extent**2))))
+        size = (images, channels[0], extent, extent + int(rng.integers(0, 3)), channels[1])
+        add("conv", "conv 3x3", conv, *size, 3, 3, 1, 1, 1, 1, 1)
+        add("conv", "conv 3x3/2", conv, *size, 3, 3, 2, 2, 1, 1, 1)
+        add("conv", "conv 1x1", conv, *size, 1, 1, 1, 1, 0, 0, 1)
+        add("conv", "conv 5x5", conv, images, 16, *size[2:4], between(8, 64), 5, 5, 1, 1, 2, 2, 1)
+        add("conv", "depthwise", conv, 8, size[1], *size[2:4], size[1], 3, 3, 1, 1, 1, 1, size[1])
+        few = between(1, 4), between(24, 96), between(4, 64), int(rng.choice([3, 5, 7]))
+        padding = few[3] // 2
+        shape = (16, few[0], few[1], few[1], few[2], few[3], few[3], 1, 1, padding, padding, 1)
+        add("conv", "few channels", conv, *shape)
+        plane = (between(4, 32), between(8, 256), extent, extent)
+        add("pool", "max pool 2x2", pool, *plane, 2, 2, 0, "max")
+        add("pool", "max pool 3x3/2", pool, *plane, 3, 2, 1, "max")
+        add("pool", "avg pool 3x3/2", pool, *plane, 3, 2, 1, "avg")
+        rows = between(16, 8192), between(8, 4096)
+        add("rows", "softmax", softmax, *rows)
+        add("norm", "layer norm", layer_norm, *rows)
+        add("norm", "batch norm", batch_norm, *plane)
+        tokens = between(32, 1024)
+        add("attention", "attention", attention, 4, 8, tokens, int(rng.choice([32, 64])), True)
+    return found
+
+
 def growth():
     """{title: (unit, {size: (units of work, builder, arguments)})}: time should grow with them."""
     products = {n: (2 * n**3, gemm, (n, n, n)) for n in (256, 512, 1024, 2048, 4096)}

@@ -3,6 +3,7 @@
     python bench/versus.py                   every case, two threads or as many as there are
     python bench/versus.py conv step         families, or parts of a case's name
     python bench/versus.py --full conv       layers of whole networks and DeepBench's lists
+    python bench/versus.py --fresh 7         shapes of the same families drawn with this seed
     python bench/versus.py --tuned           and PyTorch with an allocator that reuses pages
     python bench/versus.py --growth          the same work in ever larger problems
     python bench/versus.py --memory          peak memory of a training step
@@ -29,7 +30,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from problems import cases, full_cases, growth
+from problems import cases, fresh_cases, full_cases, growth
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,7 +63,10 @@ def work(module):
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            if "case" in request:
+            if "fresh" in request:
+                known |= fresh_cases(request["fresh"])
+                reply = {}
+            elif "case" in request:
                 call = result = None
                 gc.collect()
                 _, build, arguments = known[request["case"]]
@@ -252,6 +256,7 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, default=0, help="0: as many as fastdl would use")
     parser.add_argument("--quick", action="store_true", help="shorter rounds")
     parser.add_argument("--full", action="store_true", help="every problem of shapes.json")
+    parser.add_argument("--fresh", type=int, metavar="SEED", help="shapes drawn at random")
     parser.add_argument("--growth", action="store_true", help="ever larger problems")
     parser.add_argument("--memory", action="store_true", help="peak memory of the steps")
     parser.add_argument("--tuned", action="store_true", help="and PyTorch with tcmalloc preloaded")
@@ -266,6 +271,8 @@ def main(argv=None):
     threads = threads or len(os.sched_getaffinity(0))
     preload = options.preload or (preload_found() if options.tuned else None)
     known = growing() if options.growth else full_cases() if options.full else cases()
+    if options.fresh is not None:
+        known = fresh_cases(options.fresh)
     names = chosen(known, options.only)
     if options.memory:
         names = {name: family for name, family in names.items() if family == "step"}
@@ -276,6 +283,8 @@ def main(argv=None):
         columns = "".join(f"{side:>10}" for side in sides) + "   ratio" * (len(sides) - 1)
         print(f"{'':52}{columns}   spreads")
         with opponents(threads, preload) as sides:
+            for side in sides.values() if options.fresh is not None else ():
+                side.ask(fresh=options.fresh)
             seconds = 0.1 if options.quick else 0.3
             rows = compare(sides, names, seconds=seconds, report=print_row)
     if options.json:

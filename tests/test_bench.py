@@ -411,6 +411,11 @@ def test_every_case_has_a_family_that_the_summary_names(versus):
     assert {family for family, _, _ in versus.full_cases().values()} <= families
 
 
+def test_fresh_cases_are_drawn_by_their_seed(versus):
+    assert versus.fresh_cases(1) == versus.fresh_cases(1)
+    assert versus.fresh_cases(1).keys() != versus.fresh_cases(2).keys()
+
+
 def test_no_builder_of_a_case_is_unused(versus):
     """Each function of problems.py that builds stands in a list."""
     problems = importlib.import_module("problems")
