@@ -111,6 +111,18 @@ typedef struct fdl_attention {
 enum { FDL_ATTENTION_NAIVE, FDL_ATTENTION_TILED, FDL_ATTENTION_VARIANTS };
 typedef int fdl_attention_fn(const fdl_attention *g, int threads);
 
+/* ---- random numbers: element i of a draw is a function of (seed, draw, i) -------------------- */
+typedef struct fdl_draw {
+    uint64_t seed, draw;
+} fdl_draw;
+enum {
+    FDL_UNIFORM,     /* in [a, b); a where a == b                    */
+    FDL_NORMAL,      /* mean a, standard deviation b                 */
+    FDL_EXPONENTIAL, /* rate a; never 0                              */
+    FDL_BERNOULLI,   /* 1 with probability a (in [0, 1]), 0 otherwise */
+    FDL_DISTRIBUTIONS
+};
+
 /* ---- the table ------------------------------------------------------------------------------- */
 typedef struct fdl_kernels {
     const char *isa;                /* "generic", "avx2", "avx512"     */
@@ -147,6 +159,16 @@ typedef struct fdl_kernels {
                          int64_t ignore_index, void *loss, void *grad, int threads);
     /* db[c] = sum over n and p of dy[n, c, p] */
     int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads);
+
+    /* n random numbers; what a and b are: FDL_UNIFORM ... */
+    int (*random_fill)(int kind, fdl_draw d, int64_t n, double a, double b, void *y, int threads);
+    /* double's table only: y[i] uniform in [low, low + range), range 0 being 2^64; and 0 ... n-1
+     * in random order */
+    int (*random_integers)(fdl_draw d, int64_t n, int64_t low, uint64_t range, int64_t *y,
+                           int threads);
+    int (*permutation)(fdl_draw d, int64_t n, int64_t *y);
+    /* y = x / (1 - p), or 0 with probability p in [0, 1]; y may be x */
+    int (*dropout)(fdl_draw d, int64_t n, double p, const void *x, void *y, int threads);
 
     /* optimizer steps, in place on p (and on the state), over n values */
     int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer /* or NULL */, double lr,

@@ -35,6 +35,9 @@
 #include "attention/scores.c"
 #include "attention/forward.c"
 #include "attention/backward.c"
+#include "random/philox.c"
+#include "random/fill.c"
+#include "random/dropout.c"
 #include "optim/sgd.c"
 #include "optim/adam.c"
 #include "peak.c"
@@ -94,6 +97,12 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .softmax_backward = F(softmax_backward),
     .cross_entropy = F(cross_entropy),
     .channel_sum = F(channel_sum),
+    .random_fill = F(random_fill),
+#if REAL_BYTES == 8
+    .random_integers = random_integers,
+    .permutation = permutation,
+#endif
+    .dropout = F(dropout),
     .sgd = F(sgd),
     .adam = F(adam),
     .fma_peak = F(fma_peak),
@@ -102,6 +111,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
 #undef REAL
 #undef REAL_BYTES
 #undef INT
+#undef UINT
 #undef F
 #undef DTYPE
 #undef VL
@@ -109,3 +119,5 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
 #undef VU
 #undef VI
 #undef VIU
+#undef VW
+#undef VUI

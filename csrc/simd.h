@@ -16,7 +16,18 @@
  *   LDN(p, n, x)    the first n lanes from p, x in the others; n may be <= 0 or >= VL
  *   STN(p, v, n)    stores the first n lanes of v, and nothing else
  *   KEEP(v)         v is in a register from here on: no load of it is repeated
+ *   VW, VUI         vector of uint64_t, of the unsigned integers of REAL's size
+ *   WIDE(a, b)      64-bit products of the low halves of the lanes of two VW
  */
+#if defined(__x86_64__) && VBYTES == 64
+#define WIDE(a, b) (VW)_mm512_mul_epu32((__m512i)(a), (__m512i)(b))
+#elif defined(__x86_64__) && VBYTES == 32
+#define WIDE(a, b) (VW)_mm256_mul_epu32((__m256i)(a), (__m256i)(b))
+#elif defined(__x86_64__)
+#define WIDE(a, b) (VW)_mm_mul_epu32((__m128i)(a), (__m128i)(b))
+#else
+#define WIDE(a, b) (((a) & 0xFFFFFFFFu) * ((b) & 0xFFFFFFFFu))
+#endif
 #if defined(__x86_64__) && VBYTES == 64
 #define KEEP(v) __asm__("" : "+v"(v))
 #elif defined(__x86_64__)
@@ -31,9 +42,13 @@
 #define VU F(vecu)
 #define VI F(veci)
 #define VIU F(veciu)
+#define VW F(vecw)
+#define VUI F(vecui)
 typedef REAL V __attribute__((vector_size(VBYTES)));
 typedef REAL VU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
 typedef INT VI __attribute__((vector_size(VBYTES)));
+typedef uint64_t VW __attribute__((vector_size(VBYTES)));
+typedef UINT VUI __attribute__((vector_size(VBYTES)));
 typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
 
 #define LD(p) ((V) * (const VU *)(p))

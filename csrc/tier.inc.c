@@ -59,6 +59,7 @@ INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }   /* a
 #define REAL float
 #define REAL_BYTES 4
 #define INT int32_t
+#define UINT uint32_t
 #define F(name) name##_f32
 #define DTYPE f32
 #include "kernels.inc.c"
@@ -66,6 +67,7 @@ INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }   /* a
 #define REAL double
 #define REAL_BYTES 8
 #define INT int64_t
+#define UINT uint64_t
 #define F(name) name##_f64
 #define DTYPE f64
 #include "kernels.inc.c"

@@ -1,5 +1,5 @@
 # The C contract as Cython sees it: csrc/fastdl.h, nothing else.
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint64_t, uint8_t
 
 
 cdef extern from "fastdl.h" nogil:
@@ -61,6 +61,10 @@ cdef extern from "fastdl.h" nogil:
         void *lse
         fdl_heads dy, dq, dk, dv
     ctypedef int fdl_attention_fn(const fdl_attention *g, int threads) noexcept nogil
+    ctypedef struct fdl_draw:
+        uint64_t seed, draw
+    enum:
+        FDL_UNIFORM, FDL_NORMAL, FDL_EXPONENTIAL, FDL_BERNOULLI
 
     ctypedef struct fdl_kernels:
         const char *isa
@@ -87,6 +91,13 @@ cdef extern from "fastdl.h" nogil:
                 int64_t ignore_index,
                           void *loss, void *grad, int threads) noexcept nogil
         int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db,
+                int threads) noexcept nogil
+        int (*random_fill)(int kind, fdl_draw d, int64_t n, double a, double b, void *y,
+                int threads) noexcept nogil
+        int (*random_integers)(fdl_draw d, int64_t n, int64_t low, uint64_t range, int64_t *y,
+                int threads) noexcept nogil
+        int (*permutation)(fdl_draw d, int64_t n, int64_t *y) noexcept nogil
+        int (*dropout)(fdl_draw d, int64_t n, double p, const void *x, void *y,
                 int threads) noexcept nogil
         int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer, double lr,
                 double momentum,

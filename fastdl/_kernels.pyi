@@ -190,6 +190,67 @@ def cross_entropy(
 def channel_sum(
     dy: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
 ) -> ndarray: ...
+def random_uniform(
+    out: ndarray,
+    seed: int,
+    draw: int,
+    low: float = 0,
+    high: float = 1,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def random_normal(
+    out: ndarray,
+    seed: int,
+    draw: int,
+    mean: float = 0,
+    std: float = 1,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def random_exponential(
+    out: ndarray,
+    seed: int,
+    draw: int,
+    rate: float = 1,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def random_bernoulli(
+    out: ndarray,
+    seed: int,
+    draw: int,
+    p: float,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def random_integers(
+    out: ndarray,
+    seed: int,
+    draw: int,
+    low: int,
+    high: int,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def random_permutation(
+    out: ndarray, seed: int, draw: int, *, isa: str | None = None
+) -> ndarray: ...
+def dropout(
+    x: ndarray,
+    seed: int,
+    draw: int,
+    p: float,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
 def sgd_step(
     param: ndarray,
     grad: ndarray,

@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint64_t, uint8_t
 
 cnp.import_array()
 
@@ -20,6 +20,7 @@ include "_kernels_conv.pxi"
 include "_kernels_pool.pxi"
 include "_kernels_attention.pxi"
 include "_kernels_rows.pxi"
+include "_kernels_random.pxi"
 include "_kernels_memory.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")

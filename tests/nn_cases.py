@@ -3,6 +3,8 @@
 import numpy as np
 from op_cases import Case, apart, between, given, ints, normal
 
+import fastdl
+
 CASES: list[Case] = []
 
 
@@ -293,6 +295,24 @@ row(
 )
 
 # fmt: on
+# ---- dropout: the mask of a seed is the same in every dtype ------------------------------------
+
+
+def seeded_dropout(t, x):
+    t.manual_seed(3)
+    return F(t).dropout(x, 0.4)
+
+
+def masked(t, x):
+    fastdl.manual_seed(3)
+    mask = F(fastdl).dropout(fastdl.ones(3, 4, dtype=fastdl.float64), 0.4)
+    return x * t.as_tensor(mask.numpy(), dtype=x.dtype)
+
+
+row("dropout.drop", seeded_dropout, [normal(3, 4)], torch=masked)
+# no spread: what is drawn is known; the gradient does not pass
+row("random.drawn", lambda t, x: (x * 1).normal_(2.0, 0.0) * x, [normal(3, 4)])
+
 # ---- modules ----------------------------------------------------------------------------------
 
 

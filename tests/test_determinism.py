@@ -117,6 +117,16 @@ ROWS = {
     "log_softmax": lambda x: [(x(997, 1000), 1)],
     "log_softmax_backward": lambda x: [(x(997, 1000), x(997, 1000), 1)],
     "cross_entropy": lambda x: [(x(997, 1000), x.integers(1000, 997), -100)],
+    "random_uniform": lambda x: [(x(1000003), 1, 2, -1.0, 3.0)],
+    "random_normal": lambda x: [(x(500003), 1, 2, -1.0, 3.0)],
+    "random_exponential": lambda x: [(x(500003), 1, 2, 3.0)],
+    "random_bernoulli": lambda x: [(x(1000003), 1, 2, 0.3)],
+    "random_integers": lambda x: [
+        (x.integers(1, 1000003), 1, 2, -5, 1000),
+        (x.integers(1, 1000003), 1, 2, 0, 1 << 40),
+    ],
+    "random_permutation": lambda x: [(x.integers(1, 1003), 1, 2)],
+    "dropout": lambda x: [(x(1000003), 1, 2, 0.3)],
     "sgd_step": lambda x: [
         (
             *(x(1500007), x(1500007), x(1500007)),

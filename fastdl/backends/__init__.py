@@ -32,6 +32,13 @@ VOCABULARY = (
     "log_softmax",
     "log_softmax_backward",
     "cross_entropy",
+    "random_uniform",
+    "random_normal",
+    "random_exponential",
+    "random_bernoulli",
+    "random_integers",
+    "random_permutation",
+    "dropout",
     "sgd_step",
     "adam_step",
 )

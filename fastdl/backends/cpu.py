@@ -213,6 +213,46 @@ def cross_entropy(logits, target, ignore_index):
     return loss.astype(logits.dtype), grad.astype(logits.dtype)
 
 
+# --------------------------------------------------------------------- random numbers and dropout
+
+
+def random_uniform(out, seed, draw, low, high):
+    """Fill `out`, float32 or float64 in C order, with numbers in [low, high); returns it."""
+    return _kernels.random_uniform(out, seed, draw, low, high)
+
+
+def random_normal(out, seed, draw, mean, std):
+    """Fill `out` with normal numbers; returns it."""
+    return _kernels.random_normal(out, seed, draw, mean, std)
+
+
+def random_exponential(out, seed, draw, rate):
+    """Fill `out` with exponential numbers, none of them 0; returns it."""
+    return _kernels.random_exponential(out, seed, draw, rate)
+
+
+def random_bernoulli(out, seed, draw, p):
+    """Fill `out` with 1 with probability `p`, else 0; returns it."""
+    return _kernels.random_bernoulli(out, seed, draw, p)
+
+
+def random_integers(out, seed, draw, low, high):
+    """Fill `out`, int64 in C order, with integers in [low, high); returns it."""
+    return _kernels.random_integers(out, seed, draw, low, high)
+
+
+def random_permutation(out, seed, draw):
+    """Fill `out`, int64 in C order, with 0, 1, ... in random order; returns it."""
+    return _kernels.random_permutation(out, seed, draw)
+
+
+def dropout(x, seed, draw, p):
+    """0 with probability `p`, else x / (1 - p): the same elements for the same (seed, draw)."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _kernels.dropout(_ordered(x), seed, draw, p)
+    return _kernels.dropout(x.astype(np.float32, order="C"), seed, draw, p).astype(x.dtype)
+
+
 # --------------------------------------------------------------------------------- optimizer steps
 
 

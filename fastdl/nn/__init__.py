@@ -22,7 +22,14 @@ from fastdl.nn.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
-from fastdl.nn.dropout import Dropout
+from fastdl.nn.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    FeatureAlphaDropout,
+)
 from fastdl.nn.flatten import Flatten, Unflatten
 from fastdl.nn.linear import Identity, Linear
 from fastdl.nn.loss import (
@@ -44,6 +51,7 @@ __all__ = [
     "ELU",
     "GELU",
     "AdaptiveAvgPool2d",
+    "AlphaDropout",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -57,7 +65,11 @@ __all__ = [
     "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "Embedding",
+    "FeatureAlphaDropout",
     "Flatten",
     "Identity",
     "L1Loss",

@@ -1,7 +1,7 @@
 """The functions behind the layers, under PyTorch's names: ``import fastdl.nn.functional as F``.
 
 Convolution, pooling, normalisation, activations and losses are defined in ``fastdl.ops``; here
-they get PyTorch's argument lists where those differ, and dropout and embedding are added.
+they get PyTorch's argument lists where those differ, and embedding is added.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ from fastdl.ops.conv import (
     conv_transpose3d,
 )
 from fastdl.ops.core import tensor_argument
+from fastdl.ops.dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from fastdl.ops.elementwise import sigmoid, tanh, where
 from fastdl.ops.join import pad
 from fastdl.ops.linear import linear
@@ -35,10 +43,10 @@ from fastdl.ops.loss import (
 )
 from fastdl.ops.norm import batch_norm, layer_norm
 from fastdl.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
-from fastdl.ops.random import uniform_array
 
 __all__ = [
     "adaptive_avg_pool2d",
+    "alpha_dropout",
     "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy",
@@ -51,8 +59,12 @@ __all__ = [
     "conv_transpose3d",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "elu",
     "embedding",
+    "feature_alpha_dropout",
     "gelu",
     "l1_loss",
     "layer_norm",
@@ -112,28 +124,6 @@ def elu(input, alpha=1.0, inplace=False):
 def silu(input, inplace=False):
     """x * sigmoid(x)."""
     return _perhaps_in_place("silu", _activation.silu, input, inplace)
-
-
-def dropout(input, p=0.5, training=True, inplace=False):
-    """In training zeroes elements with probability `p` and scales the rest by 1 / (1 - p).
-
-    Raises:
-        ValueError: `p` lies outside [0, 1].
-    """
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    tensor_argument("dropout", "input", input)
-    if not training or p == 0.0:
-        return input
-    if input.array.dtype.kind != "f":
-        raise RuntimeError(
-            f"dropout: input must be of a floating dtype, but got {input.array.dtype}"
-        )
-    x = input.array
-    mask = (uniform_array(x.shape, np.float32) >= p).astype(x.dtype)
-    if p < 1.0:
-        mask *= 1.0 / (1.0 - p)
-    return input.mul_(mask) if inplace else input * mask
 
 
 def one_hot(tensor, num_classes=-1):

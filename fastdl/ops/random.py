@@ -1,12 +1,17 @@
-"""Random numbers: Generator, manual_seed, and what draws from them."""
+"""Random numbers: Generator, manual_seed, and what draws from them.
 
+Every random number comes from one counter-based generator, Philox4x32-10 (csrc/random): element
+i of a draw is a function of (seed, number of the draw, i). A Generator is a seed and a count.
+"""
+
+import itertools
 import secrets
 
 import numpy as np
 
-from fastdl import _dtype
+from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
-from fastdl.ops.core import is_tensor, sizes
+from fastdl.ops.core import is_tensor, primitive
 from fastdl.ops.creation import _checked_device, _filled
 from fastdl.ops.elementwise import fill
 
@@ -30,12 +35,14 @@ __all__ = [
     "set_rng_state",
 ]
 
+STATE_BYTES = 16  # seed, number of the next draw
+
 
 class Generator:
     """A stream of random numbers: `Generator().manual_seed(0)`.
 
-    The stream is NumPy's SFC64, not PyTorch's Mersenne twister: seeds give other numbers than
-    PyTorch.
+    Seeds give other numbers than in PyTorch, whose generator is a Mersenne twister. Streams of
+    different seeds are independent; numbers do not depend on the number of threads.
     """
 
     def __init__(self, device="cpu"):
@@ -44,11 +51,20 @@ class Generator:
         self.seed()
 
     def manual_seed(self, seed):
-        """Restart the stream from `seed`, any int; returns the generator."""
+        """Restart the stream from `seed`, an int of at most 64 bits; returns the generator."""
         seed = int(seed)
-        self._seed = seed
-        self.numpy = np.random.Generator(np.random.SFC64(seed % (1 << 64)))
+        if not -(1 << 63) <= seed < 1 << 64:
+            raise RuntimeError(f"manual_seed: expected a seed of at most 64 bits, but got {seed}")
+        self._go_to(seed % (1 << 64), 0)
         return self
+
+    def _go_to(self, seed, draw):
+        self._seed = seed
+        self._draws = itertools.count(draw)  # the next number is taken in one step: thread-safe
+
+    def next_draw(self):
+        """(seed, number of the draw) for the kernels; every call gives another number."""
+        return self._seed, next(self._draws)
 
     def seed(self):
         """Restart the stream from a seed of the operating system, and return that."""
@@ -61,34 +77,31 @@ class Generator:
 
     def get_state(self):
         """The state as a uint8 tensor, for `set_state`."""
-        state = self.numpy.bit_generator.state
-        words = [
-            *state["state"]["state"].tolist(),
-            state["has_uint32"],
-            state["uinteger"],
-            self._seed % (1 << 64),
-        ]
-        return tensor_of(np.array(words, np.uint64).view(np.uint8))
+        seed, draw = self.__getstate__()
+        return tensor_of(np.array([seed, draw], np.uint64).view(np.uint8))
 
     def set_state(self, new_state):
         """Go back to a state that `get_state` returned."""
         if (
             not is_tensor(new_state)
             or new_state.array.dtype != np.uint8
-            or new_state.array.shape != (56,)
+            or new_state.array.shape != (STATE_BYTES,)
         ):
             raise TypeError(
-                "set_state: expected the uint8 tensor of 56 elements that get_state returned"
+                f"set_state: expected the uint8 tensor of {STATE_BYTES} elements that get_state "
+                "returned"
             )
-        words = np.ascontiguousarray(new_state.array).view(np.uint64)
-        self.manual_seed(int(words[6]))
-        self.numpy.bit_generator.state = {
-            "bit_generator": "SFC64",
-            "state": {"state": words[:4].copy()},
-            "has_uint32": int(words[4]),
-            "uinteger": int(words[5]),
-        }
+        self._go_to(*np.ascontiguousarray(new_state.array).view(np.uint64).tolist())
         return self
+
+    def __getstate__(self):
+        draw = next(self._draws)
+        self._draws = itertools.count(draw)
+        return self._seed, draw
+
+    def __setstate__(self, state):
+        self.device = _dtype.CPU
+        self._go_to(*state)
 
 
 default_generator = Generator()
@@ -119,35 +132,62 @@ def set_rng_state(new_state):
     default_generator.set_state(new_state)
 
 
-def _stream(generator):
+def next_draw(generator=None):
+    """(seed, number of a new draw) of `generator`, or of the default one."""
     if generator is None:
-        return default_generator.numpy
+        return default_generator.next_draw()
     if not isinstance(generator, Generator):
         raise TypeError(f"generator: expected a fastdl.Generator, got {type(generator).__name__}")
-    return generator.numpy
+    return generator.next_draw()
 
 
-def _drawn_as(draw, shape, dtype):
-    """draw(shape, dtype) for the types NumPy draws, float32 and float64; others are cast."""
-    if dtype in (np.float32, np.float64):
-        return np.asarray(draw(shape, dtype))
+# ---- arrays -----------------------------------------------------------------------------------
+
+
+def _drawn(name, shape, dtype, generator, *parameters):
+    """An array of `shape` filled by the kernel `name`; dtypes it does not take are cast."""
+    _need_floating(dtype)
+    array = np.empty(shape, dtype if dtype.char in "fd" else np.float32)
+    getattr(backends.of(array), name)(array, *next_draw(generator), *parameters)
+    return array.astype(dtype, copy=False)
+
+
+def _need_floating(dtype):
     if dtype.kind != "f":
         raise RuntimeError(
             f"random numbers: not implemented for dtype {dtype}; expected floating point"
         )
-    return np.asarray(draw(shape, np.float32)).astype(dtype)
 
 
-def uniform_array(shape, dtype, generator=None):
-    """NumPy array of uniform numbers in [0, 1)."""
-    stream = _stream(generator)
-    return _drawn_as(lambda s, d: stream.random(s, d), shape, np.dtype(dtype))
+def uniform_array(shape, dtype, generator=None, low=0, high=1):
+    """NumPy array of uniform numbers in [low, high)."""
+    return _drawn("random_uniform", shape, np.dtype(dtype), generator, low, high)
 
 
-def normal_array(shape, dtype, generator=None):
-    """NumPy array of standard normal numbers."""
-    stream = _stream(generator)
-    return _drawn_as(lambda s, d: stream.standard_normal(s, d), shape, np.dtype(dtype))
+def normal_array(shape, dtype, generator=None, mean=0, std=1):
+    """NumPy array of normal numbers."""
+    return _drawn("random_normal", shape, np.dtype(dtype), generator, mean, std)
+
+
+def exponential_array(shape, dtype, generator=None, rate=1):
+    """NumPy array of exponential numbers, greater than 0."""
+    return _drawn("random_exponential", shape, np.dtype(dtype), generator, rate)
+
+
+def bernoulli_array(shape, dtype, generator=None, p=0.5):
+    """NumPy array of ones with probability `p` (a number, or an array that broadcasts), else 0."""
+    if np.ndim(p):
+        return (uniform_array(shape, np.float64, generator) < p).astype(dtype)
+    dtype = np.dtype(dtype)
+    drawn_as = dtype if dtype.kind == "f" else np.dtype(np.float32)
+    drawn = _drawn("random_bernoulli", shape, drawn_as, generator, p)
+    return drawn.astype(dtype, copy=False)
+
+
+def integer_array(shape, generator, low, high):
+    """NumPy array of int64 in [low, high)."""
+    array = np.empty(shape, np.int64)
+    return backends.of(array).random_integers(array, *next_draw(generator), low, high)
 
 
 def rand(*size, generator=None, dtype=None, device=None, requires_grad=False, **keywords):
@@ -174,15 +214,17 @@ def randint(
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    stream = _stream(generator)
-    make = lambda shape, d: np.asarray(stream.integers(low, high, shape)).astype(d, copy=False)
+    make = lambda shape, d: integer_array(shape, generator, low, high).astype(d, copy=False)
     return _filled("randint", make, (size,), dtype or _dtype.int64, device, requires_grad, {})
 
 
 def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False):
     """0 to n - 1 in random order; int64."""
     _checked_device(device)
-    order = _stream(generator).permutation(n)
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+    order = np.empty(n, np.int64)
+    backends.of(order).random_permutation(order, *next_draw(generator))
     return tensor_of(
         order.astype(_dtype.as_numpy(dtype or _dtype.int64), copy=False), requires_grad
     )
@@ -214,10 +256,9 @@ def normal(
 ):
     """Normal numbers of given mean and deviation: two numbers and `size`, or tensors."""
     if size is not None:
-        drawn = randn(sizes("normal", (size,)), generator=generator, dtype=dtype, device=device)
-        drawn.array *= std
-        drawn.array += mean
-        return drawn.requires_grad_(requires_grad)
+        _need_spread("normal", std)
+        make = lambda shape, d: normal_array(shape, d, generator, mean, std)
+        return _filled("normal", make, (size,), dtype, device, requires_grad, {})
     if not (is_tensor(mean) or is_tensor(std)):
         raise TypeError("normal(): numbers for both mean and std need size")
     m, s = (a.array if is_tensor(a) else a for a in (mean, std))
@@ -232,8 +273,7 @@ def bernoulli(input, p=None, *, generator=None):
         p = input.array
         if p.size and not ((p >= 0) & (p <= 1)).all():
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    drawn = _stream(generator).random(input.array.shape) < p
-    return tensor_of(np.asarray(drawn, input.array.dtype))
+    return tensor_of(bernoulli_array(input.array.shape, input.array.dtype, generator, p))
 
 
 def multinomial(input, num_samples, replacement=False, *, generator=None):
@@ -248,10 +288,9 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
     rows = np.atleast_2d(p)
     if (rows.sum(1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    stream = _stream(generator)
     if replacement:
         edges = np.cumsum(rows, 1)
-        places = stream.random((len(rows), num_samples)) * edges[:, -1:]
+        places = uniform_array((len(rows), num_samples), np.float64, generator) * edges[:, -1:]
         found = np.stack([np.searchsorted(e, u, side="right") for e, u in zip(edges, places)])
         # u * total may round up to total, beyond the last interval of positive length
         last = np.stack([np.flatnonzero(r)[-1] for r in rows])
@@ -269,7 +308,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
         # The smallest of exponential waiting times with rates p is index i with probability p[i] /
         # sum(p).
         with np.errstate(divide="ignore"):
-            waiting = stream.standard_exponential(rows.shape) / rows
+            waiting = exponential_array(rows.shape, np.float64, generator) / rows
         found = np.argsort(waiting, 1, kind="stable")[:, :num_samples]
     found = found.astype(np.int64, copy=False)
     return tensor_of(np.ascontiguousarray(found if p.ndim == 2 else found[0]))
@@ -278,16 +317,42 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
 # ---- in place ---------------------------------------------------------------------------------
 
 
-def _overwrite(input, array):
-    return fill.inplace(input, array)
+def _draw_into(out, x, *, kernel, draw, parameters):
+    """Fill `out`: directly where the kernel takes it, else by a copy."""
+    direct = out.flags.c_contiguous and out.dtype.char in "fd"
+    array = out if direct else np.empty(out.shape, "d" if out.dtype.char == "d" else "f")
+    getattr(backends.of(out), kernel)(array, *draw, *parameters)
+    if not direct:
+        out[...] = array
+    return out
+
+
+@primitive(node_name="Random", into=_draw_into)
+def drawn(x, *, kernel, draw, parameters):
+    """Random numbers in place of those of x, by a kernel of the backend: draw = (seed, number)."""
+    return _draw_into(
+        np.empty(x.shape, x.dtype), x, kernel=kernel, draw=draw, parameters=parameters
+    )
+
+
+drawn.vjp(x=lambda g: g * 0)
+
+
+def _fill(input, kernel, generator, *parameters):
+    _need_floating(input.array.dtype)
+    draw = next_draw(generator)
+    return drawn.inplace(input, kernel=kernel, draw=draw, parameters=parameters)
+
+
+def _need_spread(function, std):
+    if std < 0:
+        raise RuntimeError(f"{function} expects std >= 0.0, but found std {std}")
 
 
 def normal_(input, mean=0, std=1, *, generator=None):
     """Fill with normal numbers."""
-    drawn = normal_array(input.array.shape, input.array.dtype, generator)
-    drawn *= std
-    drawn += mean
-    return _overwrite(input, drawn)
+    _need_spread("normal_", std)
+    return _fill(input, "random_normal", generator, mean, std)
 
 
 def _from_to(function, names, low, high, keywords):
@@ -308,10 +373,7 @@ def uniform_(input, low=0, high=1, *, generator=None, **keywords):
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
         )
-    drawn = uniform_array(input.array.shape, input.array.dtype, generator)
-    drawn *= high - low
-    drawn += low
-    return _overwrite(input, drawn)
+    return _fill(input, "random_uniform", generator, low, high)
 
 
 def random_(input, low=None, high=None, *, generator=None, **keywords):
@@ -323,15 +385,22 @@ def random_(input, low=None, high=None, *, generator=None, **keywords):
         dtype = input.array.dtype
         limits = {"f": lambda: 1 << (np.finfo(dtype).nmant + 1), "b": lambda: 2}
         low, high = 0, limits.get(dtype.kind, lambda: int(np.iinfo(dtype).max))()
-    return _overwrite(input, _stream(generator).integers(low, high, input.array.shape))
+    return fill.inplace(input, integer_array(input.array.shape, generator, low, high))
 
 
 def bernoulli_(input, p=0.5, *, generator=None):
     """Fill with 1 with probability `p` (number or tensor), else 0."""
-    p = p.array if is_tensor(p) else p
-    return _overwrite(input, _stream(generator).random(input.array.shape) < p)
+    if is_tensor(p) or input.array.dtype.kind != "f":
+        p = p.array if is_tensor(p) else p
+        drawn = bernoulli_array(input.array.shape, input.array.dtype, generator, p)
+        return fill.inplace(input, drawn)
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    return _fill(input, "random_bernoulli", generator, p)
 
 
 def exponential_(input, lambd=1, *, generator=None):
-    """Fill with exponential numbers of rate `lambd`."""
-    return _overwrite(input, _stream(generator).standard_exponential(input.array.shape) / lambd)
+    """Fill with exponential numbers of rate `lambd`, none of them 0."""
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    return _fill(input, "random_exponential", generator, lambd)
