@@ -1,6 +1,6 @@
 /* tier_generic.c: the target's baseline (SSE2 on x86-64, NEON on AArch64): 16 registers. */
 #if defined(__x86_64__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 #define TIER generic
 #define VBYTES 16
