@@ -17,6 +17,9 @@
 #include "conv/ukernel.c"
 #include "conv/product.c"
 #include "conv/implicit.c"
+#include "conv/winograd_points.c"
+#include "conv/winograd_tiles.c"
+#include "conv/winograd.c"
 #include "conv/grad_input.c"
 #include "conv/grad_weight.c"
 #include "conv/depthwise.c"
@@ -56,12 +59,16 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_NAIVE] = F(conv_naive_forward),
         [FDL_CONV_IM2COL] = F(conv_im2col_forward),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_forward),
+        [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_forward),
+        [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_forward),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_forward),
     },
     .conv_grad_input = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_input),
         [FDL_CONV_IM2COL] = F(conv_im2col_grad_input),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_input),
+        [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_input),
+        [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_input),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_input),
     },
     .conv_grad_weight = {

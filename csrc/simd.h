@@ -13,6 +13,7 @@
  *   HSUM HMAX       over the lanes, in a fixed order
  *   EVEN ODD        of (a, b): lanes 0, 2, 4, ... or 1, 3, 5, ... of the 2 VL lanes a, b
  *   LOW HIGH        of (a, b): the halves of a0 b0 a1 b1 a2 b2 ...
+ *   transpose      of v[VL]: rows and lanes exchanged
  *   LDN(p, n, x)    the first n lanes from p, x in the others; n may be <= 0 or >= VL
  *   STN(p, v, n)    stores the first n lanes of v, and nothing else
  *   KEEP(v)         v is in a register from here on: no load of it is repeated
@@ -151,6 +152,19 @@ INLINE REAL F(hmax)(V v)
     UNROLL(8) for (int w = VL / 2; w > 0; w /= 2)
         UNROLL(16) for (int i = 0; i < w; i++) t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
     return t[0];
+}
+
+/* v[i] lane j becomes v[j] lane i. Interleaving the lower half with the upper, log2(VL) times. */
+INLINE void F(transpose)(V v[VL])
+{
+    UNROLL(8) for (int w = 1; w < VL; w *= 2) {
+        V t[VL];
+        UNROLL(16) for (int i = 0; i < VL / 2; i++) {
+            t[2 * i] = LOW(v[i], v[i + VL / 2]);
+            t[2 * i + 1] = HIGH(v[i], v[i + VL / 2]);
+        }
+        UNROLL(16) for (int i = 0; i < VL; i++) v[i] = t[i];
+    }
 }
 
 /* Part of a vector, 0 < n < VL: by the tier's masks, or in pieces of constant size, VL/2 lanes,

@@ -35,7 +35,7 @@ def assert_close(found, expected, terms):
 def test_list_has_the_ladders_in_the_order_they_are_climbed():
     found = kernels.list()
     assert found["gemm"][:6] == ("naive", "reordered", "blocked", "packed", "simd", "threaded")
-    assert found["conv"][:3] == ("naive", "im2col", "implicit")
+    assert found["conv"][:4] == ("naive", "im2col", "implicit", "winograd")
     assert found["pool"][: len(_kernels.POOL_VARIANTS)] == _kernels.POOL_VARIANTS
     assert {"softmax", "relu", "cross_entropy"} <= set(found["nnops"])
 
@@ -106,7 +106,9 @@ def test_any_rung_on_any_instruction_set(family, variant, isa):
     elif family == "conv":
         x, w, bias = normal(2, 3, 13, 11), normal(5, 3, 3, 3), normal(5)
         wide = [array.astype(float) for array in (x, w, bias)]
-        assert_close(kernels.conv2d(x, w, bias, 2, 1, **how), _baselines.conv2d(*wide, 2, 1), 28)
+        stride = 1 if variant == "winograd" else 2  # the one rung that takes no other
+        found = kernels.conv2d(x, w, bias, stride, 1, **how)
+        assert_close(found, _baselines.conv2d(*wide, stride, 1), 28)
     else:
         x = normal(2, 3, 13, 11)
         y, taps = kernels.max_pool2d(x, 3, 2, 1, **how)
@@ -246,6 +248,8 @@ def test_rungs_agree_and_are_timed(family, dtype):
     assert [rung.threads for rung in rungs] == [1] * (len(rungs) - 1) + [2]
     # eps * sqrt(27 terms), the longest sum here, times 8
     assert all(rung.error <= 8 * np.finfo(dtype).eps * np.sqrt(27) for rung in rungs)
+    if family == "conv":
+        assert climbing.problem("conv", (1, 3, 9, 9, 4, 3, 3, 2, 1)).rungs[-1][0] != "winograd"
     assert all(rung.timing.best > 0 and rung.of_roof > 0 for rung in rungs)
     times = [rung.timing.best for rung in rungs]
     gains = [before / after for before, after in pairwise(times)]

@@ -79,12 +79,56 @@ void fdl_forbid_winograd(int forbid)
 
 int fdl_winograd_forbidden(void) { return __atomic_load_n(&winograd_forbidden, __ATOMIC_RELAXED); }
 
-static int several_groups(const fdl_conv *g) { return g->groups > 1; }
+/* Conditions of the rules; lanes: of a vector. */
+static int always(const fdl_conv *g, int pass, int lanes)
+{
+    (void)g, (void)pass, (void)lanes;
+    return 1;
+}
+
+static int several_groups(const fdl_conv *g, int pass, int lanes)
+{
+    (void)pass, (void)lanes;
+    return g->groups > 1;
+}
+
+/* Estimates of a 3x3 convolution's time, in the time of one multiplication and addition (fitted to
+ * timings of some 180 shapes, 3 to 512 channels, 3 to 45 pixels, batches of 1 to 16). */
+static double cost_of_implicit(const fdl_conv *g, int pass)
+{
+    const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
+    const double from = pass == FDL_CONV_FORWARD ? c : k;
+    const double pixels = (double)g->n * (pass == FDL_CONV_FORWARD ? g->oh * g->ow : g->h * g->w);
+    return (9 * c * k + 33 * from) * pixels + 1000 * c * k;
+}
+
+static double cost_of_winograd(const fdl_conv *g, int pass, int m, int lanes)
+{
+    const int64_t h = pass == FDL_CONV_FORWARD ? g->oh : g->h;
+    const int64_t w = pass == FDL_CONV_FORWARD ? g->ow : g->w;
+    const double tiles = (double)g->n * ((h + m - 1) / m) * ((w + m - 1) / m);
+    const double whole_vectors =
+        tiles < 1e6 ? (double)(((int64_t)tiles + lanes - 1) / lanes * lanes) : tiles;
+    const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
+    const double filter = m == 2 ? 150 : 350, tile = m == 2 ? 105 : 350;
+    return ((m + 2) * (m + 2) * c * k + tile * (c + k)) * whole_vectors + filter * c * k;
+}
+
+static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
+{
+    const double cost = cost_of_winograd(g, pass, 4, lanes);
+    return cost < cost_of_implicit(g, pass) && cost < cost_of_winograd(g, pass, 2, lanes);
+}
+
+static int small_tiles_pay(const fdl_conv *g, int pass, int lanes)
+{
+    return cost_of_winograd(g, pass, 2, lanes) < cost_of_implicit(g, pass);
+}
 
 typedef struct {
     int passes;                        /* a bit for each it holds for */
     int algorithm;
-    int (*when)(const fdl_conv *g);
+    int (*when)(const fdl_conv *g, int pass, int lanes);
     const char *why;
 } rule;
 
@@ -93,19 +137,23 @@ enum { Y = 1 << FDL_CONV_FORWARD, DX = 1 << FDL_CONV_GRAD_INPUT, DW = 1 << FDL_C
 static const rule rules[] = {
     {Y | DX | DW, FDL_CONV_DEPTHWISE, several_groups,
      "a channel a group: nothing to sum over, so taps are read where they lie"},
-    {Y | DX | DW, FDL_CONV_IMPLICIT, any,
+    {Y | DX, FDL_CONV_WINOGRAD, large_tiles_pay,
+     "3x3, stride 1: 2.25 multiplications an output, not 9, outweigh the transforms"},
+    {Y | DX, FDL_CONV_WINOGRAD_2X2, small_tiles_pay,
+     "3x3, stride 1, few outputs: 4 multiplications each, not 9; fewer transforms than 4x4 tiles"},
+    {Y | DX | DW, FDL_CONV_IMPLICIT, always,
      "any other: a matrix product that reads the input in place"},
 };
 
 int fdl_conv_choose(const fdl_kernels *t, int pass, const fdl_conv *g, const char **why)
 {
-    const int forbidden = fdl_winograd_forbidden();
+    const int forbidden = fdl_winograd_forbidden(), lanes = t->vector_bytes / t->itemsize;
     for (const rule *r = rules;; r++) {
         const int winograd =
             r->algorithm == FDL_CONV_WINOGRAD || r->algorithm == FDL_CONV_WINOGRAD_2X2;
         if (!(r->passes >> pass & 1) || (winograd && forbidden)) continue;
         if (!fdl_conv_exists(t, pass, r->algorithm) || !algorithms[r->algorithm].fits(g)) continue;
-        if (!r->when(g)) continue;
+        if (!r->when(g, pass, lanes)) continue;
         if (why) *why = r->why;
         return r->algorithm;
     }

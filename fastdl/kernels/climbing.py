@@ -10,7 +10,7 @@ from fastdl import _kernels, _measure
 from fastdl._kernels import gemm
 from fastdl._measure import Work, bandwidth, peak
 from fastdl._stopwatch import SLOW, Timing, race
-from fastdl.kernels.calling import conv2d, max_pool2d
+from fastdl.kernels.calling import conv2d, conv2d_geometry, max_pool2d
 from fastdl.kernels.reading import LADDERS
 
 
@@ -39,7 +39,7 @@ def gemm_ladder(size, dtype, isa, threads):
     """size: n or (m, n, k)."""
     m, n, k = (size,) * 3 if np.ndim(size) == 0 else size
     a, b = normal(dtype, m, k), normal(dtype, k, n)
-    rungs = rungs_of("gemm", threads, partial(gemm, a, b, isa=isa))
+    rungs = rungs_of(LADDERS["gemm"], threads, partial(gemm, a, b, isa=isa))
     work = _measure.gemm_work(m, n, k, a.itemsize)
     return Ladder(f"matrix product {m} x {n} x {k}", work, "compute", rungs)
 
@@ -52,7 +52,9 @@ def conv_ladder(size, dtype, isa, threads):
     oh, ow = (h + 2 * padding - r) // stride + 1, (w + 2 * padding - s) // stride + 1
     work = _measure.conv2d_work(x.shape, filters.shape, (n, k, oh, ow), x.itemsize)
     title = f"convolution {n}x{c}x{h}x{w} -> {k}, {r}x{s}, stride {stride}, padding {padding}"
-    return Ladder(title, work, "compute", rungs_of("conv", threads, call))
+    geometry = conv2d_geometry("ladder", x.shape, filters.shape, stride, padding, 1, 1)
+    names = [name for name in LADDERS["conv"] if _kernels.conv_fits(name, geometry, dtype=dtype)]
+    return Ladder(title, work, "compute", rungs_of(names, threads, call))
 
 
 def pool_ladder(size, dtype, isa, threads):
@@ -63,7 +65,7 @@ def pool_ladder(size, dtype, isa, threads):
     oh, ow = ((extent + 2 * padding - window) // stride + 1 for extent in (h, w))
     work = _measure.pool2d_work(x.shape, (n, c, oh, ow), window**2, x.itemsize, tap_bytes=1)
     title = f"max pooling {n}x{c}x{h}x{w}, {window}x{window}, stride {stride}, padding {padding}"
-    return Ladder(title, work, "memory", rungs_of("pool", threads, call))
+    return Ladder(title, work, "memory", rungs_of(LADDERS["pool"], threads, call))
 
 
 def softmax_ladder(size, dtype, isa, threads):
@@ -89,13 +91,13 @@ def normal(dtype, *shape):
     return np.random.default_rng(0).standard_normal(shape).astype(dtype)
 
 
-def rungs_of(family, threads, call):
-    """(name, threads, call) of each variant: one thread up to the last, that one with `threads`.
+def rungs_of(names, threads, call):
+    """(name, threads, call) of the variants: one thread up to the last, that one with `threads`.
 
     Where no variant is called `threaded`, the last one is climbed twice, without and with them.
     """
-    rungs = [(name, 1, partial(call, variant=name, threads=1)) for name in LADDERS[family]]
-    last = LADDERS[family][-1]
+    rungs = [(name, 1, partial(call, variant=name, threads=1)) for name in names]
+    last = names[-1]
     with_threads = partial(call, variant=last, threads=threads)
     if last == "threaded":
         rungs[-1] = (last, threads, with_threads)

@@ -11,11 +11,12 @@ from fastdl import _kernels
 # The rungs, in the order they are climbed; other files of a family are its parts.
 LADDERS = {
     "gemm": _kernels.GEMM_VARIANTS,
-    "conv": ("naive", "im2col", "implicit"),
+    "conv": ("naive", "im2col", "implicit", "winograd"),
     "pool": _kernels.POOL_VARIANTS,
 }
 # A rung whose file has another name: the driver's rungs differ in what they hand it.
 FILES = {
+    ("conv", "winograd_2x2"): "winograd",
     ("gemm", "packed"): "pack",
     ("gemm", "simd"): "ukernel",
     ("gemm", "threaded"): "driver",

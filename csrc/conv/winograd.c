@@ -1,0 +1,305 @@
+/* winograd.c: 3x3 convolution of stride 1 by Winograd's minimal filtering, F(4x4, 3x3), F(2x2, 3x3)
+ *
+ *   y = A^T [ sum over c of (G w G^T) . (B^T x B) ] A          (Winograd 1980; Lavin and Gray 2016)
+ *
+ * Idea      m x m outputs of a 3x3 filter need (m + 2)^2 multiplications, not 9 m^2: transform
+ *           tiles of the input and the filter, multiply position by position, transform back.
+ *           Summed over channels each of the (m + 2)^2 positions is a matrix product of its own,
+ *           K x C by C x tiles, and runs on the micro-kernel of implicit.c
+ * Removes   three quarters of the multiplications (m = 4), or 5 of 9 (m = 2)
+ * Leaves    the transforms, additions, loads and stores for every channel; some accuracy: errors
+ *           are up to about 4 eps sqrt(C) of the largest output (m = 4), or half an eps sqrt(C)
+ *           (m = 2), and a NaN or infinity reaches every output of the tiles that read it
+ * Requires  3x3 filters, stride 1, dilation 1; any size, padding and groups
+ * Checked   against float64, with a bound derived from the transforms; any thread count gives the
+ *           same bits: the sum over channels is never split
+ * Timed     python -m fastdl bench conv
+ */
+#define WINOGRAD_TILES 112             /* in a chunk: V, products, panels of U stay in L2, L3     */
+#define WINOGRAD_SHARED_TILES 224      /* in a chunk that all threads work on                     */
+#define WINOGRAD_FILTERS (16 << 20)    /* bytes of transformed filters to keep for all chunks     */
+
+INLINE int64_t F(winograd_panel)(const F(winograd) *e, int64_t q) { return q * e->k / e->panels; }
+
+/* ---- filters ------------------------------------------------------------------------------------
+ * U of a panel of mr output channels: U[p][c][mr]; a vector to spare after each p. */
+INLINE int64_t F(winograd_u_plane)(const F(winograd) *e, int64_t mr) { return mr * e->c + VL; }
+
+/* Where panel q begins if all lie in a row. */
+INLINE int64_t F(winograd_u_at)(const F(winograd) *e, int64_t q)
+{
+    return e->positions * (F(winograd_panel)(e, q) * e->c + q * VL);
+}
+
+/* taps[t]: tap t of VL filters, `ld` apart; those from `n` on repeat the last */
+INLINE void F(winograd_taps)(const REAL *w, int64_t ld, int64_t n, V *taps)
+{
+    UNROLL(16) for (int t = 0; t + VL <= 9; t += VL) {
+        V v[VL];
+        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LD(w + min64(l, n - 1) * ld + t);
+        F(transpose)(v);
+        UNROLL(16) for (int l = 0; l < VL; l++) taps[t + l] = v[l];
+    }
+    if (VL > 9) {
+        V v[VL];
+        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LDN(w + min64(l, n - 1) * ld, 9, 0);
+        F(transpose)(v);
+        UNROLL(9) for (int t = 0; t < 9; t++) taps[t] = v[t];
+    } else {
+        REAL last[VL];
+        UNROLL(16) for (int l = 0; l < VL; l++) last[l] = w[min64(l, n - 1) * ld + 8];
+        taps[8] = LD(last);
+    }
+}
+
+INLINE void F(winograd_filters)(const int m, const F(winograd) *e, int64_t g, int64_t q, REAL *u)
+{
+    const int64_t m0 = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - m0;
+    const int64_t plane = F(winograd_u_plane)(e, mr);
+    for (int64_t c = 0; c < e->c; c++, u += mr)
+        for (int64_t i = 0; i < mr; i += VL) {
+            V tap[9], g9[9], h[3 * WINOGRAD_MAX], out[WINOGRAD_MAX * WINOGRAD_MAX];
+            F(winograd_taps)(e->filter + g * e->fg + (m0 + i) * e->fk + c * e->fc, e->fk, mr - i,
+                             tap);
+            UNROLL(9) for (int t = 0; t < 9; t++) g9[t] = e->flip ? tap[8 - t] : tap[t];
+            UNROLL(3) for (int s = 0; s < 3; s++) {
+                const V column[3] = {g9[s], g9[3 + s], g9[6 + s]};
+                F(winograd_filter)(m, column, h + s, 3);
+            }
+            UNROLL(6) for (int r = 0; r < m + 2; r++)
+                F(winograd_filter)(m, h + 3 * r, out + r * (m + 2), 1);
+            UNROLL(36) for (int p = 0; p < (m + 2) * (m + 2); p++) ST(u + p * plane + i, out[p]);
+        }
+}
+
+/* ---- products ---------------------------------------------------------------------------------*/
+
+/* Panels q0 <= q < q1 of group g for the tiles of a chunk, from v and these panels' u to y. */
+static int F(winograd_products)(const F(winograd) *e, int64_t g, int64_t q0, int64_t q1,
+                                const winograd_chunk *p, const REAL *v, const REAL *u)
+{
+    const int64_t tiles = p->rows * p->cols, k0 = F(winograd_panel)(e, q0);
+    const int64_t k = F(winograd_panel)(e, q1) - k0, plane = k * e->ldv;
+    REAL *products = fdl_scratch(FDL_SCRATCH_CONV_3,
+                                 (e->positions * plane + e->m * F(winograd_line)(e)) *
+                                     sizeof(REAL));
+    if (!products) return FDL_NOMEM;
+    for (int i = 0; i < e->positions; i++, v += e->c * e->ldv)
+        for (int64_t t = 0, nv; t < tiles; t += nv * VL) {
+            nv = tiles - t > VL ? 2 : 1;
+            for (int64_t q = q0; q < q1; q++) {
+                const int64_t m0 = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - m0;
+                const REAL *a = u + F(winograd_u_at)(e, q) - F(winograd_u_at)(e, q0) +
+                                i * F(winograd_u_plane)(e, mr);
+                F(conv_tiles)[nv][mr](e->c, a, v + t, e->koff,
+                                      products + i * plane + (m0 - k0) * e->ldv + t, e->ldv, NULL,
+                                      1);
+            }
+        }
+    for (int64_t i = 0; i < k; i++)
+        e->output(e, g * e->k + k0 + i, p, products + i * e->ldv, plane,
+                  products + e->positions * plane);
+    return FDL_OK;
+}
+
+/* ---- threads ------------------------------------------------------------------------------------
+ * Many chunks: U is made first, then a thread takes a chunk from end to end. Few chunks, or a U
+ * too large to keep: all threads make V of a chunk, then each takes panels, whose U it makes for
+ * itself. The sum over c is the same either way. */
+static void F(winograd_check)(F(winograd) *e, int status)
+{
+    if (status != FDL_OK) __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+}
+
+/* V of channel c of group g. */
+static int F(winograd_channel)(const F(winograd) *e, int64_t g, int64_t c, const winograd_chunk *p,
+                               REAL *v)
+{
+    REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4,
+                              2 * (e->m + 2) * F(winograd_line)(e) * sizeof(REAL));
+    if (!lines) return FDL_NOMEM;
+    e->input(e, g * e->c + c, p, lines, v + c * e->ldv, e->c * e->ldv);
+    return FDL_OK;
+}
+
+static int F(winograd_whole_chunk)(const F(winograd) *e, int64_t g, const winograd_chunk *p)
+{
+    REAL *v = fdl_scratch(FDL_SCRATCH_CONV_2, e->positions * e->c * e->ldv * sizeof(REAL));
+    const REAL *u = e->u + g * F(winograd_u_at)(e, e->panels);
+    int status = v ? FDL_OK : FDL_NOMEM;
+    for (int64_t c = 0; c < e->c && status == FDL_OK; c++)
+        status = F(winograd_channel)(e, g, c, p, v);
+    for (int64_t q = 0; q < e->panels && status == FDL_OK; q += 2)  /* two share what V loads */
+        status = F(winograd_products)(e, g, q, min64(e->panels, q + 2), p, v,
+                                      u + F(winograd_u_at)(e, q));
+    return status;
+}
+
+static int F(winograd_one_panel)(const F(winograd) *e, int64_t g, int64_t q,
+                                 const winograd_chunk *p)
+{
+    const int64_t mr = F(winograd_panel)(e, q + 1) - F(winograd_panel)(e, q);
+    REAL *u = fdl_scratch(FDL_SCRATCH_CONV_2,
+                          e->positions * F(winograd_u_plane)(e, mr) * sizeof(REAL));
+    if (!u) return FDL_NOMEM;
+    e->filters(e, g, q, u);
+    return F(winograd_products)(e, g, q, q + 1, p, e->v, u);
+}
+
+/* What every thread of the region runs. */
+static void F(winograd_share)(F(winograd) *e)
+{
+    const int64_t chunks = e->nrows * e->ncols;
+    if (e->u) {
+        OMP(for schedule(dynamic))
+        for (int64_t t = 0; t < e->groups * e->panels; t++) {
+            const int64_t g = t / e->panels, q = t % e->panels;
+            e->filters(e, g, q, e->u + g * F(winograd_u_at)(e, e->panels) + F(winograd_u_at)(e, q));
+        }
+        OMP(for schedule(dynamic))
+        for (int64_t t = 0; t < e->groups * chunks; t++) {
+            const winograd_chunk p = F(winograd_chunk_at)(e, t % chunks);
+            F(winograd_check)(e, F(winograd_whole_chunk)(e, t / chunks, &p));
+        }
+        return;
+    }
+    for (int64_t t = 0; t < e->groups * chunks; t++) {
+        const winograd_chunk p = F(winograd_chunk_at)(e, t % chunks);
+        OMP(for schedule(dynamic, 4))
+        for (int64_t c = 0; c < e->c; c++)
+            F(winograd_check)(e, F(winograd_channel)(e, t / chunks, c, &p, e->v));
+        OMP(for schedule(dynamic))
+        for (int64_t q = 0; q < e->panels; q++)
+            F(winograd_check)(e, F(winograd_one_panel)(e, t / chunks, q, &p));
+    }
+}
+
+/* Chunks of about `target` tiles, as many rows of tiles as leave the fewest lanes empty. */
+static void F(winograd_cut)(F(winograd) *e, int64_t target)
+{
+    const int64_t rows = e->n * e->th;
+    e->ncols = max64(1, e->tw / target);
+    e->cols = ceil_div(e->tw, e->ncols);
+    e->ncols = ceil_div(e->tw, e->cols);
+    double least = 0;
+    for (int64_t r = 1; r <= rows && (r == 1 || r * e->cols <= target + VL); r++) {
+        const int64_t tiles = r * e->cols;
+        const double cost = (double)ceil_div(tiles, VL) * VL / tiles + 8.0 / tiles;
+        if (r == 1 || cost < least) {
+            least = cost;
+            e->rows = r;
+        }
+    }
+    e->nrows = ceil_div(rows, e->rows);
+}
+
+/* The convolution that `e` describes, m x m outputs a tile. */
+static int F(winograd_run)(F(winograd) *e, int threads)
+{
+    e->positions = (e->m + 2) * (e->m + 2);
+    e->th = ceil_div(e->oh, e->m), e->tw = ceil_div(e->ow, e->m);
+    const int64_t tiles = e->n * e->th * e->tw;
+    const double fmas = (double)e->groups * e->positions *
+                        ((double)e->k * e->c * tiles + 2.0 * (e->k + e->c) * tiles +
+                         2.0 * e->k * e->c);
+    threads = fdl_plan(threads, fmas / (2.5 * VL));
+
+    e->panels = ceil_div(e->k, CONV_MR);
+    const int64_t u_size = e->groups * F(winograd_u_at)(e, e->panels);
+    F(winograd_cut)(e, WINOGRAD_TILES);
+    const int keep = e->groups * e->nrows * e->ncols >= 4 * threads &&
+                     u_size * (int64_t)sizeof(REAL) <= WINOGRAD_FILTERS;
+    if (!keep) {
+        F(winograd_cut)(e, WINOGRAD_SHARED_TILES);
+        e->panels = min64(e->k, ceil_div(e->panels, threads) * threads);    /* even shares */
+    }
+    e->ldv = ((ceil_div(e->rows * e->cols, VL) + 1) | 1) * VL;
+
+    /* koff | a row of zeros | U or V */
+    const int64_t zeros = ceil_div(e->w + VL, VL) * VL;
+    REAL *buffer = fdl_scratch(FDL_SCRATCH_CONV,
+                               ceil_div(e->c, 8) * 8 * sizeof(int64_t) +
+                                   (zeros + (keep ? u_size : e->positions * e->c * e->ldv)) *
+                                       sizeof(REAL));
+    if (!buffer) return FDL_NOMEM;
+    e->koff = (int64_t *)buffer;
+    for (int64_t c = 0; c < e->c; c++) e->koff[c] = c * e->ldv;
+    buffer = (REAL *)(e->koff + ceil_div(e->c, 8) * 8);
+    F(conv_zero)(buffer, zeros);
+    e->zeros = buffer;
+    *(keep ? &e->u : &e->v) = buffer + zeros;
+    OMP(parallel num_threads(threads))
+    F(winograd_share)(e);
+    return e->status;
+}
+
+#define STEPS(m)                                                                                   \
+    static void F(winograd_input_##m)(const F(winograd) *e, int64_t c, const winograd_chunk *p,    \
+                                      REAL *lines, REAL *out, int64_t plane)                       \
+    {                                                                                              \
+        F(winograd_input)(m, e, c, p, lines, out, plane);                                          \
+    }                                                                                              \
+    static void F(winograd_filters_##m)(const F(winograd) *e, int64_t g, int64_t q, REAL *u)       \
+    {                                                                                              \
+        F(winograd_filters)(m, e, g, q, u);                                                        \
+    }                                                                                              \
+    static void F(winograd_output_##m)(const F(winograd) *e, int64_t k, const winograd_chunk *p,   \
+                                       const REAL *products, int64_t plane, REAL *stage)           \
+    {                                                                                              \
+        F(winograd_output)(m, e, k, p, products, plane, stage);                                    \
+    }
+STEPS(2)
+STEPS(4)
+#undef STEPS
+
+INLINE int F(winograd_forward)(const int m, const fdl_conv *g, const void *x, const void *w,
+                               const void *bias, void *y, int threads)
+{
+    if (!g->n || !g->k || !g->oh || !g->ow) return FDL_OK;
+    if (!g->c) return F(conv_naive_forward)(g, x, w, bias, y, threads);      /* the bias alone */
+    const int64_t C = g->c / g->groups, K = g->k / g->groups;
+    F(winograd) e = {
+        .groups = g->groups, .n = g->n, .c = C, .h = g->h, .w = g->w, .k = K, .oh = g->oh,
+        .ow = g->ow, .pad_h = g->pad_h, .pad_w = g->pad_w, .x = x, .filter = w, .bias = bias,
+        .y = y, .fg = K * C * 9, .fk = C * 9, .fc = 9, .m = m,
+        .input = m == 2 ? F(winograd_input_2) : F(winograd_input_4),
+        .filters = m == 2 ? F(winograd_filters_2) : F(winograd_filters_4),
+        .output = m == 2 ? F(winograd_output_2) : F(winograd_output_4)};
+    return F(winograd_run)(&e, threads);
+}
+
+/* A convolution of dy, channels exchanged and the filter flipped. */
+INLINE int F(winograd_grad_input)(const int m, const fdl_conv *g, const void *dy, const void *w,
+                                  void *dx, int threads)
+{
+    if (!g->n || !g->c || !g->h || !g->w) return FDL_OK;
+    if (!g->k || !g->oh || !g->ow) {
+        F(conv_zero)(dx, g->n * g->c * g->h * g->w);
+        return FDL_OK;
+    }
+    const int64_t C = g->c / g->groups, K = g->k / g->groups;
+    F(winograd) e = {
+        .groups = g->groups, .n = g->n, .c = K, .h = g->oh, .w = g->ow, .k = C, .oh = g->h,
+        .ow = g->w, .pad_h = 2 - g->pad_h, .pad_w = 2 - g->pad_w, .x = dy, .filter = w, .y = dx,
+        .fg = K * C * 9, .fk = 9, .fc = C * 9, .flip = 1, .m = m,
+        .input = m == 2 ? F(winograd_input_2) : F(winograd_input_4),
+        .filters = m == 2 ? F(winograd_filters_2) : F(winograd_filters_4),
+        .output = m == 2 ? F(winograd_output_2) : F(winograd_output_4)};
+    return F(winograd_run)(&e, threads);
+}
+
+#define PASSES(m)                                                                                  \
+    static int F(conv_winograd_##m##x##m##_forward)(const fdl_conv *g, const void *x,              \
+                                                    const void *w, const void *bias, void *y,      \
+                                                    int threads)                                   \
+    {                                                                                              \
+        return F(winograd_forward)(m, g, x, w, bias, y, threads);                                  \
+    }                                                                                              \
+    static int F(conv_winograd_##m##x##m##_grad_input)(const fdl_conv *g, const void *dy,          \
+                                                       const void *w, void *dx, int threads)       \
+    {                                                                                              \
+        return F(winograd_grad_input)(m, g, dy, w, dx, threads);                                   \
+    }
+PASSES(2)
+PASSES(4)
+#undef PASSES
