@@ -44,44 +44,38 @@ static void F(softmax_tile_backward)(int64_t keys, int64_t lanes, REAL scale, co
     for (int64_t i = 0; i < lanes; i += VL) {
         V shift = LD(lse + i), mean = LD(delta + i);
         for (int64_t at = i; at < keys * lanes; at += lanes) {
-            V e = F(vexp)(LD(p + at) - shift);
+            V e = F(exp_below)(LD(p + at) - shift);
             ST(p + at, e);
             ST(dp + at, e * (LD(dp + at) - mean) * scale);
         }
     }
 }
 
-/* Queries [i0, i0 + l) of head (n, h) against keys [from, to): adds to dq, dk and dv. dq: rows of
- * this head, dq_row apart. */
-static int F(attend_backward)(const fdl_attention *g, int64_t n, int64_t h, int64_t i0, int64_t l,
-                              int64_t from, int64_t to, const REAL *delta, REAL *dq, int64_t dq_row,
-                              const F(attention_tiles) *t)
+/* Keys [from, to) for the queries where t stands: adds to dq, dk and dv. dq: rows of this head,
+ * dq_row apart. */
+static void F(attend_backward)(const fdl_attention *g, int64_t from, int64_t to, const REAL *delta,
+                               REAL *dq, int64_t dq_row, F(attention_tile) *t)
 {
     REAL lse[QUERIES], mean[QUERIES];
-    const REAL *q = F(head_rows)(g->q, n, h, i0), *dy = F(head_rows)(g->dy, n, h, i0);
-    int64_t lanes = ceil_div(l, VL) * VL, row = (n * g->h + h) * g->l + i0, kv = h / g->group;
-    int status = FDL_OK;
-    for (int64_t i = 0; i < lanes; i++) { /* lanes without a query: P = exp(-inf) = 0 */
-        lse[i] = i < l ? ((const REAL *)g->lse)[row + i] : (REAL)INFINITY;
-        mean[i] = i < l ? delta[row + i] : 0;
+    const REAL *q = F(head_rows)(g->q, t->n, t->h, t->i0);
+    const REAL *dy = F(head_rows)(g->dy, t->n, t->h, t->i0);
+    int64_t row = (t->n * g->h + t->h) * g->l + t->i0, n = t->n, kv = t->h / g->group;
+    for (int64_t i = 0; i < t->lanes; i++) { /* lanes without a query: P = exp(-inf) = 0 */
+        lse[i] = i < t->l ? ((const REAL *)g->lse)[row + i] : (REAL)INFINITY;
+        mean[i] = i < t->l ? delta[row + i] : 0;
     }
-    F(pack_queries)(l, g->e, q, g->q.row, (REAL)g->scale, t->q);
-    F(pack_queries)(l, g->ev, dy, g->dy.row, 1, t->dy);
-    for (int64_t j0 = from; j0 < to && status == FDL_OK; j0 += KEYS) {
-        int64_t keys = min64(KEYS, to - j0);
-        const REAL *k = F(head_rows)(g->k, n, kv, j0), *v = F(head_rows)(g->v, n, kv, j0);
-        if (F(score_tile)(g, n, h, i0, l, j0, keys, t, &status) == MASK_HIDES_ALL) continue;
-        status |= F(block_product)(keys, lanes, g->ev, v, g->v.row, 1, t->dy, lanes, t->dp, lanes,
-                                   0);
-        F(softmax_tile_backward)(keys, lanes, (REAL)g->scale, lse, mean, t->p, t->dp);
-        status |= F(block_product)(keys, g->ev, l, t->p, lanes, 1, dy, g->dy.row,
-                                   F(head_rows)(g->dv, n, kv, j0), g->dv.row, 1);
-        status |= F(block_product)(keys, g->e, l, t->dp, lanes, 1, q, g->q.row,
-                                   F(head_rows)(g->dk, n, kv, j0), g->dk.row, 1);
-        status |= F(block_product)(l, g->e, keys, t->dp, 1, lanes, k, g->k.row, dq + i0 * dq_row,
-                                   dq_row, 1);
+    F(pack_queries)(t, g->e, q, g->q.row, (REAL)g->scale, t->q);
+    F(pack_queries)(t, g->ev, dy, g->dy.row, 1, t->dy);
+    for (int64_t j0 = from; j0 < to; j0 += KEYS) {
+        F(go_to_keys)(g, j0, min64(KEYS, to - j0), t);
+        if (!F(score_tile)(g, t)) continue;
+        F(scores)(t, g->ev, F(head_rows)(g->v, n, kv, j0), g->v.row, t->dy, t->dp);
+        F(softmax_tile_backward)(t->keys, t->lanes, (REAL)g->scale, lse, mean, t->p, t->dp);
+        F(add_to_keys)(t, g->ev, t->p, dy, g->dy.row, F(head_rows)(g->dv, n, kv, j0), g->dv.row);
+        F(add_to_keys)(t, g->e, t->dp, q, g->q.row, F(head_rows)(g->dk, n, kv, j0), g->dk.row);
+        F(add_to_queries)(t, g->e, t->dp, F(head_rows)(g->k, n, kv, j0), g->k.row,
+                          dq + t->i0 * dq_row, dq_row, 1);
     }
-    return status;
 }
 
 INLINE void F(zero_rows)(int64_t rows, int64_t cols, REAL *x, int64_t x_row)
@@ -110,9 +104,8 @@ static void F(attend_backward_member)(F(attention) *all)
 {
     const fdl_attention *g = all->g;
     int64_t kv_heads = g->h / g->group, task, dq_row;
-    F(attention_tiles) t;
-    int status = F(attention_scratch)(g, &t);
-    while (status == FDL_OK &&
+    F(attention_tile) t = F(new_tile)(g);
+    while (t.status == FDL_OK &&
            (task = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED)) < all->tasks) {
         int64_t part = task % all->parts, n = task / all->parts / kv_heads;
         int64_t kv = task / all->parts % kv_heads, h0 = kv * g->group;
@@ -123,16 +116,14 @@ static void F(attend_backward_member)(F(attention) *all)
             REAL *dq = F(partial_dq)(all, part, n, h, &dq_row);
             F(zero_rows)(g->l, g->e, dq, dq_row);
             for (int64_t from = begin; from < end; from += CHUNK)
-                for (int64_t i0 = g->causal ? from / QUERIES * QUERIES : 0;
-                     i0 < g->l && status == FDL_OK; i0 += QUERIES) {
-                    int64_t l = min64(QUERIES, g->l - i0);
-                    int64_t to = min64(min64(from + CHUNK, end), F(keys_seen)(g, i0, l));
-                    status = F(attend_backward)(g, n, h, i0, l, from, to, all->delta, dq, dq_row,
-                                                &t);
+                for (int64_t i0 = g->causal ? from : 0; i0 < g->l; i0 += QUERIES) {
+                    F(go_to_queries)(g, n, h, i0, &t);
+                    int64_t to = min64(min64(from + CHUNK, end), F(keys_seen)(g, &t));
+                    F(attend_backward)(g, from, to, all->delta, dq, dq_row, &t);
                 }
         }
     }
-    if (status != FDL_OK) __atomic_store_n(&all->failed, 1, __ATOMIC_RELAXED);
+    if (t.status != FDL_OK) __atomic_store_n(&all->failed, 1, __ATOMIC_RELAXED);
 }
 
 /* dq += what the other parts of the keys gave, for rows [begin, end) of all heads */
@@ -174,8 +165,6 @@ static int F(attention_backward)(const fdl_attention *g, int threads)
 }
 #undef QUERIES
 #undef KEYS
+#undef STRIP
 #undef CHUNK
 #undef ATTENTION_TASKS
-#undef MASK_HIDES_ALL
-#undef MASK_HIDES_NONE
-#undef MASK_IS_ADDED

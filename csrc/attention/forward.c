@@ -22,16 +22,26 @@
  * Timed     python bench/versus.py attention
  */
 
+/* The largest of VL columns each, and of `max`; four at a time, since each waits for the last */
+INLINE V F(column_max)(int64_t rows, int64_t row, const REAL *t, V max)
+{
+    V m[4] = {max, max, max, max};
+    int64_t j = 0;
+    for (; j + 4 <= rows; j += 4)
+        UNROLL(4) for (int i = 0; i < 4; i++) m[i] = VMAX(LD(t + (j + i) * row), m[i]);
+    for (; j < rows; j++) m[0] = VMAX(LD(t + j * row), m[0]);
+    return VMAX(VMAX(m[0], m[1]), VMAX(m[2], m[3]));
+}
+
 /* One more tile of every query's softmax, in place: t (keys x lanes) becomes exp(t - m); `scales`
  * what earlier results are to be multiplied by. -inf throughout gives 0, not NaN. */
 static void F(online_softmax)(int64_t keys, int64_t lanes, REAL *t, REAL *m, REAL *d, REAL *scales)
 {
     for (int64_t i = 0; i < lanes; i += VL) {
-        V old = LD(m + i), max = old, sum = SPLAT(0);
-        for (int64_t j = 0; j < keys; j++) max = VMAX(LD(t + j * lanes + i), max);
-        V base = SEL(max == SPLAT(-INFINITY), SPLAT(0), max), scale = F(vexp)(old - base);
+        V old = LD(m + i), max = F(column_max)(keys, lanes, t + i, old), sum = SPLAT(0);
+        V base = SEL(max == SPLAT(-INFINITY), SPLAT(0), max), scale = F(exp_below)(old - base);
         for (int64_t j = 0; j < keys; j++) {
-            V e = F(vexp)(LD(t + j * lanes + i) - base);
+            V e = F(exp_below)(LD(t + j * lanes + i) - base);
             ST(t + j * lanes + i, e);
             sum += e;
         }
@@ -51,33 +61,31 @@ static void F(scale_rows)(int64_t rows, int64_t cols, REAL *x, int64_t x_row, co
         }
 }
 
-/* Queries [i0, i0 + l) of head (n, h) */
-static int F(attend)(const fdl_attention *g, int64_t n, int64_t h, int64_t i0, int64_t l,
-                     const F(attention_tiles) *t)
+/* All keys for the queries where t stands */
+static void F(attend)(const fdl_attention *g, F(attention_tile) *t)
 {
     REAL m[QUERIES], d[QUERIES], scales[QUERIES];
-    REAL *y = F(head_rows)(g->y, n, h, i0), *lse = (REAL *)g->lse + (n * g->h + h) * g->l + i0;
-    int64_t lanes = ceil_div(l, VL) * VL, end = F(keys_seen)(g, i0, l);
-    int begun = 0, status = FDL_OK;
-    for (int64_t i = 0; i < lanes; i++) m[i] = -INFINITY, d[i] = 0;
-    F(pack_queries)(l, g->e, F(head_rows)(g->q, n, h, i0), g->q.row, (REAL)g->scale, t->q);
-    for (int64_t j0 = 0; j0 < end && status == FDL_OK; j0 += KEYS) {
-        int64_t keys = min64(KEYS, end - j0);
-        if (F(score_tile)(g, n, h, i0, l, j0, keys, t, &status) == MASK_HIDES_ALL) continue;
-        F(online_softmax)(keys, lanes, t->p, m, d, scales);
-        if (begun) F(scale_rows)(l, g->ev, y, g->y.row, scales);
-        status |= F(block_product)(l, g->ev, keys, t->p, 1, lanes,
-                                   F(head_rows)(g->v, n, h / g->group, j0), g->v.row, y, g->y.row,
-                                   begun);
+    REAL *y = F(head_rows)(g->y, t->n, t->h, t->i0);
+    REAL *lse = (REAL *)g->lse + (t->n * g->h + t->h) * g->l + t->i0;
+    int64_t end = F(keys_seen)(g, t);
+    int begun = 0;
+    for (int64_t i = 0; i < t->lanes; i++) m[i] = -INFINITY, d[i] = 0;
+    F(pack_queries)(t, g->e, F(head_rows)(g->q, t->n, t->h, t->i0), g->q.row, (REAL)g->scale, t->q);
+    for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
+        F(go_to_keys)(g, j0, min64(KEYS, end - j0), t);
+        if (!F(score_tile)(g, t)) continue;
+        F(online_softmax)(t->keys, t->lanes, t->p, m, d, scales);
+        if (begun) F(scale_rows)(t->l, g->ev, y, g->y.row, scales);
+        F(add_to_queries)(t, g->ev, t->p, F(head_rows)(g->v, t->n, t->h / g->group, j0), g->v.row,
+                          y, g->y.row, begun);
         begun = 1;
     }
-    for (int64_t i = 0; i < l; i++) {
+    for (int64_t i = 0; i < t->l; i++) {
         if (!begun) memset(y + i * g->y.row, 0, g->ev * sizeof(REAL));
         scales[i] = d[i] == 0 ? 0 : 1 / d[i];
         lse[i] = d[i] == 0 ? (REAL)INFINITY : m[i] + (REAL)log(d[i]);
     }
-    if (begun) F(scale_rows)(l, g->ev, y, g->y.row, scales);
-    return status;
+    if (begun) F(scale_rows)(t->l, g->ev, y, g->y.row, scales);
 }
 
 typedef struct F(attention) {
@@ -92,14 +100,14 @@ static void F(attend_member)(F(attention) *all)
 {
     const fdl_attention *g = all->g;
     int64_t blocks = ceil_div(g->l, QUERIES), task;
-    F(attention_tiles) t;
-    int status = F(attention_scratch)(g, &t);
-    while (status == FDL_OK &&
+    F(attention_tile) t = F(new_tile)(g);
+    while (t.status == FDL_OK &&
            (task = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED)) < all->tasks) {
-        int64_t head = task / blocks, i0 = (blocks - 1 - task % blocks) * QUERIES;
-        status = F(attend)(g, head / g->h, head % g->h, i0, min64(QUERIES, g->l - i0), &t);
+        int64_t head = task / blocks, block = blocks - 1 - task % blocks;
+        F(go_to_queries)(g, head / g->h, head % g->h, block * QUERIES, &t);
+        F(attend)(g, &t);
     }
-    if (status != FDL_OK) __atomic_store_n(&all->failed, 1, __ATOMIC_RELAXED);
+    if (t.status != FDL_OK) __atomic_store_n(&all->failed, 1, __ATOMIC_RELAXED);
 }
 
 /* About nanoseconds of `products` products and the exponentials on one thread */
