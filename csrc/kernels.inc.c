@@ -20,6 +20,7 @@
 #include "conv/winograd_points.c"
 #include "conv/winograd_tiles.c"
 #include "conv/winograd.c"
+#include "conv/winograd_grad.c"
 #include "conv/grad_input.c"
 #include "conv/grad_weight.c"
 #include "conv/depthwise.c"
@@ -75,6 +76,8 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_weight),
         [FDL_CONV_IM2COL] = F(conv_im2col_grad_weight),
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_weight),
+        [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_weight),
+        [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_weight),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_weight),
     },
     .max_forward = {

@@ -78,8 +78,9 @@ class set_winograd_enabled:
 
     It computes 3x3 convolutions of stride 1 with a quarter to half of the multiplications, at the
     price of accuracy: errors up to about ``4 * eps * sqrt(channels)`` of the largest output, 3e-6
-    for 64 channels in float32, rather than 5e-7; and a NaN or infinity spreads to every output of
-    the 4x4 tiles that read it. Where that matters:
+    for 64 channels in float32, rather than 5e-7, and up to ``2 * eps * sqrt(outputs per channel)``
+    of the largest weight gradient; and a NaN or infinity spreads to every output of the 4x4 tiles
+    that read it. Where that matters:
 
         fastdl.runtime.set_winograd_enabled(False)            # from here on
         with fastdl.runtime.set_winograd_enabled(False): ...  # in this block, like set_grad_enabled

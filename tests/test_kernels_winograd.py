@@ -1,11 +1,12 @@
 """Winograd's algorithm against the definition, with an error bound derived from its transforms.
 
     y = A^T [ sum over c of (G w G^T) . (B^T x B) ] A
+    dw = G^T [ sum over tiles of (A dy A^T) . (B^T x B) ] G
 
 A sum of products of sums, each rounded: to first order the error is at most eps times the number of
 roundings on a path, times the same expression with every matrix and operand replaced by its
 absolute value. A 1-d transform rounds at most 6 times (and its constants once), there are six of
-them on a path, and the sum over channels rounds once a channel.
+them on a path, and the sum rounds once for each of its terms.
 """
 
 import numpy as np
@@ -58,6 +59,7 @@ MATRICES = {
     ),
 }
 ROUNDINGS = 6 * 7
+EPS = np.finfo(np.float32).eps
 
 CASES = {
     "one value": geometry(1, 1, 1, 1, 3, pad=1),
@@ -86,18 +88,26 @@ CASES = {
 }
 
 
+def magnitudes(m):
+    return (np.abs(np.array(matrix, float)) for matrix in MATRICES[m])
+
+
+def tiles(x, m, size, pad, out):
+    """|x| (n, c, h, w) as tiles (n, c, rows, size, columns, size), m apart, that cover `out`."""
+    index = [
+        np.arange(-(-extent // m))[:, None] * m + np.arange(size) - before
+        for extent, before in zip(out, pad)
+    ]
+    inside = [(i >= 0) & (i < extent) for i, extent in zip(index, x.shape[2:])]
+    rows, cols = (np.where(ok, i, 0) for ok, i in zip(inside, index))
+    found = np.abs(x)[:, :, rows[:, :, None, None], cols[None, None]]
+    return np.where(inside[0][:, :, None, None] & inside[1], found, 0)
+
+
 def bound(m, x, w, pad, out):
     """Of each output (n, k, *out), per eps, for x (n, c, h, w) and filters (k, c, 3, 3)."""
-    data, filters, result = (np.abs(np.array(matrix, float)) for matrix in MATRICES[m])
-    index = [
-        np.arange(-(-size // m))[:, None] * m + np.arange(m + 2) - before
-        for size, before in zip(out, pad)
-    ]
-    inside = [(i >= 0) & (i < size) for i, size in zip(index, x.shape[2:])]
-    rows, cols = (np.where(ok, i, 0) for ok, i in zip(inside, index))
-    tiles = np.abs(x)[:, :, rows[:, :, None, None], cols[None, None]]
-    tiles = np.where(inside[0][:, :, None, None] & inside[1], tiles, 0)
-    v = np.einsum("ia,ncrasb,jb->ncrsij", data, tiles, data, optimize=True)
+    data, filters, result = magnitudes(m)
+    v = np.einsum("ia,ncrasb,jb->ncrsij", data, tiles(x, m, m + 2, pad, out), data, optimize=True)
     u = np.einsum("ia,kcab,jb->kcij", filters, np.abs(w), filters, optimize=True)
     products = np.einsum("kcij,ncrsij->nkrsij", u, v, optimize=True)
     y = np.einsum("ai,nkrsij,bj->nkrasb", result, products, result, optimize=True)
@@ -111,27 +121,47 @@ def grouped(m, x, w, pad, out, groups):
     return np.concatenate([bound(m, p, f, pad, out) for p, f in zip(parts, w)], axis=1)
 
 
+def weight_bound(m, x, dy, pad):
+    """Of each weight (k, c, 3, 3), per eps, for x (n, c, h, w) and dy (n, k, oh, ow)."""
+    data, filters, result = magnitudes(m)
+    out = dy.shape[2:]
+    v = np.einsum("ia,ncrasb,jb->ncrsij", data, tiles(x, m, m + 2, pad, out), data, optimize=True)
+    e = tiles(dy, m, m, (0, 0), out)
+    s = np.einsum("ai,nkrasb,bj->nkrsij", result, e, result, optimize=True)
+    u = np.einsum("nkrsij,ncrsij->kcij", s, v, optimize=True)
+    terms = e.shape[0] * e.shape[2] * e.shape[4]
+    return (terms + ROUNDINGS) * np.einsum("ia,kcij,jb->kcab", filters, u, filters, optimize=True)
+
+
 def expected(name):
-    """For each of y and dx: values, and error bounds per eps for each variant."""
+    """For each of y, dx and dw: values, and error bounds per eps for each variant."""
     if name not in EXPECTED:
         g = CASES[name]
         a = arrays(g)
-        y, dx, _ = oracle(g, a)
+        y, dx, dw = oracle(g, a)
         w = a.w.reshape(g.groups, g.k // g.groups, g.c // g.groups, 3, 3)
         flipped = w.transpose(0, 2, 1, 3, 4)[..., ::-1, ::-1]
         bias = a.bias[:, None, None]
         back = 2 - g.pad_h, 2 - g.pad_w
         some = min(g.n, g.c, g.k, g.oh, g.ow) > 0
         EXPECTED[name] = (
-            (y + bias, dx),
+            (y + bias, dx, dw),
             {
                 variant: (
                     grouped(m, a.x, w, (g.pad_h, g.pad_w), (g.oh, g.ow), g.groups)
                     + 2 * np.abs(bias),
                     grouped(m, a.dy, flipped, back, (g.h, g.w), g.groups),
+                    np.concatenate(
+                        [
+                            weight_bound(m, x, dy, (g.pad_h, g.pad_w))
+                            for x, dy in zip(
+                                np.split(a.x, g.groups, axis=1), np.split(a.dy, g.groups, axis=1)
+                            )
+                        ]
+                    ),
                 )
                 if some
-                else (2 * np.abs(y + bias), dx)
+                else (2 * np.abs(y + bias), dx, dw)
                 for variant, m in VARIANTS.items()
             },
         )
@@ -145,6 +175,7 @@ def run(g, a, **options):
     return (
         _kernels.conv2d(a.x, a.w, a.bias, g, **options),
         _kernels.conv2d_grad_input(a.dy, a.w, g, **options),
+        _kernels.conv2d_grad_weight(a.x, a.dy, g, **options),
     )
 
 
@@ -152,7 +183,7 @@ def check(results, name, variant, dtype):
     values, bounds = expected(name)
     # the oracle's own rounding is far below the bound at float64
     eps = np.finfo(dtype).eps
-    for which, found, value, limit in zip(("y", "dx"), results, values, bounds[variant]):
+    for which, found, value, limit in zip(("y", "dx", "dw"), results, values, bounds[variant]):
         assert found.dtype == dtype, which
         assert found.shape == value.shape, which
         assert np.isfinite(found).all(), which
@@ -190,7 +221,20 @@ def test_the_error_that_the_documentation_states(variant, factor, channels, isa)
     wide = _kernels.conv2d(a.x, a.w, None, g, variant="implicit")
     narrow = cast(a, np.float32)
     error = np.abs(_kernels.conv2d(narrow.x, narrow.w, None, g, variant=variant, isa=isa) - wide)
-    assert error.max() <= factor * np.finfo(np.float32).eps * channels**0.5 * np.abs(wide).max()
+    assert error.max() <= factor * EPS * channels**0.5 * np.abs(wide).max()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("n", "size"), [(1, 8), (4, 14), (6, 56)])
+@pytest.mark.parametrize(("variant", "factor"), [("winograd", 2), ("winograd_2x2", 0.5)])
+def test_the_error_of_weight_gradients_that_the_documentation_states(variant, factor, n, size, isa):
+    """`factor * eps * sqrt(n * oh * ow)` of the largest gradient."""
+    g = geometry(n, 32, size, 32, 3, pad=1)
+    a = arrays(g)
+    wide = _kernels.conv2d_grad_weight(a.x, a.dy, g, variant="implicit")
+    narrow = cast(a, np.float32)
+    found = _kernels.conv2d_grad_weight(narrow.x, narrow.dy, g, variant=variant, isa=isa)
+    assert np.abs(found - wide).max() <= factor * EPS * n**0.5 * size * np.abs(wide).max()
 
 
 GUARD = 64
@@ -209,6 +253,7 @@ def test_writes_all_of_the_output_and_nothing_else(name, variant, dtype, isa):
     for function, operands, shape in (
         (_kernels.conv2d, (a.x, a.w, a.bias), a.dy.shape),
         (_kernels.conv2d_grad_input, (a.dy, a.w), a.x.shape),
+        (_kernels.conv2d_grad_weight, (a.x, a.dy), a.w.shape),
     ):
         size = int(np.prod(shape))
         memory = np.full(size + 2 * GUARD, np.nan, dtype)
@@ -240,6 +285,9 @@ def test_nan_and_infinity_stay_in_the_tiles_that_read_them(variant, m, value, is
         near[n, :, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2] = True
         assert not np.isfinite(y[near]).any()
         assert np.isfinite(y[~reached]).all()
+        dw = _kernels.conv2d_grad_weight(x, a.dy, g, variant=variant, isa=isa)
+        assert not np.isfinite(dw[:, c]).all(axis=(1, 2)).any()
+        assert np.isfinite(np.delete(dw, c, axis=1)).all()
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -247,7 +295,7 @@ def test_nan_and_infinity_stay_in_the_tiles_that_read_them(variant, m, value, is
 @pytest.mark.parametrize(
     "g",
     [
-        geometry(8, 24, 28, 31, 3, pad=1),
+        geometry(16, 24, 40, 39, 3, pad=1),
         geometry(2, 40, 7, 70, 3, pad=1),
         geometry(5, 8, 20, 12, 3, pad=1, groups=2),
     ],
@@ -284,9 +332,9 @@ def test_it_is_chosen_where_it_pays(isa):
 
     def chosen(x_shape, w_shape, **options):
         choices = kernels.explain_conv(x_shape, w_shape, **options, isa=isa)
-        return choices.forward.variant, choices.grad_input.variant
+        return tuple(choice.variant for choice in choices[:3])
 
-    assert chosen((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == ("winograd",) * 2
-    assert chosen((1, 256, 4, 4), (256, 256, 3, 3), padding=1) == ("winograd_2x2",) * 2
+    assert chosen((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == ("winograd",) * 3
+    assert chosen((1, 256, 4, 4), (256, 256, 3, 3), padding=1) == ("winograd_2x2",) * 3
     for options in ({"stride": 2}, {"dilation": 2}):
-        assert chosen((16, 64, 56, 56), (64, 64, 3, 3), **options) == ("implicit",) * 2
+        assert chosen((16, 64, 56, 56), (64, 64, 3, 3), **options) == ("implicit",) * 3

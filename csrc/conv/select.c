@@ -92,26 +92,37 @@ static int several_groups(const fdl_conv *g, int pass, int lanes)
     return g->groups > 1;
 }
 
+static double whole_vectors(double n, int lanes)
+{
+    return n < 1e6 ? (double)(((int64_t)n + lanes - 1) / lanes * lanes) : n;
+}
+
 /* Estimates of a 3x3 convolution's time, in the time of one multiplication and addition (fitted to
  * timings of some 180 shapes, 3 to 512 channels, 3 to 45 pixels, batches of 1 to 16). */
 static double cost_of_implicit(const fdl_conv *g, int pass)
 {
     const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
-    const double from = pass == FDL_CONV_FORWARD ? c : k;
-    const double pixels = (double)g->n * (pass == FDL_CONV_FORWARD ? g->oh * g->ow : g->h * g->w);
+    const double from = pass == FDL_CONV_GRAD_INPUT ? k : c;
+    const int64_t plane = pass == FDL_CONV_GRAD_INPUT ? g->h * g->w : g->oh * g->ow;
+    const double pixels = (double)g->n * plane;
     return (9 * c * k + 33 * from) * pixels + 1000 * c * k;
 }
 
+/* Lanes are tiles, but channels in the weight gradient: what does not fill a vector is wasted. */
 static double cost_of_winograd(const fdl_conv *g, int pass, int m, int lanes)
 {
-    const int64_t h = pass == FDL_CONV_FORWARD ? g->oh : g->h;
-    const int64_t w = pass == FDL_CONV_FORWARD ? g->ow : g->w;
-    const double tiles = (double)g->n * ((h + m - 1) / m) * ((w + m - 1) / m);
-    const double whole_vectors =
-        tiles < 1e6 ? (double)(((int64_t)tiles + lanes - 1) / lanes * lanes) : tiles;
+    const int64_t h = pass == FDL_CONV_GRAD_INPUT ? g->h : g->oh;
+    const int64_t w = pass == FDL_CONV_GRAD_INPUT ? g->w : g->ow;
+    const double rows = (double)g->n * ((h + m - 1) / m), tiles = rows * ((w + m - 1) / m);
     const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
-    const double filter = m == 2 ? 150 : 350, tile = m == 2 ? 105 : 350;
-    return ((m + 2) * (m + 2) * c * k + tile * (c + k)) * whole_vectors + filter * c * k;
+    const double filters = (m == 2 ? 150 : 350) * c * k;
+    if (pass == FDL_CONV_GRAD_WEIGHT) {
+        const double tile = m == 2 ? 190 : 600, row = 750;
+        return (m + 2) * (m + 2) * whole_vectors(c, lanes) * k * tiles +
+               (tile * tiles + row * rows) * (c + k) + filters;
+    }
+    const double tile = m == 2 ? 105 : 350;
+    return ((m + 2) * (m + 2) * c * k + tile * (c + k)) * whole_vectors(tiles, lanes) + filters;
 }
 
 static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
@@ -137,9 +148,9 @@ enum { Y = 1 << FDL_CONV_FORWARD, DX = 1 << FDL_CONV_GRAD_INPUT, DW = 1 << FDL_C
 static const rule rules[] = {
     {Y | DX | DW, FDL_CONV_DEPTHWISE, several_groups,
      "a channel a group: nothing to sum over, so taps are read where they lie"},
-    {Y | DX, FDL_CONV_WINOGRAD, large_tiles_pay,
+    {Y | DX | DW, FDL_CONV_WINOGRAD, large_tiles_pay,
      "3x3, stride 1: 2.25 multiplications an output, not 9, outweigh the transforms"},
-    {Y | DX, FDL_CONV_WINOGRAD_2X2, small_tiles_pay,
+    {Y | DX | DW, FDL_CONV_WINOGRAD_2X2, small_tiles_pay,
      "3x3, stride 1, few outputs: 4 multiplications each, not 9; fewer transforms than 4x4 tiles"},
     {Y | DX | DW, FDL_CONV_IMPLICIT, always,
      "any other: a matrix product that reads the input in place"},

@@ -17,6 +17,8 @@
  *
  *      dg = G^T [ (A e) . (B^T d) ]
  *
+ * where the sum over tiles is taken before G^T.
+ *
  * All functions take m as a constant, read in[0 ...] and write out[0], out[step], ...
  */
 #define WINOGRAD_MAX 6                         /* m + 2, at most */
@@ -71,5 +73,40 @@ INLINE void F(winograd_filter)(const int m, const V *g, V *out, const int step)
         out[3 * step] = fifteenth * (g[0] + 2 * g[1] + 4 * g[2]);
         out[4 * step] = -4 * fifteenth * (4 * g[0] - 2 * g[1] + g[2]);
         out[5 * step] = g[2];
+    }
+}
+
+/* A: m values to m + 2 */
+INLINE void F(winograd_result_grad)(const int m, const V *e, V *out, const int step)
+{
+    out[0] = e[0];
+    if (m == 2) {
+        out[step] = e[0] + e[1];
+        out[2 * step] = e[0] - e[1];
+        out[3 * step] = -e[1];
+    } else {
+        const V a = e[0] + e[2], b = e[1] + e[3];
+        out[step] = a + b;
+        out[2 * step] = a - b;
+        out[3 * step] = e[0] + 2 * e[1] + 4 * e[2] + 8 * e[3];
+        out[4 * step] = e[0] - (REAL)0.5 * e[1] + (REAL)0.25 * e[2] - (REAL)0.125 * e[3];
+        out[5 * step] = e[3];
+    }
+}
+
+/* G^T: m + 2 values to 3 */
+INLINE void F(winograd_filter_grad)(const int m, const V *u, V *out, const int step)
+{
+    if (m == 2) {
+        const V a = (REAL)0.5 * (u[1] + u[2]);
+        out[0] = u[0] + a;
+        out[step] = (REAL)0.5 * (u[1] - u[2]);
+        out[2 * step] = a + u[3];
+    } else {
+        const REAL third = (REAL)1 / 3, fifteenth = (REAL)1 / 15;
+        const V a = third * (u[2] - u[1]), b = fifteenth * u[3], c = fifteenth * u[4];
+        out[0] = u[0] + a + b - 16 * c;
+        out[step] = 2 * b + 8 * c - third * (u[1] + u[2]);
+        out[2 * step] = a + 4 * b - 4 * c + u[5];
     }
 }

@@ -68,18 +68,21 @@ INLINE int64_t F(winograd_line)(const F(winograd) *e)
 }
 
 /* m + 2 lines, `ld` apart: line[q] = what the rows' column `first + q` becomes, q < len; columns
- * outside the image are 0. Whole vectors are written: up to VL - 1 elements past len change. */
-INLINE void F(winograd_lines)(const int m, const REAL *const *row, int64_t first, int64_t width,
-                              int64_t len, REAL *line, int64_t ld)
+ * outside the image are 0. Rows: m + 2 of the data, or m of the result's gradient. Whole vectors
+ * are written: up to VL - 1 elements past len change. */
+INLINE void F(winograd_lines)(const int m, const int grad, const REAL *const *row, int64_t first,
+                              int64_t width, int64_t len, REAL *line, int64_t ld)
 {
+    const int values = grad ? m : m + 2;
     int64_t q = 0;
     for (; q < len && first + q < 0; q += VL)
         UNROLL(6) for (int i = 0; i < m + 2; i++) ST(line + i * ld + q, SPLAT(0));
     for (q = max64(0, -first); q < len && first + q < width; q += VL) {
         V d[WINOGRAD_MAX], t[WINOGRAD_MAX];
-        UNROLL(6) for (int i = 0; i < m + 2; i++)
+        UNROLL(6) for (int i = 0; i < values; i++)
             d[i] = LDN(row[i] + first + q, width - first - q, 0);
-        F(winograd_data)(m, d, t, 1);
+        if (grad) F(winograd_result_grad)(m, d, t, 1);
+        else F(winograd_data)(m, d, t, 1);
         UNROLL(6) for (int i = 0; i < m + 2; i++) ST(line + i * ld + q, t[i]);
     }
     for (; q < len; q += VL)
@@ -124,12 +127,12 @@ INLINE void F(winograd_input)(const int m, const F(winograd) *e, int64_t c, cons
         for (int i = 0; i < m + 2; i++)
             row[i] = top + i >= 0 && top + i < e->h ? x + (top + i) * e->w : e->zeros;
         if (wide) {
-            F(winograd_lines)(m, row, first, e->w, pitch + m, lines, ld);
+            F(winograd_lines)(m, 0, row, first, e->w, pitch + m, lines, ld);
             for (int64_t t = 0; t < p->cols; t += VL)
                 F(winograd_split)(m, lines + m * t, halo + m * t, ld, out + r * p->cols + t, plane);
         } else {
-            F(winograd_lines)(m, row, first, e->w, pitch, lines + r * pitch, ld);
-            F(winograd_lines)(m, row, first + m, e->w, pitch, halo + r * pitch, ld);
+            F(winograd_lines)(m, 0, row, first, e->w, pitch, lines + r * pitch, ld);
+            F(winograd_lines)(m, 0, row, first + m, e->w, pitch, halo + r * pitch, ld);
         }
     }
     for (int64_t t = 0; t < tiles && !wide; t += VL)

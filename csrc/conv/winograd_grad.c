@@ -1,0 +1,285 @@
+/* winograd_grad.c: the weight gradient of a 3x3 convolution of stride 1 by Winograd's algorithm
+ *
+ *   dW = G^T [ sum over tiles of (A dY A^T) . (B^T X B) ] G
+ *
+ * Idea      the transposed map of winograd.c: each of the (m + 2)^2 positions is a product over the
+ *           tiles, K x tiles by tiles x C. Lanes are channels, so that its operands lie as the
+ *           micro-kernel of implicit.c reads them; lines of VL channels are transposed on the way
+ * Removes   three quarters of the multiplications of grad_weight.c (m = 4), or 5 of 9 (m = 2)
+ * Leaves    the transforms, of x and of dy, and a gradient per position, 4 (m = 4) or 1.8 times the
+ *           size of dW, for each panel of output channels; some accuracy: errors are up to about
+ *           2 eps sqrt(N OH OW) of the largest gradient (m = 4), or half an eps (m = 2)
+ * Requires  3x3 filters, stride 1, dilation 1; any size, padding and groups
+ * Checked   against float64, with a bound derived from the transforms; any thread count gives the
+ *           same bits: chunks of tiles follow from the shape and are added in order
+ * Timed     python -m fastdl bench conv
+ */
+#define WINOGRAD_GRAD_BYTES (8 << 20)  /* of transformed tiles in a chunk, about                  */
+
+typedef struct F(winograd_plane) {     /* x, or dy                                                */
+    const REAL *x;                     /* (n, channels, h, w)                                     */
+    int64_t channels, h, w, pad_h, pad_w;
+} F(winograd_plane);
+
+typedef struct F(winograd_grad) {
+    F(winograd_plane) x, dy;
+    REAL *dw;                          /* (groups * k, c, 3, 3)                                   */
+    int m, positions;                  /* outputs of a tile along one axis; (m + 2)^2             */
+    int64_t n, groups, c, k;           /* channels of a group                                     */
+    int64_t th, tw;                    /* rows and columns of tiles of an image                   */
+    int64_t rows, chunks;              /* rows of tiles of a chunk, counted through all images    */
+    int64_t panels;                    /* of k                                                    */
+    int64_t ldv, ldu;                  /* elements between tiles of V, between rows of U          */
+    REAL *v, *s, *u;                   /* V[p][t][c]; S[p][panel][t][mr]; U[panel][p][mr][c]      */
+    const REAL *zeros;                 /* a row outside the image                                 */
+    int64_t *koff;                     /* t * ldv                                                 */
+    /* the steps, compiled for this m */
+    void (*data)(const struct F(winograd_grad) *e, int64_t c, int64_t count, int64_t row,
+                 int64_t rows, REAL *lines, REAL *out);
+    void (*result)(const struct F(winograd_grad) *e, int64_t k, int64_t count, int64_t row,
+                   int64_t rows, REAL *lines, REAL *out, int64_t step);
+    void (*filters)(const struct F(winograd_grad) *e, int64_t k, int64_t mr, const REAL *u);
+    int status;                        /* a task that fails stores FDL_NOMEM                      */
+} F(winograd_grad);
+
+INLINE int64_t F(winograd_grad_panel)(const F(winograd_grad) *e, int64_t q)
+{
+    return q * e->k / e->panels;
+}
+
+INLINE int64_t F(winograd_tiles)(const F(winograd_grad) *e) { return e->rows * e->tw; }
+
+/* Elements of a position: of V; of S, with a vector to spare after each panel. */
+INLINE int64_t F(winograd_v_plane)(const F(winograd_grad) *e)
+{
+    return F(winograd_tiles)(e) * e->ldv;
+}
+
+INLINE int64_t F(winograd_s_plane)(const F(winograd_grad) *e)
+{
+    return e->k * F(winograd_tiles)(e) + e->panels * VL;
+}
+
+INLINE int64_t F(winograd_grad_line)(const F(winograd_grad) *e)
+{
+    return ((ceil_div(e->m * e->tw + 2, VL) + 1) | 1) * VL;
+}
+
+/* ---- tiles --------------------------------------------------------------------------------------
+ * out[p * plane + t * step]: `count` channels from c on, of all tiles of some rows of tiles. grad:
+ * of dy, by A, not of x, by B^T. lines: room for those of VL channels, and VL times one line. */
+INLINE void F(winograd_channels)(const int m, const int grad, const F(winograd_grad) *e,
+                                 const F(winograd_plane) *x, int64_t c, int64_t count, int64_t row,
+                                 int64_t rows, REAL *lines, REAL *out, int64_t plane, int64_t step)
+{
+    const int values = grad ? m : m + 2;
+    const int64_t ld = F(winograd_grad_line)(e), len = grad ? m * e->tw : m * e->tw + 2;
+    REAL *columns = lines + VL * (m + 2) * ld;
+    for (int64_t r = row; r < row + rows; r++) {
+        const int64_t n = r / e->th, top = r % e->th * m - x->pad_h;
+        for (int64_t l = 0; l < count; l++) {
+            const REAL *from = x->x + (n * x->channels + c + l) * x->h * x->w;
+            const REAL *source[WINOGRAD_MAX];
+            for (int i = 0; i < values; i++)
+                source[i] = top + i >= 0 && top + i < x->h ? from + (top + i) * x->w : e->zeros;
+            F(winograd_lines)(m, grad, source, -x->pad_w, x->w, len, lines + l * (m + 2) * ld, ld);
+        }
+        for (int i = 0; i < m + 2; i++) {
+            for (int64_t q = 0; q < len; q += VL) {     /* columns of VL channels side by side    */
+                V v[VL];
+                const REAL *from = lines + i * ld + q;
+                UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LD(from + l * (m + 2) * ld);
+                F(transpose)(v);
+                UNROLL(16) for (int l = 0; l < VL; l++) ST(columns + (q + l) * VL, v[l]);
+            }
+            REAL *to = out + i * (m + 2) * plane;
+            const REAL *tile = columns;
+            for (int64_t t = 0; t < e->tw; t++, to += step, tile += m * VL) {
+                V d[WINOGRAD_MAX], o[WINOGRAD_MAX];
+                UNROLL(6) for (int j = 0; j < values; j++) d[j] = LD(tile + j * VL);
+                if (grad) F(winograd_result_grad)(m, d, o, 1);
+                else F(winograd_data)(m, d, o, 1);
+                UNROLL(6) for (int j = 0; j < m + 2; j++) ST(to + j * plane, o[j]);
+            }
+        }
+        out += e->tw * step;
+    }
+}
+
+static int F(winograd_transform)(const F(winograd_grad) *e, int64_t g, int64_t task, int64_t row,
+                                 int64_t rows)
+{
+    const int64_t ld = F(winograd_grad_line)(e);
+    REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4, (VL * (e->m + 2) * ld + VL * ld) * sizeof(REAL));
+    if (!lines) return FDL_NOMEM;
+    if (task >= e->panels) {
+        const int64_t c = (task - e->panels) * VL;
+        e->data(e, g * e->c + c, min64(VL, e->c - c), row, rows, lines, e->v + c);
+        return FDL_OK;
+    }
+    const int64_t k = F(winograd_grad_panel)(e, task), mr = F(winograd_grad_panel)(e, task + 1) - k;
+    REAL *s = e->s + k * F(winograd_tiles)(e) + task * VL;
+    for (int64_t i = (mr - 1) / VL * VL; i >= 0; i -= VL)   /* what runs over is written again    */
+        e->result(e, g * e->k + k + i, min64(VL, mr - i), row, rows, lines, s + i, mr);
+    return FDL_OK;
+}
+
+/* ---- products ---------------------------------------------------------------------------------*/
+
+/* VL filters of 9 taps from lanes: the first n of them to w, one after the other. */
+INLINE void F(winograd_put_taps)(const V *taps, int64_t n, REAL *w)
+{
+    V v[VL];
+    UNROLL(16) for (int t = 0; t + VL <= 9; t += VL) {
+        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = taps[t + l];
+        F(transpose)(v);
+        UNROLL(16) for (int l = 0; l < VL; l++)
+            if (l < n) ST(w + l * 9 + t, v[l]);
+    }
+    if (VL > 9) {
+        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = l < 9 ? taps[l] : SPLAT(0);
+        F(transpose)(v);
+        UNROLL(16) for (int l = 0; l < VL; l++)
+            if (l < n) STN(w + l * 9, v[l], 9);
+    } else {
+        REAL last[VL];
+        ST(last, taps[8]);
+        for (int l = 0; l < VL && l < n; l++) w[l * 9 + 8] = last[l];
+    }
+}
+
+/* dw of mr output channels from k on (of all): U[p][mr][c] */
+INLINE void F(winograd_weights)(const int m, const F(winograd_grad) *e, int64_t k, int64_t mr,
+                                const REAL *u)
+{
+    for (int64_t i = 0; i < mr; i++, u += e->ldu)
+        for (int64_t c = 0; c < e->c; c += VL) {
+            V h[3 * WINOGRAD_MAX], taps[9];
+            UNROLL(6) for (int s = 0; s < m + 2; s++) {
+                V column[WINOGRAD_MAX];
+                UNROLL(6) for (int r = 0; r < m + 2; r++)
+                    column[r] = LD(u + (r * (m + 2) + s) * mr * e->ldu + c);
+                F(winograd_filter_grad)(m, column, h + s, m + 2);
+            }
+            UNROLL(3) for (int r = 0; r < 3; r++)
+                F(winograd_filter_grad)(m, h + r * (m + 2), taps + 3 * r, 1);
+            F(winograd_put_taps)(taps, e->c - c, e->dw + ((k + i) * e->c + c) * 9);
+        }
+}
+
+/* Adds the products of a chunk to a panel's U; after the last chunk makes its dw. */
+static int F(winograd_accumulate)(const F(winograd_grad) *e, int64_t g, int64_t q, int64_t chunk,
+                                  int64_t tiles)
+{
+    const int64_t k = F(winograd_grad_panel)(e, q), mr = F(winograd_grad_panel)(e, q + 1) - k;
+    REAL *u = e->u ? e->u + k * e->positions * e->ldu
+                   : fdl_scratch(FDL_SCRATCH_CONV_3, e->positions * mr * e->ldu * sizeof(REAL));
+    if (!u) return FDL_NOMEM;
+    for (int p = 0; p < e->positions; p++) {
+        const REAL *s = e->s + p * F(winograd_s_plane)(e) + k * F(winograd_tiles)(e) + q * VL;
+        const REAL *v = e->v + p * F(winograd_v_plane)(e);
+        for (int64_t c = 0, nv; c < e->c; c += nv * VL) {
+            nv = e->c - c > VL ? 2 : 1;
+            F(conv_tiles)[nv][mr](tiles, s, v + c, e->koff, u + p * mr * e->ldu + c, e->ldu, NULL,
+                                  chunk == 0);
+        }
+    }
+    if (chunk == e->chunks - 1) e->filters(e, g * e->k + k, mr, u);
+    return FDL_OK;
+}
+
+/* What every thread of the region runs. */
+static void F(winograd_grad_share)(F(winograd_grad) *e)
+{
+    for (int64_t i = 0; i < e->groups * e->chunks; i++) {
+        const int64_t g = i / e->chunks, row = i % e->chunks * e->rows;
+        const int64_t rows = min64(e->rows, e->n * e->th - row);
+        OMP(for schedule(dynamic))
+        for (int64_t t = 0; t < e->panels + ceil_div(e->c, VL); t++)
+            if (F(winograd_transform)(e, g, t, row, rows) != FDL_OK)
+                __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+        OMP(for schedule(dynamic))
+        for (int64_t q = 0; q < e->panels; q++)
+            if (F(winograd_accumulate)(e, g, q, i % e->chunks, rows * e->tw) != FDL_OK)
+                __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+    }
+}
+
+#define STEPS(m)                                                                                   \
+    static void F(winograd_data_##m)(const F(winograd_grad) *e, int64_t c, int64_t count,          \
+                                     int64_t row, int64_t rows, REAL *lines, REAL *out)            \
+    {                                                                                              \
+        F(winograd_channels)(m, 0, e, &e->x, c, count, row, rows, lines, out,                      \
+                             F(winograd_v_plane)(e), e->ldv);                                      \
+    }                                                                                              \
+    static void F(winograd_result_##m)(const F(winograd_grad) *e, int64_t k, int64_t count,        \
+                                       int64_t row, int64_t rows, REAL *lines, REAL *out,          \
+                                       int64_t step)                                               \
+    {                                                                                              \
+        F(winograd_channels)(m, 1, e, &e->dy, k, count, row, rows, lines, out,                     \
+                             F(winograd_s_plane)(e), step);                                        \
+    }                                                                                              \
+    static void F(winograd_weights_##m)(const F(winograd_grad) *e, int64_t k, int64_t mr,          \
+                                        const REAL *u)                                             \
+    {                                                                                              \
+        F(winograd_weights)(m, e, k, mr, u);                                                       \
+    }
+STEPS(2)
+STEPS(4)
+#undef STEPS
+
+INLINE int F(winograd_grad_weight)(const int m, const fdl_conv *g, const void *x, const void *dy,
+                                   void *dw, int threads)
+{
+    const int64_t C = g->c / g->groups, K = g->k / g->groups;
+    if (!C || !K) return FDL_OK;
+    if (!g->n || !g->oh || !g->ow) {
+        F(conv_zero)(dw, g->k * C * 9);
+        return FDL_OK;
+    }
+    F(winograd_grad) e = {
+        .x = {x, g->c, g->h, g->w, g->pad_h, g->pad_w}, .dy = {dy, g->k, g->oh, g->ow, 0, 0},
+        .dw = dw, .m = m, .positions = (m + 2) * (m + 2), .n = g->n, .groups = g->groups, .c = C,
+        .k = K, .th = ceil_div(g->oh, m), .tw = ceil_div(g->ow, m),
+        .data = m == 2 ? F(winograd_data_2) : F(winograd_data_4),
+        .result = m == 2 ? F(winograd_result_2) : F(winograd_result_4),
+        .filters = m == 2 ? F(winograd_weights_2) : F(winograd_weights_4)};
+    const int64_t all_rows = e.n * e.th, tiles = all_rows * e.tw;
+    const double fmas = (double)e.groups * e.positions * ((double)K * C + 4.0 * (K + C)) * tiles;
+    threads = fdl_plan(threads, fmas / (2.5 * VL));
+
+    e.ldv = (ceil_div(C, VL) | 1) * VL, e.ldu = ceil_div(C, VL) * VL;
+    const int64_t row_bytes = e.tw * e.positions * (K + e.ldv) * (int64_t)sizeof(REAL);
+    e.chunks = ceil_div(all_rows, max64(1, WINOGRAD_GRAD_BYTES / row_bytes));
+    e.rows = ceil_div(all_rows, e.chunks), e.chunks = ceil_div(all_rows, e.rows);
+    e.panels = min64(K, ceil_div(ceil_div(K, CONV_MR), threads) * threads);     /* even shares */
+
+    /* koff | a row of zeros | V | S | U, unless a panel's is complete at once */
+    const int64_t in_chunk = F(winograd_tiles)(&e);
+    const int64_t zeros = ceil_div(max64(e.x.w, e.dy.w) + VL, VL) * VL;
+    const int64_t v = e.positions * F(winograd_v_plane)(&e);
+    const int64_t s = ceil_div(e.positions * F(winograd_s_plane)(&e), VL) * VL;
+    const int64_t u = e.chunks > 1 ? e.positions * K * e.ldu : 0;
+    e.koff = fdl_scratch(FDL_SCRATCH_CONV, ceil_div(in_chunk, 8) * 8 * sizeof(int64_t) +
+                                               (zeros + v + s + u) * sizeof(REAL));
+    if (!e.koff) return FDL_NOMEM;
+    for (int64_t t = 0; t < in_chunk; t++) e.koff[t] = t * e.ldv;
+    REAL *buffer = (REAL *)(e.koff + ceil_div(in_chunk, 8) * 8);
+    F(conv_zero)(buffer, zeros);
+    e.zeros = buffer, e.v = buffer + zeros, e.s = e.v + v, e.u = u ? e.s + s : NULL;
+    OMP(parallel num_threads(threads))
+    F(winograd_grad_share)(&e);
+    return e.status;
+}
+
+static int F(conv_winograd_2x2_grad_weight)(const fdl_conv *g, const void *x, const void *dy,
+                                            void *dw, int threads)
+{
+    return F(winograd_grad_weight)(2, g, x, dy, dw, threads);
+}
+
+static int F(conv_winograd_4x4_grad_weight)(const fdl_conv *g, const void *x, const void *dy,
+                                            void *dw, int threads)
+{
+    return F(winograd_grad_weight)(4, g, x, dy, dw, threads);
+}
