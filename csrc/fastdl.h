@@ -170,6 +170,26 @@ typedef struct fdl_kernels {
     /* y = x / (1 - p), or 0 with probability p in [0, 1]; y may be x */
     int (*dropout)(fdl_draw d, int64_t n, double p, const void *x, void *y, int threads);
 
+    /* normalisation: y = (x - mean) / sqrt(var + eps) * weight + bias; var is biased. weight and
+     * bias may be NULL. `stats` are all means, then all vars: outputs of the forward pass, inputs
+     * of the gradient.
+     * x (n, c, p), over n and p: stats is (2, c), weight and bias are (c) */
+    int (*batch_norm)(int64_t n, int64_t c, int64_t p, const void *x, const void *weight,
+                      const void *bias, double eps, void *y, void *stats, int threads);
+    int (*batch_norm_fixed)(int64_t n, int64_t c, int64_t p, const void *x, const void *mean,
+                            const void *var, const void *weight, const void *bias, double eps,
+                            void *y, int threads);
+    int (*batch_norm_backward)(int64_t n, int64_t c, int64_t p, const void *dy, const void *x,
+                               const void *stats, const void *weight, double eps, void *dx,
+                               void *dweight, void *dbias, int threads);
+    /* x (n, g, c, p), over c and p: stats is (2, n, g), weight and bias are (g, c). centred 0: var
+     * is the mean square, mean 0 */
+    int (*row_norm)(int64_t n, int64_t g, int64_t c, int64_t p, const void *x, const void *weight,
+                    const void *bias, double eps, int centred, void *y, void *stats, int threads);
+    int (*row_norm_backward)(int64_t n, int64_t g, int64_t c, int64_t p, const void *dy,
+                             const void *x, const void *stats, const void *weight, double eps,
+                             int centred, void *dx, void *dweight, void *dbias, int threads);
+
     /* optimizer steps, in place on p (and on the state), over n values */
     int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer /* or NULL */, double lr,
                double momentum, double dampening, double weight_decay, int nesterov, int maximize,

@@ -42,6 +42,9 @@
 #include "random/philox.c"
 #include "random/fill.c"
 #include "random/dropout.c"
+#include "norm/runs.c"
+#include "norm/batch_norm.c"
+#include "norm/row_norm.c"
 #include "optim/sgd.c"
 #include "optim/adam.c"
 #include "peak.c"
@@ -113,6 +116,11 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .permutation = permutation,
 #endif
     .dropout = F(dropout),
+    .batch_norm = F(batch_norm),
+    .batch_norm_fixed = F(batch_norm_fixed),
+    .batch_norm_backward = F(batch_norm_backward),
+    .row_norm = F(row_norm),
+    .row_norm_backward = F(row_norm_backward),
     .sgd = F(sgd),
     .adam = F(adam),
     .fma_peak = F(fma_peak),

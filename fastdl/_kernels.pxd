@@ -99,6 +99,22 @@ cdef extern from "fastdl.h" nogil:
         int (*permutation)(fdl_draw d, int64_t n, int64_t *y) noexcept nogil
         int (*dropout)(fdl_draw d, int64_t n, double p, const void *x, void *y,
                 int threads) noexcept nogil
+        int (*batch_norm)(int64_t n, int64_t c, int64_t p, const void *x, const void *weight,
+                const void *bias, double eps, void *y, void *stats,
+                int threads) noexcept nogil
+        int (*batch_norm_fixed)(int64_t n, int64_t c, int64_t p, const void *x,
+                const void *mean, const void *var, const void *weight, const void *bias,
+                double eps, void *y, int threads) noexcept nogil
+        int (*batch_norm_backward)(int64_t n, int64_t c, int64_t p, const void *dy,
+                const void *x, const void *stats, const void *weight,
+                double eps, void *dx, void *dweight, void *dbias, int threads) noexcept nogil
+        int (*row_norm)(int64_t n, int64_t g, int64_t c, int64_t p, const void *x,
+                const void *weight, const void *bias, double eps, int centred, void *y,
+                void *stats, int threads) noexcept nogil
+        int (*row_norm_backward)(int64_t n, int64_t g, int64_t c, int64_t p, const void *dy,
+                const void *x, const void *stats, const void *weight,
+                double eps, int centred, void *dx, void *dweight, void *dbias,
+                int threads) noexcept nogil
         int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer, double lr,
                 double momentum,
                 double dampening, double weight_decay, int nesterov, int maximize, int first,

@@ -251,6 +251,66 @@ def dropout(
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
+def batch_norm(
+    x: ndarray,
+    weight: ndarray | None = None,
+    bias: ndarray | None = None,
+    eps: float = 1e-5,
+    *,
+    stats: ndarray | None = None,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray]: ...
+def batch_norm_fixed(
+    x: ndarray,
+    mean: ndarray,
+    var: ndarray,
+    weight: ndarray | None = None,
+    bias: ndarray | None = None,
+    eps: float = 1e-5,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def batch_norm_backward(
+    dy: ndarray,
+    x: ndarray,
+    stats: ndarray,
+    weight: ndarray | None = None,
+    eps: float = 1e-5,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray, ndarray]: ...
+def row_norm(
+    x: ndarray,
+    shape: Sequence[int],
+    weight: ndarray | None = None,
+    bias: ndarray | None = None,
+    eps: float = 1e-5,
+    centred: bool = True,
+    *,
+    stats: ndarray | None = None,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray]: ...
+def row_norm_backward(
+    dy: ndarray,
+    x: ndarray,
+    shape: Sequence[int],
+    stats: ndarray,
+    weight: ndarray | None = None,
+    eps: float = 1e-5,
+    centred: bool = True,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray, ndarray]: ...
 def sgd_step(
     param: ndarray,
     grad: ndarray,

@@ -6,6 +6,7 @@ sees them and raises TypeError (dtype) or ValueError (shape, layout, unknown var
 set) naming the function, the argument and what was expected; MemoryError when scratch memory could
 not be had. `threads=0` means `get_num_threads()`, `isa=None` the tier in force (`get_isa()`).
 """
+import math
 import os
 
 import numpy as np
@@ -21,6 +22,7 @@ include "_kernels_pool.pxi"
 include "_kernels_attention.pxi"
 include "_kernels_rows.pxi"
 include "_kernels_random.pxi"
+include "_kernels_norm.pxi"
 include "_kernels_memory.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")

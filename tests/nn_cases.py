@@ -234,24 +234,43 @@ row("linalg.matmul", lambda t, x: F(t).adaptive_avg_pool2d(x, (2, None)),
 
 # ---- norms ------------------------------------------------------------------------------------
 
-row("norm.normalize norm.normalize_backward norm.affine",
-    lambda t, x, w, b: F(t).batch_norm(x, None, None, w, b, training=True),
-    [normal(3, 2), normal(2), normal(2)], more=[[normal(2, 3, 2, 2), normal(3), normal(3)]],
-    exact=512)
-row("norm.normalize norm.normalize_backward norm.affine",
-    lambda t, x, w, b: F(t).layer_norm(x, (3,), w, b, 1e-2),
-    [normal(2, 2, 3), normal(3), normal(3)], exact=512)
-row(
-    "norm.normalize",
-    lambda t, x: F(t).layer_norm(x, (2, 3)),
-    [normal(2, 2, 3)],
-    exact=512,
-)
-row("norm.normalize", lambda t, x, w: F(t).layer_norm(x, (3,), w) * x,
-    [normal(2, 3), normal(3)], exact=512)
-row("norm.affine",
+BATCH = lambda t, x, w=None, b=None: F(t).batch_norm(x, None, None, w, b, training=True)
+GROUPS = lambda t, x, w=None, b=None: F(t).group_norm(x, 2, w, b, 1e-2)
+LAYER = lambda t, x, w=None, b=None: F(t).layer_norm(x, (3,), w, b, 1e-2)
+RMS = lambda t, x, w=None: F(t).rms_norm(x, (3,), w, 1e-2)
+CHANNELS = "norm.normalize_channels norm.normalize_channels_backward"
+ROWS = "norm.normalize_rows norm.normalize_rows_backward"
+for name, norm, x, w, more in (
+    (CHANNELS, BATCH, (3, 2), (2,), [(2, 3, 2, 2), (3,)]),
+    (CHANNELS, BATCH, (2, 2, 3), (2,), []),
+    (ROWS, LAYER, (2, 2, 3), (3,), [(0, 3), (3,)]),
+    (ROWS, GROUPS, (2, 4, 3), (4,), [(2, 4), (4,)]),
+):
+    row(name, norm, [normal(*x), normal(*w), normal(*w)], exact=512,
+        more=[[normal(*more[0]), normal(*more[1]), normal(*more[1])]] if more else [])
+    row(name, norm, [normal(*x)], exact=512)
+    row(name.split()[1],
+        lambda t, v, x, w, norm=norm: pullback(lambda t, x: norm(t, x, w))(t, v, x),
+        [normal(*x), fixed(normal(*x)), normal(*w)], exact=512)
+row(ROWS, RMS, [normal(2, 2, 3), normal(3)], exact=512)
+row(ROWS, RMS, [normal(2, 3)], exact=512)
+row(ROWS, lambda t, x, w: F(t).layer_norm(x, (2, 3), w) * x, [normal(2, 2, 3), normal(2, 3)],
+    exact=512, bad=[(lambda t: F(t).layer_norm(t.ones(2, 3), (2,)), RuntimeError),
+                    (lambda t: F(t).group_norm(t.ones(2, 3), 2), RuntimeError)])
+row(ROWS, lambda t, x, w, b: F(t).instance_norm(x, weight=w, bias=b),
+    [normal(2, 2, 3), normal(2), normal(2)], exact=512)
+row("join.pad_with", lambda t, x: F(t).local_response_norm(x, 3, 0.5, 0.75, 2.0), [normal(2, 4, 3)],
+    more=[[normal(2, 1, 3)]])
+row("norm.normalize_by",
     lambda t, x, m, v, w, b: F(t).batch_norm(x, m, v, w, b, eps=1e-2) * 1,
     [normal(2, 3, 2), fixed(normal(3)), fixed(between(0.5, 2, 3)), normal(3), normal(3)])
+row("norm.normalize_by",
+    lambda t, x, m, v, w: F(t).batch_norm(x, m, v, w, eps=1e-2),
+    [normal(2, 3, 2), normal(3), between(0.5, 2, 3), normal(3)],
+    torch=lambda t, x, m, v, w: (x - m[:, None]) / (v[:, None] + 1e-2) ** 0.5 * w[:, None])
+row("norm.normalize_by",
+    lambda t, x, m, v: F(t).batch_norm(x, m, v, eps=1e-2) * x,
+    [normal(2, 3), fixed(normal(3)), fixed(between(0.5, 2, 3))])
 
 # ---- losses -----------------------------------------------------------------------------------
 

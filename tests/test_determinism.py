@@ -127,6 +127,28 @@ ROWS = {
     ],
     "random_permutation": lambda x: [(x.integers(1, 1003), 1, 2)],
     "dropout": lambda x: [(x(1000003), 1, 2, 0.3)],
+    "batch_norm": lambda x: [
+        (x(16, 64, 30, 30), x(64), x(64), 1e-5, x(2, 64)),
+        (x(16, 3, 99, 99), x(3), x(3), 1e-5, x(2, 3)),
+        (x(3000, 100), x(100), x(100), 1e-5, x(2, 100)),
+    ],
+    "batch_norm_fixed": lambda x: [(x(16, 64, 30, 30), x(64), x.positive(64), x(64), x(64), 1e-5)],
+    "batch_norm_backward": lambda x: [
+        (x(16, 64, 30, 30), x(16, 64, 30, 30), x(64), 1e-5, x.positive(2, 64)),
+        (x(16, 3, 99, 99), x(16, 3, 99, 99), x(3), 1e-5, x.positive(2, 3)),
+        (x(3000, 100), x(3000, 100), x(100), 1e-5, x.positive(2, 100)),
+    ],
+    "row_norm": lambda x: [
+        (x(997, 500), x(500), x(500), (997, 1, 500, 1), 1e-5, True, x(2, 997)),
+        (x(16, 64, 30, 30), x(64), x(64), (16, 32, 2, 900), 1e-5, True, x(2, 512)),
+    ],
+    "row_norm_backward": lambda x: [
+        (x(s), x(s), x(c), shape, 1e-5, True, x.positive(2, rows))
+        for s, c, shape, rows in (
+            (997 * 500, 500, (997, 1, 500, 1), 997),
+            (16 * 64 * 900, 64, (16, 32, 2, 900), 512),
+        )
+    ],
     "sgd_step": lambda x: [
         (
             *(x(1500007), x(1500007), x(1500007)),

@@ -39,6 +39,11 @@ VOCABULARY = (
     "random_integers",
     "random_permutation",
     "dropout",
+    "batch_norm",
+    "batch_norm_fixed",
+    "batch_norm_backward",
+    "row_norm",
+    "row_norm_backward",
     "sgd_step",
     "adam_step",
 )

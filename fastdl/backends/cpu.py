@@ -253,6 +253,63 @@ def dropout(x, seed, draw, p):
     return _kernels.dropout(x.astype(np.float32, order="C"), seed, draw, p).astype(x.dtype)
 
 
+# ----------------------------------------------------------------------------------- normalisation
+
+
+def _vector(values, dtype):
+    """A contiguous vector of `dtype`; None stays None."""
+    return None if values is None else np.ascontiguousarray(values, dtype)
+
+
+def batch_norm(x, weight, bias, eps, stats):
+    """x (N, C, ...) -> (x - mean) / sqrt(var + eps) * weight + bias, with each channel's own mean
+    and biased variance, which are written to `stats` (2, C). weight, bias: (C,) or None."""
+    if x.dtype.char in KERNEL_DTYPES:
+        weight, bias = _vector(weight, x.dtype), _vector(bias, x.dtype)
+        return _kernels.batch_norm(_ordered(x), weight, bias, eps, stats=stats)[0]
+    return batch_norm(x.astype(np.float32), weight, bias, eps, stats).astype(x.dtype)
+
+
+def batch_norm_fixed(x, mean, var, weight, bias, eps):
+    """The same with mean and var given, both (C,)."""
+    if x.dtype.char in KERNEL_DTYPES:
+        vectors = [_vector(v, x.dtype) for v in (mean, var, weight, bias)]
+        return _kernels.batch_norm_fixed(_ordered(x), *vectors, eps)
+    return batch_norm_fixed(x.astype(np.float32), mean, var, weight, bias, eps).astype(x.dtype)
+
+
+def batch_norm_backward(g, x, weight, eps, stats):
+    """The gradients of `batch_norm` in x, weight and bias: (N, C, ...), (C,) and (C,)."""
+    if x.dtype.char in KERNEL_DTYPES:
+        weight = _vector(weight, x.dtype)
+        return _kernels.batch_norm_backward(_ordered(g), _ordered(x), stats, weight, eps)
+    g, wide = g.astype(np.float32), x.astype(np.float32)
+    return tuple([d.astype(x.dtype) for d in batch_norm_backward(g, wide, weight, eps, stats)])
+
+
+def row_norm(x, weight, bias, shape, eps, centred, stats):
+    """x, seen as `shape` (n, g, c, p), normalised over c and p; stats (2, n g) takes the means and
+    biased variances. weight, bias: g c values or None. Without `centred` no mean is subtracted and
+    the variance is the mean square."""
+    if x.dtype.char in KERNEL_DTYPES:
+        weight, bias = _vector(weight, x.dtype), _vector(bias, x.dtype)
+        return _kernels.row_norm(_ordered(x), shape, weight, bias, eps, centred, stats=stats)[0]
+    wide = x.astype(np.float32)
+    return row_norm(wide, weight, bias, shape, eps, centred, stats).astype(x.dtype)
+
+
+def row_norm_backward(g, x, weight, shape, eps, centred, stats):
+    """The gradients of `row_norm` in x, weight and bias: x's shape, (g c,) and (g c,)."""
+    if x.dtype.char in KERNEL_DTYPES:
+        weight = _vector(weight, x.dtype)
+        return _kernels.row_norm_backward(
+            _ordered(g), _ordered(x), shape, stats, weight, eps, centred
+        )
+    g, wide = g.astype(np.float32), x.astype(np.float32)
+    found = row_norm_backward(g, wide, weight, shape, eps, centred, stats)
+    return tuple([d.astype(x.dtype) for d in found])
+
+
 # --------------------------------------------------------------------------------- optimizer steps
 
 

@@ -41,7 +41,14 @@ from fastdl.ops.loss import (
     nll_loss,
     smooth_l1_loss,
 )
-from fastdl.ops.norm import batch_norm, layer_norm
+from fastdl.ops.norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
 from fastdl.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 
 __all__ = [
@@ -66,10 +73,13 @@ __all__ = [
     "embedding",
     "feature_alpha_dropout",
     "gelu",
+    "group_norm",
+    "instance_norm",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "max_pool2d",
@@ -80,6 +90,7 @@ __all__ = [
     "pad",
     "relu",
     "relu_",
+    "rms_norm",
     "scaled_dot_product_attention",
     "sigmoid",
     "silu",
