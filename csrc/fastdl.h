@@ -87,6 +87,12 @@ typedef int fdl_max_gather_fn(const fdl_pool *g, const void *x, const void *taps
 typedef int fdl_avg_forward_fn(const fdl_pool *g, const void *x, void *y, int threads);
 typedef int fdl_avg_backward_fn(const fdl_pool *g, const void *dy, void *dx, int threads);
 
+/* Adaptive pooling: output (i, j) takes rows i h / oh (rounded down) to (i + 1) h / oh (rounded
+ * up), exclusive, and columns likewise; h, w >= 1. `positions`: the winner's row * w + column. */
+typedef struct fdl_cells {
+    int64_t planes, h, w, oh, ow;
+} fdl_cells;
+
 /* ---- scaled dot-product attention ------------------------------------------------------------ */
 /* (n, h, rows, cols): rows contiguous, the other strides in elements; 0 broadcasts what is read */
 typedef struct fdl_heads {
@@ -143,6 +149,17 @@ typedef struct fdl_kernels {
 
     fdl_attention_fn *attention[FDL_ATTENTION_VARIANTS];
     fdl_attention_fn *attention_backward;
+
+    int (*cells_max)(const fdl_cells *g, const void *x, void *y, int64_t *positions, int threads);
+    int (*cells_avg)(const fdl_cells *g, const void *x, void *y, int threads);
+    int (*cells_avg_backward)(const fdl_cells *g, const void *dy, void *dx, int threads);
+    /* planes of n elements and of m positions in [0, n):
+     * gather  y[p, j] = x[p, at[p, j]]
+     * scatter y = 0, then y[p, at[p, j]] += x[p, j] in the order of j; add 0: = (the last stays) */
+    int (*plane_gather)(int64_t planes, int64_t n, int64_t m, const void *x, const int64_t *at,
+                        void *y, int threads);
+    int (*plane_scatter)(int64_t planes, int64_t n, int64_t m, const void *x, const int64_t *at,
+                         void *y, int add, int threads);
 
     /* elementwise over n values; y may be x, dx may be dy */
     int (*relu)(int64_t n, const void *x, void *y, int threads);     /* max(x, 0), NaN stays */

@@ -26,10 +26,13 @@
 #include "conv/depthwise.c"
 
 #include "pool/naive.c"
+#include "pool/whole.c"
 #include "pool/phases.c"
 #include "pool/forward.c"
 #include "pool/backward.c"
 #include "pool/rows.c"
+#include "pool/cells.c"
+#include "pool/positions.c"
 
 #include "nnops/relu.c"
 #include "nnops/softmax.c"
@@ -104,6 +107,11 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_ATTENTION_NAIVE] = F(attention_naive), [FDL_ATTENTION_TILED] = F(attention_forward),
     },
     .attention_backward = F(attention_backward),
+    .cells_max = F(cells_max),
+    .cells_avg = F(cells_avg),
+    .cells_avg_backward = F(cells_avg_backward),
+    .plane_gather = F(plane_gather),
+    .plane_scatter = F(plane_scatter),
     .relu = F(relu),
     .relu_backward = F(relu_backward),
     .softmax = F(softmax),

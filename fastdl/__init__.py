@@ -106,7 +106,14 @@ from fastdl.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from fastdl.ops.pool import max_pool2d
+from fastdl.ops.pool import (
+    adaptive_avg_pool1d,
+    adaptive_max_pool1d,
+    avg_pool1d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 
 # The function goes last: importing the module `fastdl.tensor` has just bound the name.
 from fastdl.ops.creation import tensor

@@ -66,6 +66,9 @@ cdef extern from "fastdl.h" nogil:
     enum:
         FDL_UNIFORM, FDL_NORMAL, FDL_EXPONENTIAL, FDL_BERNOULLI
 
+    ctypedef struct fdl_cells:
+        int64_t planes, h, w, oh, ow
+
     ctypedef struct fdl_kernels:
         const char *isa
         int itemsize, vector_bytes, mr, nr, mc, kc, nc
@@ -80,6 +83,15 @@ cdef extern from "fastdl.h" nogil:
         fdl_avg_backward_fn *avg_backward[3]
         fdl_attention_fn *attention[2]
         fdl_attention_fn *attention_backward
+        int (*cells_max)(const fdl_cells *g, const void *x, void *y, int64_t *positions,
+                int threads) noexcept nogil
+        int (*cells_avg)(const fdl_cells *g, const void *x, void *y, int threads) noexcept nogil
+        int (*cells_avg_backward)(const fdl_cells *g, const void *dy, void *dx,
+                int threads) noexcept nogil
+        int (*plane_gather)(int64_t planes, int64_t n, int64_t m, const void *x,
+                const int64_t *at, void *y, int threads) noexcept nogil
+        int (*plane_scatter)(int64_t planes, int64_t n, int64_t m, const void *x,
+                const int64_t *at, void *y, int add, int threads) noexcept nogil
         int (*relu)(int64_t n, const void *x, void *y, int threads) noexcept nogil
         int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx,
                 int threads) noexcept nogil

@@ -155,6 +155,51 @@ def avg_pool2d_backward(
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
+def adaptive_max_pool2d(
+    x: ndarray,
+    oh: int,
+    ow: int,
+    *,
+    out: tuple[ndarray, ndarray] | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray]: ...
+def adaptive_avg_pool2d(
+    x: ndarray,
+    oh: int,
+    ow: int,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def adaptive_avg_pool2d_backward(
+    dy: ndarray,
+    h: int,
+    w: int,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def plane_gather(
+    x: ndarray,
+    positions: ndarray,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def plane_scatter(
+    x: ndarray,
+    positions: ndarray,
+    size: int,
+    add: bool = True,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
 def relu(
     x: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
 ) -> ndarray: ...

@@ -254,3 +254,170 @@ def avg_pool2d_backward(
         status = kernels.avg_backward[v](&g, data_of(dy), data_of(dx), n)
     finish(status, "avg_pool2d_backward")
     return dx
+
+
+# ---- uneven windows: a geometry is the shape of x and (oh, ow) -----------------------------------
+
+
+cdef int read_cells(
+    cnp.ndarray x, object h, object w, object oh, object ow, fdl_cells *g, str where, str argument
+) except -1:
+    """x (..., h, w) or (..., oh, ow), whose leading dimensions are the planes."""
+    cdef int64_t most = 1 << 29
+    cdef int i
+    try:
+        g.h, g.w, g.oh, g.ow = h, w, oh, ow
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"{where}: sizes must be ints, got {(h, w)} and {(oh, ow)}") from error
+    if not (
+        1 <= g.h <= most and 1 <= g.w <= most and g.h * g.w < 1 << 31
+        and 0 <= g.oh <= most and 0 <= g.ow <= most
+    ):
+        raise ValueError(f"{where}: a size is out of range: {(h, w)} to {(oh, ow)}")
+    if not cnp.PyArray_ISCARRAY_RO(x):
+        raise ValueError(f"{where}: {argument} must be C-contiguous, got {np.shape(x)}")
+    g.planes = 1
+    for i in range(cnp.PyArray_NDIM(x) - 2):
+        g.planes *= cnp.PyArray_DIM(x, i)
+    return 0
+
+
+cdef tuple plane_of(cnp.ndarray x, str where, str argument):
+    """The last two sizes of x."""
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    if ndim < 2:
+        raise ValueError(f"{where}: {argument} must have 2 dimensions or more, got {np.shape(x)}")
+    return cnp.PyArray_DIM(x, ndim - 2), cnp.PyArray_DIM(x, ndim - 1)
+
+
+def adaptive_max_pool2d(
+    cnp.ndarray x not None, oh, ow, *, out=None, isa=None, int threads=0
+):
+    """Maxima of oh x ow cells of x (..., h, w), and their int64 positions `row * w + column`.
+
+    Both (..., oh, ow). Cell i of n elements takes floor(i n / oh) to ceil((i + 1) n / oh) - 1. The
+    first of equal maxima wins, and the last NaN. `out`: (y, positions).
+    """
+    cdef const fdl_kernels *kernels = table_of(x, isa, "adaptive_max_pool2d", "x")
+    cdef int n = threads_of(threads), status
+    cdef fdl_cells g
+    cdef cnp.ndarray y, positions
+    h, w = plane_of(x, "adaptive_max_pool2d", "x")
+    read_cells(x, h, w, oh, ow, &g, "adaptive_max_pool2d", "x")
+    y_out, positions_out = (None, None) if out is None else out
+    y = planes_out(y_out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "adaptive_max_pool2d")
+    positions = planes_out(positions_out, x, g.oh, g.ow, cnp.NPY_INT64, "adaptive_max_pool2d")
+    with nogil:
+        status = kernels.cells_max(
+            &g, data_of(x), data_of(y), <int64_t *> data_of(positions), n
+        )
+    finish(status, "adaptive_max_pool2d")
+    return y, positions
+
+
+def adaptive_avg_pool2d(cnp.ndarray x not None, oh, ow, *, out=None, isa=None, int threads=0):
+    """Means of oh x ow cells of x (..., h, w): (..., oh, ow); cells as `adaptive_max_pool2d`."""
+    cdef const fdl_kernels *kernels = table_of(x, isa, "adaptive_avg_pool2d", "x")
+    cdef int n = threads_of(threads), status
+    cdef fdl_cells g
+    cdef cnp.ndarray y
+    h, w = plane_of(x, "adaptive_avg_pool2d", "x")
+    read_cells(x, h, w, oh, ow, &g, "adaptive_avg_pool2d", "x")
+    y = planes_out(out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "adaptive_avg_pool2d")
+    with nogil:
+        status = kernels.cells_avg(&g, data_of(x), data_of(y), n)
+    finish(status, "adaptive_avg_pool2d")
+    return y
+
+
+def adaptive_avg_pool2d_backward(
+    cnp.ndarray dy not None, h, w, *, out=None, isa=None, int threads=0
+):
+    """The gradient of `adaptive_avg_pool2d`: dy (..., oh, ow) spread over cells of (..., h, w)."""
+    cdef const fdl_kernels *kernels = table_of(dy, isa, "adaptive_avg_pool2d_backward", "dy")
+    cdef int n = threads_of(threads), status
+    cdef fdl_cells g
+    cdef cnp.ndarray dx
+    oh, ow = plane_of(dy, "adaptive_avg_pool2d_backward", "dy")
+    read_cells(dy, h, w, oh, ow, &g, "adaptive_avg_pool2d_backward", "dy")
+    dx = planes_out(out, dy, g.h, g.w, cnp.PyArray_TYPE(dy), "adaptive_avg_pool2d_backward")
+    with nogil:
+        status = kernels.cells_avg_backward(&g, data_of(dy), data_of(dx), n)
+    finish(status, "adaptive_avg_pool2d_backward")
+    return dx
+
+
+# ---- positions: planes are the rows of 2-d arrays ------------------------------------------------
+
+
+cdef int check_positions(cnp.ndarray x, cnp.ndarray at, int64_t n, str where) except -1:
+    """Both must be C-contiguous with as many rows, the positions int64 in [0, n)."""
+    cdef int64_t i
+    cdef int bad = 0
+    cdef const int64_t *p
+    need_rows(x, where, "x")
+    if cnp.PyArray_TYPE(at) != cnp.NPY_INT64:
+        raise TypeError(f"{where}: positions must be int64, got {at.dtype}")
+    need_rows(at, where, "positions")
+    if cnp.PyArray_DIM(at, 0) != cnp.PyArray_DIM(x, 0):
+        raise ValueError(
+            f"{where}: positions must have {np.shape(x)[0]} planes, got {np.shape(at)}"
+        )
+    p = <const int64_t *> cnp.PyArray_DATA(at)
+    with nogil:
+        for i in range(cnp.PyArray_SIZE(at)):
+            bad |= p[i] < 0 or p[i] >= n
+    if bad:
+        raise ValueError(f"{where}: positions must lie in [0, {n})")
+    return 0
+
+
+def plane_gather(
+    cnp.ndarray x not None, cnp.ndarray positions not None, *, out=None, isa=None, int threads=0
+):
+    """y[p, j] = x[p, positions[p, j]]: x (planes, n), positions (planes, m) -> (planes, m)."""
+    cdef const fdl_kernels *kernels = table_of(x, isa, "plane_gather", "x")
+    cdef int n = threads_of(threads), status
+    cdef int64_t planes, size, m
+    cdef cnp.ndarray y
+    need_rows(x, "plane_gather", "x")
+    check_positions(x, positions, cnp.PyArray_DIM(x, 1), "plane_gather")
+    planes, size, m = np.shape(x)[0], np.shape(x)[1], np.shape(positions)[1]
+    y = output(out, 2, cnp.PyArray_DIMS(positions), cnp.PyArray_TYPE(x), "plane_gather")
+    with nogil:
+        status = kernels.plane_gather(
+            planes, size, m, data_of(x), <const int64_t *> data_of(positions), data_of(y), n
+        )
+    finish(status, "plane_gather")
+    return y
+
+
+def plane_scatter(
+    cnp.ndarray x not None, cnp.ndarray positions not None, int64_t size, bint add=True, *,
+    out=None, isa=None, int threads=0
+):
+    """x and positions (planes, m) -> y (planes, size), 0 where no position points.
+
+    Equal positions add up, or with `add=False` the last of them stays.
+    """
+    cdef const fdl_kernels *kernels = table_of(x, isa, "plane_scatter", "x")
+    cdef int n = threads_of(threads), status
+    cdef int64_t planes, m
+    cdef cnp.npy_intp dims[2]
+    cdef cnp.ndarray y
+    if size < 0 or size > <int64_t> 1 << 59:
+        raise ValueError(f"plane_scatter: size is out of range: {size}")
+    check_positions(x, positions, size, "plane_scatter")
+    planes, m = np.shape(x)[0], np.shape(x)[1]
+    if np.shape(positions)[1] != m:
+        raise ValueError(
+            f"plane_scatter: positions must have shape {np.shape(x)}, got {np.shape(positions)}"
+        )
+    dims[0], dims[1] = planes, size
+    y = output(out, 2, dims, cnp.PyArray_TYPE(x), "plane_scatter")
+    with nogil:
+        status = kernels.plane_scatter(
+            planes, size, m, data_of(x), <const int64_t *> data_of(positions), data_of(y), add, n
+        )
+    finish(status, "plane_scatter")
+    return y

@@ -229,8 +229,56 @@ row("pool.avg_pool",
     lambda t, x: F(t).avg_pool2d(x, 3, 2, 1, count_include_pad=False)
     + F(t).avg_pool2d(x, 3, 2, 1, divisor_override=7), [normal(1, 2, 5, 4)])
 row("pool.avg_pool", lambda t, x: F(t).adaptive_avg_pool2d(x, 2), [normal(1, 2, 4, 6)])
-row("linalg.matmul", lambda t, x: F(t).adaptive_avg_pool2d(x, (2, None)),
-    [normal(1, 2, 5, 3)])
+for dims, shape, cells in [(1, (1, 2, 7), 3), (2, (1, 2, 5, 3), (2, None)), (2, (2, 3, 3), (4, 2)),
+                           (3, (1, 1, 3, 4, 3), (2, 3, 2))]:
+    row("pool.cell_mean pool.cell_mean_backward",
+        lambda t, x, dims=dims, cells=cells:
+            getattr(F(t), f"adaptive_avg_pool{dims}d")(x, cells), [normal(*shape)])
+    pool = lambda t, x, dims=dims, cells=cells: (
+        getattr(F(t), f"adaptive_max_pool{dims}d")(x, cells))
+    row("pool.cell_max pool.scatter_positions", pool, [apart(*shape)])
+    y = np.shape(pool(fastdl, fastdl.zeros(shape)))
+    row("pool.scatter_positions pool.gather_positions", pullback(pool),
+        [normal(*y), fixed(apart(*shape))])
+    row("pool.cell_max", lambda t, x, dims=dims, cells=cells:
+        getattr(F(t), f"adaptive_max_pool{dims}d")(x, cells, return_indices=True), [apart(*shape)])
+for dims, shape, window in [
+    (1, (1, 2, 7), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    (3, (1, 2, 4, 3, 5), {"kernel_size": (2, 2, 3), "stride": (1, 2, 2), "padding": (1, 0, 1)}),
+]:
+    row("pool.max_pool pool.max_pool_scatter",
+        lambda t, x, dims=dims, window=window: getattr(F(t), f"max_pool{dims}d")(x, **window),
+        [apart(*shape)], more=[[apart(*shape[1:])]])
+    row("pool.winners", lambda t, x, dims=dims, window=window:
+        getattr(F(t), f"max_pool{dims}d")(x, **window, return_indices=True), [apart(*shape)])
+    row("pool.avg_pool pool.avg_pool_backward",
+        lambda t, x, dims=dims, window=window: getattr(F(t), f"avg_pool{dims}d")(x, **window),
+        [normal(*shape)], more=[[normal(*shape[1:])]])
+    row("pool.avg_pool", lambda t, x, dims=dims, window=window:
+        getattr(F(t), f"lp_pool{dims}d")(x, 3.0, window["kernel_size"], window["stride"]),
+        [between(0.5, 2, *shape)])
+row("pool.avg_pool", lambda t, x: F(t).avg_pool3d(x, 2, divisor_override=3),
+    [normal(1, 2, 4, 2, 3)])
+row("pool.avg_pool", lambda t, x: F(t).lp_pool2d(x, 2, 2, ceil_mode=True),
+    [normal(1, 2, 3, 4)])
+row("pool.scatter_positions pool.gather_positions",
+    lambda t, x, at: F(t).max_unpool2d(x, at, 2, output_size=(4, 5)),
+    [normal(1, 2, 2, 2), given([[[[0, 3], [10, 19]], [[1, 2], [3, 4]]]], False)],
+    bad=[(lambda t: F(t).max_unpool2d(t.ones(1, 1, 1), t.full((1, 1, 1), 4), 2), RuntimeError),
+         (lambda t: F(t).max_unpool2d(t.ones(1, 1, 1), t.full((1, 1, 1), -1), 2), RuntimeError),
+         (lambda t: F(t).max_unpool1d(t.ones(1, 1), t.ones(1, 1), 2), RuntimeError)])
+
+# ---- patches ----------------------------------------------------------------------------------
+
+for shape, options in [
+    ((2, 2, 4, 3), {"kernel_size": (2, 3), "padding": 1, "stride": (2, 1)}),
+    ((1, 5, 5), {"kernel_size": 2, "dilation": (3, 2)}),
+]:
+    row("fold.patches fold.patch_sum", lambda t, x, options=options: F(t).unfold(x, **options),
+        [normal(*shape)])
+    columns = np.shape(F(fastdl).unfold(fastdl.zeros(shape), **options))
+    row("fold.patch_sum fold.patches", lambda t, x, shape=shape, options=options:
+        F(t).fold(x, shape[-2:], **options), [normal(*columns)])
 
 # ---- norms ------------------------------------------------------------------------------------
 

@@ -64,7 +64,12 @@ def pool(planes, hw, kernel, stride, padding=0):
     return (planes, hw, hw), (planes, out, out), (planes, hw, hw, out, out, *sides)
 
 
-POOLS = [pool(301, 56, 2, 2), pool(150, 57, 3, 2, 1), pool(100, 40, 3, 1, 1)]
+POOLS = [
+    pool(301, 56, 2, 2),
+    pool(150, 57, 3, 2, 1),
+    pool(100, 40, 3, 1, 1),
+    pool(25003, 7, 7, 1),
+]
 
 
 def inside(x, y_shape, geom):
@@ -110,6 +115,14 @@ ROWS = {
     "max_pool2d_positions": lambda x: [(inside(x, y, g), g) for _, y, g in POOLS],
     "avg_pool2d": lambda x: [(x(*a), g) for a, _, g in POOLS],
     "avg_pool2d_backward": lambda x: [(x(*y), g) for _, y, g in POOLS],
+    "adaptive_max_pool2d": lambda x: [(x(150, 57, 56), 5, 6), (x(500, 7, 7), 20, 9)],
+    "adaptive_avg_pool2d": lambda x: [(x(150, 57, 56), 5, 6), (x(500, 7, 7), 20, 9)],
+    "adaptive_avg_pool2d_backward": lambda x: [(x(150, 5, 6), 57, 56), (x(500, 20, 9), 7, 7)],
+    "plane_gather": lambda x: [(x(150, 3000), x.integers(3000, 150, 700))],
+    "plane_scatter": lambda x: [
+        (x(150, 700), x.integers(300, 150, 700), 300, True),
+        (x(150, 700), x.integers(3000, 150, 700), 3000, False),
+    ],
     "relu": lambda x: [(x(1500007),)],
     "relu_backward": lambda x: [(x(1500007), x(1500007))],
     "softmax": lambda x: [(x(997, 1000), 1), (x(3, 300, 1000), 1)],

@@ -19,12 +19,17 @@ from hypothesis import strategies as st
 
 from fastdl._kernels import (
     POOL_VARIANTS,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
     avg_pool2d,
     avg_pool2d_backward,
     isa_available,
     max_pool2d,
     max_pool2d_gather,
     max_pool2d_scatter,
+    plane_gather,
+    plane_scatter,
     positions_from_taps,
 )
 
@@ -203,6 +208,8 @@ MAX_CASES = {
     "5x5/3 pad": ((2, 17, 40), 5, 3, 2),
     "4x4/4": ((2, 9, 70), 4),
     "7x7 whole plane": ((5, 7, 7), 7),
+    "whole plane": ((35, 13, 9), (13, 9)),
+    "whole plane, padding": ((3, 5, 33), (15, 70), 80, (5, 30)),
     "dilation 2": ((2, 12, 37), 3, 1, 1, 2),
     "dilation 3, stride 2": ((2, 15, 39), (2, 3), 2, (1, 1), (3, 2)),
     "ceil": ((2, 8, 34), 3, 2, 0, 1, True),
@@ -260,7 +267,10 @@ AVG_CASES = {
     "3x3/5": ((2, 23, 41), 3, 5),
     "5x5/3": ((2, 17, 40), 5, 3, 2),
     "1x1/3": ((2, 7, 10), 1, 3),
-    "7x7 whole plane": ((5, 7, 7), 7),
+    "7x7 whole plane": ((37, 7, 7), 7),
+    "whole plane": ((35, 13, 9), (13, 9)),
+    "whole plane, padding": ((3, 5, 33), (15, 70), 80, (5, 30)),
+    "whole plane, valid only": ((3, 5, 33), (15, 70), 80, (5, 30), 1, False, False),
     "many planes": ((2, 3, 50, 3, 2), 2, 1),
     "bands": ((1, 67, 300), 3, 2, 1),
 }
@@ -273,6 +283,101 @@ def test_avg(variant, isa, dtype):
     for shape, *arguments in AVG_CASES.values():
         x = fill_like("normal", shape, dtype)
         check_avg(x, geometry(shape, *arguments), variant, isa, 2)
+
+
+# ---------------------------------------------------------------------------------- uneven windows
+
+
+def cells_of(n, cells):
+    """Where each cell of n elements begins and ends."""
+    return [(i * n // cells, -((i + 1) * n // -cells)) for i in range(cells)]
+
+
+CELL_CASES = [
+    ((3, 5, 7), 2, 3), ((2, 4, 16), 3, 5), ((2, 9, 33), 4, 33), ((3, 3, 2), 7, 5),
+    ((2, 1, 65), 1, 7), ((2, 17, 1), 5, 1), ((1, 2, 3, 5), 5, 2), ((2, 6, 6), 2, 3),
+    ((40, 13, 13), 7, 7), ((2, 4, 4), 0, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["ties", "special"])
+def test_cells_max(isa, dtype, kind):
+    for shape, oh, ow in CELL_CASES:
+        x = fill_like(kind, shape, dtype)
+        out = (*shape[:-2], oh, ow)
+        (y, y_check), (at, at_check) = fenced(out, dtype), fenced(out, np.int64, 99)
+        adaptive_max_pool2d(x, oh, ow, out=(y, at), isa=isa, threads=2)
+        y_check()
+        at_check()
+        planes, w = x.reshape(-1, *shape[-2:]), shape[-1]
+        expected, positions = np.empty((2, len(planes), oh, ow))
+        for i, (r0, r1) in enumerate(cells_of(shape[-2], oh)):
+            for j, (s0, s1) in enumerate(cells_of(shape[-1], ow)):
+                cell = planes[:, r0:r1, s0:s1].reshape(len(planes), -1)
+                nan = np.isnan(cell)
+                last = cell.shape[1] - 1 - nan[:, ::-1].argmax(1)
+                # argmax takes the first of equal values, and the first element if all are -inf
+                best = np.where(nan.any(1), last, np.where(nan, -np.inf, cell).argmax(1))
+                expected[:, i, j] = cell[np.arange(len(planes)), best]
+                positions[:, i, j] = (r0 + best // (s1 - s0)) * w + s0 + best % (s1 - s0)
+        np.testing.assert_array_equal(y, expected.reshape(out))
+        np.testing.assert_array_equal(at, positions.reshape(out))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cells_avg(isa, dtype):
+    eps = np.finfo(dtype).eps
+    for shape, oh, ow in CELL_CASES:
+        x = fill_like("normal", shape, dtype)
+        dy = np.random.default_rng(1).standard_normal((*shape[:-2], oh, ow)).astype(dtype)
+        y, y_check = fenced(dy.shape, dtype)
+        adaptive_avg_pool2d(x, oh, ow, out=y, isa=isa, threads=2)
+        y_check()
+        dx, dx_check = fenced(shape, dtype)
+        adaptive_avg_pool2d_backward(dy, *shape[-2:], out=dx, isa=isa, threads=2)
+        dx_check()
+        vertical, horizontal = (np.zeros((a, b)) for a, b in ((oh, shape[-2]), (ow, shape[-1])))
+        for matrix in (vertical, horizontal):
+            for i, (first, last) in enumerate(cells_of(matrix.shape[1], len(matrix))):
+                matrix[i, first:last] = 1 / (last - first)
+        # an average of k elements errs as those of even windows; an element has at most so many
+        # shares as cells overlap it, each rounded twice
+        k = (shape[-2] // max(1, oh) + 2) * (shape[-1] // max(1, ow) + 2)
+        k += (oh // shape[-2] + 2) * (ow // shape[-1] + 2)
+        for found, a, matrices in (
+            (y, x, (vertical, horizontal)),
+            (dx, dy, (vertical.T, horizontal.T)),
+        ):
+            exact, size = (matrices[0] @ b.astype("f8") @ matrices[1].T for b in (a, np.abs(a)))
+            assert (np.abs(found - exact) <= k * eps * size).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_positions(isa, dtype):
+    rng = np.random.default_rng(0)
+    for planes, n, m in ((1, 1, 1), (3, 10, 4), (2, 5, 17), (0, 4, 4), (2, 3, 0)):
+        x = rng.standard_normal((planes, n)).astype(dtype)
+        at = rng.integers(0, n, (planes, m))
+        g = rng.standard_normal((planes, m)).astype(dtype)
+        y, check = fenced((planes, m), dtype)
+        plane_gather(x, at, out=y, isa=isa, threads=2)
+        check()
+        np.testing.assert_array_equal(y, np.take_along_axis(x, at, 1))
+        expected = np.zeros((planes, n))
+        np.add.at(expected, (np.arange(planes)[:, None], at), g)
+        found = plane_scatter(g, at, n, isa=isa, threads=2)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=8 * m * np.finfo(dtype).eps)
+        expected[:] = 0
+        for p, j in np.ndindex(planes, m):
+            expected[p, at[p, j]] = g[p, j]
+        found, check = fenced((planes, n), dtype)
+        plane_scatter(g, at, n, False, out=found, isa=isa, threads=2)
+        check()
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -504,6 +609,50 @@ BAD = {
     "max_pool2d_gather: taps must be C-contiguous": (
         ValueError,
         lambda: max_pool2d_gather(X, TAPS[:, :2], G),
+    ),
+    "adaptive_max_pool2d: x must have 2 dimensions": (
+        ValueError,
+        lambda: adaptive_max_pool2d(X[0, 0], 1, 1),
+    ),
+    "adaptive_max_pool2d: a size is out of range": (
+        ValueError,
+        lambda: adaptive_max_pool2d(X[:, :0], 1, 1),
+    ),
+    "adaptive_avg_pool2d: a size is out of range": (
+        ValueError,
+        lambda: adaptive_avg_pool2d(X, -1, 2**62),
+    ),
+    "adaptive_avg_pool2d: sizes must be ints": (
+        ValueError,
+        lambda: adaptive_avg_pool2d(X, 1, 2**63),
+    ),
+    "adaptive_avg_pool2d_backward: dy must be C-contiguous": (
+        ValueError,
+        lambda: adaptive_avg_pool2d_backward(X[:, ::2], 9, 9),
+    ),
+    r"plane_gather: positions must lie in \[0, 8\)": (
+        ValueError,
+        lambda: plane_gather(X[0], np.full((6, 1), 8)),
+    ),
+    r"plane_scatter: positions must lie in \[0, 8\)": (
+        ValueError,
+        lambda: plane_scatter(X[0], np.full((6, 8), -1), 8),
+    ),
+    "plane_scatter: positions must have shape": (
+        ValueError,
+        lambda: plane_scatter(X[0], np.zeros((6, 7), int), 8),
+    ),
+    "plane_gather: positions must be int64": (
+        TypeError,
+        lambda: plane_gather(X[0], np.zeros((6, 7), np.int32)),
+    ),
+    "plane_gather: positions must have 6 planes": (
+        ValueError,
+        lambda: plane_gather(X[0], np.zeros((5, 7), int)),
+    ),
+    "plane_scatter: size is out of range": (
+        ValueError,
+        lambda: plane_scatter(X[0], np.zeros((6, 8), int), -1),
     ),
     "avg_pool2d: average pooling has no dilation": (
         ValueError,

@@ -195,6 +195,11 @@ static int F(avg_backward)(const fdl_pool *g, const void *dy, void *dx, int thre
 {
     int status = FDL_OK;
     if (g->planes * g->h * g->w == 0) return FDL_OK;
+    if (F(pool_is_whole)(g)) {
+        SPLIT(fdl_plan(threads, F(pool_cost)(g)), g->planes, 1,
+              F(avg_whole_backward)(g, dy, dx, begin, end));
+        return FDL_OK;
+    }
     fdl_pool along = *g;
     along.kh = along.stride_h = along.dil_h = 1;
     along.pad_h = 0;

@@ -252,6 +252,13 @@ static int F(pool_forward)(const fdl_pool *g, const void *x, void *y, void *taps
 {
     int status = FDL_OK, parts = fdl_plan(threads, F(pool_cost)(g));
     if (g->planes * g->oh * g->ow == 0) return FDL_OK;
+    if (F(pool_is_whole)(g)) {
+        if (taps)
+            SPLIT(parts, g->planes, 1, F(max_whole_planes)(g, x, y, taps, begin, end));
+        else
+            SPLIT(parts, g->planes, 1, F(avg_whole_planes)(g, x, y, begin, end));
+        return FDL_OK;
+    }
     const int direct = taps && g->stride_w <= 2 && g->kh * g->kw <= 9;
     int64_t phases_h = direct ? min64(g->stride_h, (g->kh - 1) * g->dil_h + 1) : 1;
     int64_t phases_w = min64(g->stride_w, (g->kw - 1) * g->dil_w + 1);

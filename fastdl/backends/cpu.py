@@ -138,6 +138,33 @@ def avg_pool2d_backward(dy, geom):
     return _kernels.avg_pool2d_backward(_ordered(dy), geom)
 
 
+def adaptive_max_pool2d(x, oh, ow):
+    """x (..., H, W) -> the maxima of OH x OW uneven cells and their positions in the flattened
+    plane, int64, both (..., OH, OW)."""
+    return _kernels.adaptive_max_pool2d(_ordered(x), oh, ow)
+
+
+def adaptive_avg_pool2d(x, oh, ow):
+    """x (..., H, W) -> the means of OH x OW uneven cells (..., OH, OW)."""
+    return _kernels.adaptive_avg_pool2d(_ordered(x), oh, ow)
+
+
+def adaptive_avg_pool2d_backward(dy, h, w):
+    """dy (..., OH, OW) -> (..., H, W): the adjoint of `adaptive_avg_pool2d`."""
+    return _kernels.adaptive_avg_pool2d_backward(_ordered(dy), h, w)
+
+
+def plane_gather(x, positions):
+    """x (planes, n) read at positions (planes, m), int64 -> (planes, m)."""
+    return _kernels.plane_gather(_ordered(x), _ordered(positions))
+
+
+def plane_scatter(x, positions, size, add):
+    """x (planes, m) at positions (planes, m) of (planes, size), 0 elsewhere; equal positions add
+    up if `add`, else the last stays."""
+    return _kernels.plane_scatter(_ordered(x), _ordered(positions), size, add)
+
+
 # ------------------------------------------------------------------- activations and cross-entropy
 
 

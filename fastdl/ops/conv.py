@@ -139,16 +139,21 @@ close(convolution, convolution_grad_input, convolution_grad_weight)
 # ---- 3-d: depth as channels ---------------------------------------------------------------------
 
 
-def depth_taps(geom):
-    """For each tap of the filter's depth: (tap, slice of output planes, slice of the input planes
-    that they see there), where there are any."""
-    for tap in range(geom.q):
-        start = tap * geom.dil_d - geom.pad_d  # the plane that output plane 0 sees
-        first = max(0, -(start // geom.stride_d))
-        last = min(geom.od - 1, (geom.d - 1 - start) // geom.stride_d)
+def axis_taps(size, places, window, stride, padding, dilation):
+    """For each tap of the window along one dimension: (tap, slice of the places of a window that
+    see an element there, slice of these elements), where there are any."""
+    for tap in range(window):
+        start = tap * dilation - padding  # the element that place 0 sees
+        first = max(0, -(start // stride))
+        last = min(places - 1, (size - 1 - start) // stride)
         if first <= last:
-            planes = slice(start + first * geom.stride_d, start + last * geom.stride_d + 1)
-            yield tap, slice(first, last + 1), slice(planes.start, planes.stop, geom.stride_d)
+            begin, end = start + first * stride, start + last * stride + 1
+            yield tap, slice(first, last + 1), slice(begin, end, stride)
+
+
+def depth_taps(geom):
+    """`axis_taps` of the depth."""
+    return axis_taps(geom.d, geom.od, geom.q, geom.stride_d, geom.pad_d, geom.dil_d)
 
 
 def depth_slices(x, geom):

@@ -1,0 +1,90 @@
+/* whole.c: one window over the whole plane (global pooling), a path of `rows` and `threaded`.
+ *
+ * Idea      a plane is one contiguous run of h * w elements: vectors of it are reduced lane by
+ *           lane, then the lanes; its gradient is one value written h * w times
+ * Removes   rows: planes of 7 x 7 leave most of a vector idle, and cost a copy besides
+ * Leaves    the reduction of the lanes, once a plane
+ * Requires  oh = ow = 1, no dilation, every element in the window
+ * Checked   against naive.c: maxima and taps exactly, sums within rounding
+ * Timed     python -m fastdl bench pool
+ */
+INLINE int F(pool_is_whole)(const fdl_pool *g)
+{
+    return g->oh == 1 && g->ow == 1 && g->dil_h == 1 && g->dil_w == 1 &&
+           g->kh - g->pad_h >= g->h && g->kw - g->pad_w >= g->w;
+}
+
+/* Lane k: the sum over the lanes of v[k]. Neighbours are added, which halves the lanes that a plane
+ * takes and the number of vectors: VL planes' sums cost about as much as two planes' one by one. */
+INLINE V F(lane_sums)(V *v)
+{
+    UNROLL(8) for (int m = VL / 2; m > 0; m /= 2)
+        UNROLL(16) for (int k = 0; k < m; k++)
+            v[k] = EVEN(v[2 * k], v[2 * k + 1]) + ODD(v[2 * k], v[2 * k + 1]);
+    return v[0];
+}
+
+/* Four sums in flight, since each addition waits for the one before. */
+INLINE V F(run_sum)(const REAL *v, int64_t n)
+{
+    V a = SPLAT(0), b = a, c = a, d = a;
+    int64_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL) {
+        a += LD(v + i);
+        b += LD(v + i + VL);
+        c += LD(v + i + 2 * VL);
+        d += LD(v + i + 3 * VL);
+    }
+    for (; i + VL <= n; i += VL) a += LD(v + i);
+    b += LDN(v + i, n - i, 0);
+    return (a + b) + (c + d);
+}
+
+NOINLINE void F(avg_whole_planes)(const fdl_pool *g, const REAL *x, REAL *y, int64_t begin,
+                                  int64_t end)
+{
+    const int64_t n = g->h * g->w;
+    const REAL count = F(avg_count)(g, 0, 0);
+    for (int64_t p = begin; p < end; p += VL) {
+        V sums[VL];
+        for (int64_t k = 0; k < VL; k++)
+            sums[k] = p + k < end ? F(run_sum)(x + (p + k) * n, n) : SPLAT(0);
+        STN(y + p, F(lane_sums)(sums) / count, end - p);
+    }
+}
+
+/* First the maximum, then where it stands: the search ends early, and needs no taps in vectors. */
+NOINLINE void F(max_whole_planes)(const fdl_pool *g, const REAL *x, REAL *y, void *taps,
+                                  int64_t begin, int64_t end)
+{
+    const int64_t n = g->h * g->w;
+    for (int64_t p = begin; p < end; p++) {
+        const REAL *v = x + p * n;
+        V best = SPLAT(-INFINITY);
+        VI nan = {0};
+        for (int64_t i = 0; i < n; i += VL) {
+            V a = LDN(v + i, n - i, -INFINITY);
+            best = VMAX(a, best); /* the second where one is NaN */
+            nan |= (VI)(a != a);
+        }
+        const REAL top = HMAX(best);
+        int64_t at = 0;
+        if (HMAX(SEL(nan, SPLAT(1), SPLAT(0))) > 0)
+            for (at = n - 1; v[at] == v[at];) at--;
+        else
+            while (v[at] != top) at++;
+        y[p] = v[at];
+        F(put_tap)(g, taps, p, (at / g->w + g->pad_h) * g->kw + at % g->w + g->pad_w);
+    }
+}
+
+NOINLINE void F(avg_whole_backward)(const fdl_pool *g, const REAL *dy, REAL *dx, int64_t begin,
+                                    int64_t end)
+{
+    const int64_t n = g->h * g->w;
+    const REAL count = F(avg_count)(g, 0, 0);
+    for (int64_t p = begin; p < end; p++) {
+        const V share = SPLAT(dy[p] / count);
+        for (int64_t i = 0; i < n; i += VL) STN(dx + p * n + i, share, n - i);
+    }
+}
