@@ -117,6 +117,20 @@ typedef struct fdl_attention {
 enum { FDL_ATTENTION_NAIVE, FDL_ATTENTION_TILED, FDL_ATTENTION_VARIANTS };
 typedef int fdl_attention_fn(const fdl_attention *g, int threads);
 
+/* ---- optimizer steps, over all parameters at once -------------------------------------------- */
+typedef struct fdl_param {
+    int64_t n;          /* values in each of its arrays, which do not overlap            */
+    void *p;
+    const void *g;      /* its gradient                                                  */
+    void *state[3];     /* what the rule remembers of it; NULL where that is switched off */
+    double rate[4];     /* scalars of the rule that depend on the number of the step     */
+} fdl_param;
+typedef struct fdl_rule { /* each rule reads what its formula names */
+    double lr, momentum, beta1, beta2, eps, weight_decay;
+    int nesterov, decoupled, maximize;
+} fdl_rule;
+typedef int fdl_step_fn(int64_t count, const fdl_param *list, const fdl_rule *rule, int threads);
+
 /* ---- random numbers: element i of a draw is a function of (seed, draw, i) -------------------- */
 typedef struct fdl_draw {
     uint64_t seed, draw;
@@ -207,14 +221,12 @@ typedef struct fdl_kernels {
                              const void *x, const void *stats, const void *weight, double eps,
                              int centred, void *dx, void *dweight, void *dbias, int threads);
 
-    /* optimizer steps, in place on p (and on the state), over n values */
-    int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer /* or NULL */, double lr,
-               double momentum, double dampening, double weight_decay, int nesterov, int maximize,
-               int first, int threads);
-    int (*adam)(int64_t n, void *p, const void *g, void *exp_avg, void *exp_avg_sq,
-                void *max_exp_avg_sq /* or NULL */, double lr, double beta1, double beta2,
-                double eps, double weight_decay, int decoupled, double bias_correction1,
-                double bias_correction2, int maximize, int threads);
+    /* optimizer steps over `count` parameters, in place; the formulas stand in optim/ */
+    fdl_step_fn *sgd, *adam, *rmsprop, *adagrad, *adadelta, *adamax;
+    /* over all values p of the list: sum of squares; times factor; into [low, high], NaN stays */
+    int (*sum_squares)(int64_t count, const fdl_param *list, double *total, int threads);
+    int (*scale)(int64_t count, const fdl_param *list, double factor, int threads);
+    int (*clamp)(int64_t count, const fdl_param *list, double low, double high, int threads);
 
     /* FMAs on registers, nothing loaded or stored; returns the FLOPs done: measures the peak */
     double (*fma_peak)(int64_t iterations, int threads);

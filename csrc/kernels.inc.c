@@ -48,8 +48,16 @@
 #include "norm/runs.c"
 #include "norm/batch_norm.c"
 #include "norm/row_norm.c"
+
+#include "optim/chunks.c"
 #include "optim/sgd.c"
 #include "optim/adam.c"
+#include "optim/rmsprop.c"
+#include "optim/adagrad.c"
+#include "optim/adadelta.c"
+#include "optim/adamax.c"
+#include "optim/clip.c"
+
 #include "peak.c"
 
 const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
@@ -129,8 +137,9 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .batch_norm_backward = F(batch_norm_backward),
     .row_norm = F(row_norm),
     .row_norm_backward = F(row_norm_backward),
-    .sgd = F(sgd),
-    .adam = F(adam),
+    .sgd = F(sgd), .adam = F(adam), .rmsprop = F(rmsprop),
+    .adagrad = F(adagrad), .adadelta = F(adadelta), .adamax = F(adamax),
+    .sum_squares = F(sum_squares), .scale = F(scale), .clamp = F(clamp),
     .fma_peak = F(fma_peak),
 };
 

@@ -255,7 +255,7 @@ def sgd(size):
         }  # fmt: skip
 
         def fastdl():
-            _kernels.sgd_step(ours, grad, buf, **options)
+            _kernels.sgd_step([ours], [grad], [buf], **options)
             return ours
 
         def numpy():
@@ -283,7 +283,7 @@ def adam(size):
         def fastdl():
             steps["fastdl"] += 1
             p, m, v = ours
-            _kernels.adam_step(p, grad, m, v, None, step=steps["fastdl"], **options)
+            _kernels.adam_step([p], [grad], [m], [v], steps=[steps["fastdl"]], **options)
             return p
 
         def numpy():

@@ -65,6 +65,17 @@ cdef extern from "fastdl.h" nogil:
         uint64_t seed, draw
     enum:
         FDL_UNIFORM, FDL_NORMAL, FDL_EXPONENTIAL, FDL_BERNOULLI
+    ctypedef struct fdl_param:
+        int64_t n
+        void *p
+        const void *g
+        void *state[3]
+        double rate[4]
+    ctypedef struct fdl_rule:
+        double lr, momentum, beta1, beta2, eps, weight_decay
+        int nesterov, decoupled, maximize
+    ctypedef int fdl_step_fn(int64_t count, const fdl_param *list, const fdl_rule *rule,
+            int threads) noexcept nogil
 
     ctypedef struct fdl_cells:
         int64_t planes, h, w, oh, ow
@@ -127,16 +138,18 @@ cdef extern from "fastdl.h" nogil:
                 const void *x, const void *stats, const void *weight,
                 double eps, int centred, void *dx, void *dweight, void *dbias,
                 int threads) noexcept nogil
-        int (*sgd)(int64_t n, void *p, const void *g, void *momentum_buffer, double lr,
-                double momentum,
-                double dampening, double weight_decay, int nesterov, int maximize, int first,
-                        int threads) noexcept nogil
-        int (*adam)(int64_t n, void *p, const void *g, void *exp_avg, void *exp_avg_sq,
-                void *max_exp_avg_sq,
-                 double lr, double beta1, double beta2, double eps, double weight_decay,
-                         int decoupled,
-                 double bias_correction1, double bias_correction2, int maximize,
-                         int threads) noexcept nogil
+        fdl_step_fn *sgd
+        fdl_step_fn *adam
+        fdl_step_fn *rmsprop
+        fdl_step_fn *adagrad
+        fdl_step_fn *adadelta
+        fdl_step_fn *adamax
+        int (*sum_squares)(int64_t count, const fdl_param *list, double *total,
+                int threads) noexcept nogil
+        int (*scale)(int64_t count, const fdl_param *list, double factor,
+                int threads) noexcept nogil
+        int (*clamp)(int64_t count, const fdl_param *list, double low, double high,
+                int threads) noexcept nogil
         double (*fma_peak)(int64_t iterations, int threads) noexcept nogil
 
     const fdl_kernels *fdl_table(int tier, int dtype)

@@ -23,6 +23,7 @@ include "_kernels_attention.pxi"
 include "_kernels_rows.pxi"
 include "_kernels_random.pxi"
 include "_kernels_norm.pxi"
+include "_kernels_optim.pxi"
 include "_kernels_memory.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")

@@ -1,9 +1,7 @@
-# Row kernels and optimizer steps: included by _kernels.pyx.
+# Row kernels: included by _kernels.pyx.
 #
 # `out` is written instead of a new array: C-ordered, of the result's shape and dtype, and except
 # for relu and relu_backward sharing no memory with the arguments.
-from libc.math cimport pow
-
 
 cdef inline void *data_of(cnp.ndarray x) noexcept nogil:
     return cnp.PyArray_DATA(x)
@@ -182,66 +180,3 @@ def channel_sum(cnp.ndarray dy not None, *, out=None, isa=None, int threads=0):
         status = kernels.channel_sum(dims[0], dims[1], p, data_of(dy), data_of(db), n)
     finish(status, "channel_sum")
     return db
-
-
-cdef void *state_of(cnp.ndarray param, state, str where, str argument) except? NULL:
-    """The data of an optimizer's state array, which must be like the parameter; NULL for None."""
-    if state is None:
-        return NULL
-    cdef cnp.ndarray array = state
-    need_like(param, array, where, argument)
-    need_writable(array, where, argument)
-    return data_of(array)
-
-
-def sgd_step(
-    cnp.ndarray param not None, cnp.ndarray grad not None, buf=None, *, double lr,
-    double momentum=0.0, double dampening=0.0, double weight_decay=0.0, bint nesterov=False,
-    bint maximize=False, bint first=False, isa=None, int threads=0
-):
-    """One step of SGD, in place on `param` and on the momentum buffer `buf` (None: no momentum).
-
-    `first`: buf holds nothing yet and becomes the gradient, undampened, as in PyTorch.
-    """
-    cdef const fdl_kernels *kernels = table_of(param, isa, "sgd_step", "param")
-    cdef int n = threads_of(threads)
-    cdef int64_t size = cnp.PyArray_SIZE(param)
-    cdef void *b
-    need_writable(param, "sgd_step", "param")
-    need_like(param, grad, "sgd_step", "grad")
-    b = state_of(param, buf, "sgd_step", "buf")
-    with nogil:
-        kernels.sgd(
-            size, data_of(param), data_of(grad), b, lr, momentum, dampening, weight_decay,
-            nesterov, maximize, first, n
-        )
-
-
-def adam_step(
-    cnp.ndarray param not None, cnp.ndarray grad not None, cnp.ndarray exp_avg not None,
-    cnp.ndarray exp_avg_sq not None, max_exp_avg_sq=None, *, double step, double lr=1e-3,
-    double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0.0,
-    bint decoupled=False, bint maximize=False, isa=None, int threads=0
-):
-    """Step number `step` (from 1) of Adam, in place on `param` and the running averages.
-
-    `max_exp_avg_sq` given: AMSGrad. `decoupled`: AdamW's weight decay.
-    """
-    cdef const fdl_kernels *kernels = table_of(param, isa, "adam_step", "param")
-    cdef int n = threads_of(threads)
-    cdef int64_t size = cnp.PyArray_SIZE(param)
-    cdef void *m
-    cdef void *v
-    cdef void *v_max
-    if step < 1:
-        raise ValueError(f"adam_step: step must be at least 1, got {step}")
-    need_writable(param, "adam_step", "param")
-    need_like(param, grad, "adam_step", "grad")
-    m = state_of(param, exp_avg, "adam_step", "exp_avg")
-    v = state_of(param, exp_avg_sq, "adam_step", "exp_avg_sq")
-    v_max = state_of(param, max_exp_avg_sq, "adam_step", "max_exp_avg_sq")
-    with nogil:
-        kernels.adam(
-            size, data_of(param), data_of(grad), m, v, v_max, lr, beta1, beta2, eps, weight_decay,
-            decoupled, 1 - pow(beta1, step), 1 - pow(beta2, step), maximize, n
-        )

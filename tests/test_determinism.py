@@ -94,6 +94,20 @@ def masked(x):
     return x.integers(3, 300, 1100) > 0, True, 0.2
 
 
+STEPS = [1, 2, 3, 4, 5, 9]
+ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
+
+
+def several(x, make=None):
+    """Arrays as a model's parameters: of very different sizes."""
+    return [(make or x)(n) for n in (1000003, 7, 300001, 4096, 100, 700001)]
+
+
+def states(x, count):
+    """Parameters, gradients and `count` states, which are positive."""
+    return several(x), several(x), *[several(x, x.positive) for _ in range(count)]
+
+
 # What every function is called with: a list of argument tuples, a final dict being keywords.
 ROWS = {
     "matmul": lambda x: [
@@ -164,18 +178,26 @@ ROWS = {
     ],
     "sgd_step": lambda x: [
         (
-            *(x(1500007), x(1500007), x(1500007)),
-            {"lr": 0.1, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1}
+            *states(x, 1),
+            {"steps": STEPS, "lr": 0.1, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1}
             | {"nesterov": False, "maximize": False},
         )
     ],
-    "adam_step": lambda x: [
-        (
-            *(x(1500007), x(1500007), x(1500007), x.positive(1500007), x.positive(1500007)),
-            {"step": 3, "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
-            | {"decoupled": False, "maximize": False},
-        )
+    "adam_step": lambda x: [(*states(x, 3), {"steps": STEPS} | ADAM | {"decoupled": False})],
+    "nadam_step": lambda x: [
+        (*states(x, 2), {"steps": STEPS, "mu_products": [0.8] * 6, "momentum_decay": 0.01} | ADAM)
     ],
+    "radam_step": lambda x: [(*states(x, 2), {"steps": STEPS} | ADAM)],
+    "adamax_step": lambda x: [(*states(x, 2), {"steps": STEPS} | ADAM)],
+    "rmsprop_step": lambda x: [
+        (*states(x, 1), None, None, {"lr": 0.1, "alpha": 0.9}),
+        (*states(x, 3), {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+    ],
+    "adagrad_step": lambda x: [(*states(x, 1), {"steps": STEPS, "lr": 0.1, "lr_decay": 0.1})],
+    "adadelta_step": lambda x: [(*states(x, 2), {"lr": 0.1, "weight_decay": 0.1})],
+    "sum_squares": lambda x: [(several(x),)],
+    "scale": lambda x: [(several(x), 0.3)],
+    "clamp": lambda x: [(several(x), -0.5, 0.3)],
 }
 
 
@@ -205,13 +227,11 @@ def has_threads(function):
         return False
 
 
-def arrays_in(value):
-    """Every array in nested tuples, lists and dicts."""
-    if isinstance(value, np.ndarray):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [a for v in value for a in arrays_in(v)] if isinstance(value, (tuple, list)) else []
+def values_in(value):
+    """Every array and float in nested tuples and lists."""
+    if isinstance(value, (np.ndarray, float)):
+        return [np.asarray(value)]
+    return [a for v in value for a in values_in(v)] if isinstance(value, (tuple, list)) else []
 
 
 def run(name, case, threads, monkeypatch):
@@ -223,7 +243,7 @@ def run(name, case, threads, monkeypatch):
     positional = args[:-1] if options else args
     _kernels.planned_threads()
     result = getattr(cpu, name)(*positional, **options)
-    return arrays_in((result, args)), _kernels.planned_threads(), door.called
+    return values_in((result, args)), _kernels.planned_threads(), door.called
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,4 +1,4 @@
-"""Row kernels and optimizer steps: every tier and dtype against NumPy's float64, and PyTorch.
+"""Row kernels: every tier and dtype against NumPy's float64, and PyTorch.
 
 Bounds are multiples of the dtype's eps, derived beside each comparison. A function value of a sum
 of n terms carries an error of at most n * eps relative to the sum of absolute values; the kernels
@@ -16,13 +16,11 @@ from hypothesis import strategies as st
 
 from fastdl import _kernels
 from fastdl._kernels import (
-    adam_step,
     channel_sum,
     cross_entropy,
     isa_available,
     relu,
     relu_backward,
-    sgd_step,
     softmax,
     softmax_backward,
 )
@@ -295,121 +293,6 @@ def test_channel_sum_error_does_not_grow(isa, shape):
     np.testing.assert_allclose(channel_sum(dy, isa=isa), exact, rtol=1e-5)
 
 
-# ------------------------------------------------------------------------------------- optimizers
-
-SGD = {
-    "plain": {"lr": 0.1},
-    "decay": {"lr": 0.1, "weight_decay": 0.01},
-    "momentum": {"lr": 0.1, "momentum": 0.9},
-    "all": {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1, "maximize": True},
-    "nesterov": {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01},
-}
-ADAM = {
-    "adam": {"lr": 0.01},
-    "decay": {"lr": 0.01, "weight_decay": 0.1, "maximize": True},
-    "adamw": {"lr": 0.01, "weight_decay": 0.1, "decoupled": True},
-    "amsgrad": {"lr": 0.01, "amsgrad": True, "eps": 1e-6},
-    "short memory": {"lr": 0.01, "betas": (0.3, 0.5)},
-    "no memory": {"lr": 0.01, "betas": (0.0, 0.0)},
-}
-
-
-@each_tier
-@each_dtype
-@pytest.mark.parametrize("case", SGD)
-def test_sgd_torch(isa, dtype, case):
-    """20 steps; PyTorch may fuse other pairs of operations, so each step may add two roundings."""
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    p = rng.standard_normal(37).astype(dtype)
-    buf = np.full_like(p, np.nan) if "momentum" in SGD[case] else None
-    t = torch.tensor(p.copy(), requires_grad=True)
-    optimizer = torch.optim.SGD([t], **SGD[case])
-    for step in range(20):
-        g = rng.standard_normal(37).astype(dtype)
-        t.grad = torch.tensor(g)
-        optimizer.step()
-        sgd_step(p, g, buf, first=step == 0, isa=isa, **SGD[case])
-    eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(p, t.detach(), rtol=40 * eps, atol=40 * eps)
-
-
-@each_tier
-@each_dtype
-@pytest.mark.parametrize("case", ADAM)
-def test_adam_torch(isa, dtype, case):
-    torch = pytest.importorskip("torch")
-    options = dict(ADAM[case])
-    rng = np.random.default_rng(0)
-    p = rng.standard_normal(37).astype(dtype)
-    m, v = np.zeros_like(p), np.zeros_like(p)
-    v_max = np.zeros_like(p) if options.get("amsgrad") else None
-    t = torch.tensor(p.copy(), requires_grad=True)
-    kind = torch.optim.AdamW if options.pop("decoupled", False) else torch.optim.Adam
-    optimizer = kind([t], **{"weight_decay": 0.0, **options})
-    options.pop("amsgrad", None)
-    beta1, beta2 = options.pop("betas", (0.9, 0.999))
-    options["decoupled"] = kind is torch.optim.AdamW
-    for step in range(1, 21):
-        g = rng.standard_normal(37).astype(dtype)
-        t.grad = torch.tensor(g)
-        optimizer.step()
-        adam_step(p, g, m, v, v_max, step=step, beta1=beta1, beta2=beta2, isa=isa, **options)
-    eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(p, t.detach(), rtol=40 * eps, atol=40 * eps)
-    state = optimizer.state[t]
-    np.testing.assert_allclose(m, state["exp_avg"], rtol=100 * eps, atol=10 * eps)
-    np.testing.assert_allclose(v, state["exp_avg_sq"], rtol=100 * eps)
-
-
-@each_tier
-@each_dtype
-def test_sgd_formula(isa, dtype):
-    """Two steps with everything on, by hand: what test_sgd_torch shows where PyTorch is missing."""
-    p, g = np.array([1.0, -2.0], dtype), np.array([0.5, 4.0], dtype)
-    buf = np.full(2, np.nan, dtype)
-    options = {"lr": 0.5, "momentum": 0.25, "dampening": 0.5, "weight_decay": 0.125}
-    sgd_step(p, g, buf, first=True, isa=isa, **options)
-    np.testing.assert_array_equal(buf, [0.625, 3.75])
-    np.testing.assert_array_equal(p, [0.6875, -3.875])
-    sgd_step(p, g, buf, isa=isa, **options)  # b = b / 4 + (g + p / 8) / 2
-    np.testing.assert_array_equal(buf, [0.44921875, 2.6953125])
-
-
-@each_tier
-@each_dtype
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 33, 1024, 1025, 3001])
-def test_optimizers_at_edges(isa, dtype, n):
-    """Each element as if it were alone, and nothing beside the array."""
-    rng = np.random.default_rng(n)
-    values = rng.standard_normal((4, n)).astype(dtype)
-    arrays, checks = zip(*(fenced((n,), dtype) for _ in values))
-    for array, value in zip(arrays, values):
-        array[:] = value
-    p, g, m, v = arrays
-    v[:] = np.abs(v)
-    whole = [a.copy() for a in arrays]
-    sgd_step(p, g, m, lr=0.1, momentum=0.9, isa=isa)
-    adam_step(p, g, m, v, step=3, isa=isa)
-    for check in checks:
-        check()
-    for i in range(0, n, max(1, n // 40)):
-        one = [a[i : i + 1].copy() for a in whole]
-        sgd_step(one[0], one[1], one[2], lr=0.1, momentum=0.9, isa=isa)
-        adam_step(*one, step=3, isa=isa)
-        assert [a[i] for a in arrays] == [a[0] for a in one]
-
-
-@each_tier
-def test_infinite_parameters_without_weight_decay(isa):
-    """0 * inf must not enter where there is no weight decay."""
-    p = np.array([np.inf, 1.0], np.float32)
-    zero, g = np.zeros(2, np.float32), np.ones(2, np.float32)
-    sgd_step(p, g, lr=0.1, isa=isa)
-    adam_step(p, g, zero.copy(), zero.copy(), step=1, isa=isa)
-    assert p[0] == np.inf
-
-
 # -------------------------------------------------------------------------- threads, bad arguments
 
 
@@ -421,12 +304,9 @@ def test_threads_do_not_change_bits(isa, dtype):
     target = rng.integers(0, 1003, 1501)
 
     def everything(n):
-        p, m, v = x.copy(), np.zeros_like(x), np.zeros_like(x)
-        sgd_step(p, dy, m, lr=0.1, momentum=0.9, weight_decay=0.1, threads=n, isa=isa)
-        adam_step(p, dy, m, v, step=2, threads=n, isa=isa)
         y = softmax(x, threads=n, isa=isa)
         return [
-            p, m, v, y,
+            y,
             softmax(x, True, threads=n, isa=isa),
             softmax_backward(dy, y, threads=n, isa=isa),
             softmax_backward(dy, y, True, threads=n, isa=isa),
@@ -495,15 +375,6 @@ BAD = {
         lambda: cross_entropy(F4, np.zeros(3, np.int64)),
     ),
     "channel_sum: dy must have at least 2": (ValueError, lambda: channel_sum(F4[0])),
-    "sgd_step: grad must have shape": (ValueError, lambda: sgd_step(F4, F4[:3], lr=1)),
-    "sgd_step: buf must be an aligned float32": (
-        TypeError,
-        lambda: sgd_step(F4, F4, F4.astype("f8"), lr=1),
-    ),
-    "adam_step: step must be at least 1": (
-        ValueError,
-        lambda: adam_step(F4, F4, F4, F4, step=0),
-    ),
     "isa: 'sse9' is not available": (ValueError, lambda: relu(F4, isa="sse9")),
     "threads: must be": (ValueError, lambda: relu(F4, threads=-1)),
 }
@@ -514,13 +385,6 @@ def test_bad_arguments(message):
     error, call = BAD[message]
     with pytest.raises(error, match=message):
         call()
-
-
-def test_read_only_parameter():
-    p = np.zeros(3, np.float32)
-    p.flags.writeable = False
-    with pytest.raises(ValueError, match="param is updated in place"):
-        sgd_step(p, p, lr=1)
 
 
 def test_swapped_bytes_are_refused():

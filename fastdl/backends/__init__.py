@@ -51,6 +51,15 @@ VOCABULARY = (
     "row_norm_backward",
     "sgd_step",
     "adam_step",
+    "nadam_step",
+    "radam_step",
+    "adamax_step",
+    "rmsprop_step",
+    "adagrad_step",
+    "adadelta_step",
+    "sum_squares",
+    "scale",
+    "clamp",
 )
 
 

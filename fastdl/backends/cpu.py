@@ -338,71 +338,101 @@ def row_norm_backward(g, x, weight, shape, eps, centred, stats):
 
 
 # --------------------------------------------------------------------------------- optimizer steps
+#
+# Parameters, gradients and states come in lists with one array per parameter, and are updated in
+# place; a state that a rule does not keep is None. What the options mean stands at the classes of
+# fastdl.optim.
 
 
-def _update(kernel, param, grad, *state, **options):
-    """Runs an optimizer kernel, which updates `param` and `state` in place; on copies, written
-    back, where their layout or dtype (float16) is none that the kernel takes."""
+def _update(kernel, lists, options, **each):
+    """Runs an optimizer kernel on all parameters; on each alone, if need be on copies, where it
+    does not take their dtypes (float16, several) or layouts. `each`: lists of numbers."""
     try:
-        kernel(param, grad, *state, **options)
+        kernel(*lists, **each, **options)
         return
     except (TypeError, ValueError):  # the kernel checks before it writes
+        pass
+    for i, param in enumerate(lists[0]):
+        own = [None if x is None else x[i] for x in lists]
         dtype = param.dtype if param.dtype.char in KERNEL_DTYPES else np.float32
-    arrays = [None if x is None else np.array(x, dtype, order="C") for x in (param, grad, *state)]
-    kernel(*arrays, **options)
-    for x, y in zip((param, *state), (arrays[0], *arrays[2:]), strict=True):
-        if x is not None:
-            x[...] = y
+        copies = [None if x is None else [np.array(x, dtype, order="C")] for x in own]
+        kernel(*copies, **{name: x[i : i + 1] for name, x in each.items()}, **options)
+        for k, x in enumerate(own):
+            if x is not None and k != 1:  # all but the gradient
+                x[...] = copies[k][0]
 
 
-def sgd_step(param, grad, buf, *, lr, momentum, dampening, weight_decay, nesterov, maximize):
-    """One step of SGD in place on `param` and on `buf`, the running average of the gradient, None
-    without momentum; the formulas stand at fastdl.optim.SGD."""
-    _update(
-        _kernels.sgd_step,
-        param,
-        grad,
-        buf,
-        lr=lr,
-        momentum=momentum,
-        dampening=dampening,
-        weight_decay=weight_decay,
-        nesterov=nesterov,
-        maximize=maximize,
-    )
+def sgd_step(params, grads, bufs, *, steps, **options):
+    """One step of SGD; `bufs`: the running averages, zeros before step 1 (None: no momentum).
+    Options: lr, momentum, dampening, weight_decay, nesterov, maximize."""
+    _update(_kernels.sgd_step, (params, grads, bufs), options, steps=steps)
 
 
-def adam_step(
-    param,
-    grad,
-    exp_avg,
-    exp_avg_sq,
-    max_exp_avg_sq,
-    *,
-    step,
-    lr,
-    beta1,
-    beta2,
-    eps,
-    weight_decay,
-    decoupled,
-    maximize,
-):
-    """Step number `step` (from 1) of Adam in place on `param` and the averages; `max_exp_avg_sq` is
-    None without amsgrad; the formulas stand at fastdl.optim.Adam."""
-    _update(
-        _kernels.adam_step,
-        param,
-        grad,
-        exp_avg,
-        exp_avg_sq,
-        max_exp_avg_sq,
-        step=step,
-        lr=lr,
-        beta1=beta1,
-        beta2=beta2,
-        eps=eps,
-        weight_decay=weight_decay,
-        decoupled=decoupled,
-        maximize=maximize,
-    )
+def adam_step(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, steps, **options):
+    """One step of Adam or AdamW; `max_exp_avg_sqs` is None without amsgrad. Options: lr, beta1,
+    beta2, eps, weight_decay, decoupled, maximize."""
+    lists = (params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs)
+    _update(_kernels.adam_step, lists, options, steps=steps)
+
+
+def nadam_step(params, grads, exp_avgs, exp_avg_sqs, *, steps, mu_products, **options):
+    """One step of NAdam. Options: as `adam_step`, and momentum_decay."""
+    lists = (params, grads, exp_avgs, exp_avg_sqs)
+    _update(_kernels.nadam_step, lists, options, steps=steps, mu_products=mu_products)
+
+
+def radam_step(params, grads, exp_avgs, exp_avg_sqs, *, steps, **options):
+    """One step of RAdam. Options: as `adam_step`."""
+    _update(_kernels.radam_step, (params, grads, exp_avgs, exp_avg_sqs), options, steps=steps)
+
+
+def adamax_step(params, grads, exp_avgs, exp_infs, *, steps, **options):
+    """One step of Adamax. Options: lr, beta1, beta2, eps, weight_decay, maximize."""
+    _update(_kernels.adamax_step, (params, grads, exp_avgs, exp_infs), options, steps=steps)
+
+
+def rmsprop_step(params, grads, square_avgs, bufs, grad_avgs, **options):
+    """One step of RMSprop; `bufs` is None without momentum, `grad_avgs` unless centered. Options:
+    lr, alpha, eps, weight_decay, momentum, maximize."""
+    _update(_kernels.rmsprop_step, (params, grads, square_avgs, bufs, grad_avgs), options)
+
+
+def adagrad_step(params, grads, sums, *, steps, **options):
+    """One step of Adagrad. Options: lr, lr_decay, eps, weight_decay, maximize."""
+    _update(_kernels.adagrad_step, (params, grads, sums), options, steps=steps)
+
+
+def adadelta_step(params, grads, square_avgs, acc_deltas, **options):
+    """One step of Adadelta. Options: lr, rho, eps, weight_decay, maximize."""
+    _update(_kernels.adadelta_step, (params, grads, square_avgs, acc_deltas), options)
+
+
+def _taken(arrays):
+    """Can a kernel take these arrays, all in one call?"""
+    chars = {x.dtype.char for x in arrays}
+    return len(chars) == 1 and chars <= KERNEL_DTYPES and all(x.flags.carray for x in arrays)
+
+
+def sum_squares(arrays):
+    """The sum of the squares of all values of all arrays, a float."""
+    if _taken(arrays):
+        return _kernels.sum_squares(arrays)
+    return sum(float(np.sum(np.square(x, dtype=np.float64))) for x in arrays)
+
+
+def scale(arrays, factor):
+    """All values of all arrays times `factor`, in place."""
+    if _taken(arrays):
+        _kernels.scale(arrays, factor)
+    else:
+        for x in arrays:
+            x *= x.dtype.type(factor)
+
+
+def clamp(arrays, low, high):
+    """All values of all arrays brought into [low, high], in place; NaN stays."""
+    if _taken(arrays):
+        _kernels.clamp(arrays, low, high)
+    else:
+        for x in arrays:
+            np.clip(x, low, high, out=x)

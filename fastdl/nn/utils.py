@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fastdl.autograd import no_grad
+from fastdl._engine import changed
+from fastdl.backends import of
 from fastdl.ops.creation import as_tensor
 from fastdl.tensor import Tensor
 
@@ -46,18 +47,23 @@ def clip_grad_norm_(
     if not gradients:
         return as_tensor(0.0)
     norm_type = float(norm_type)
-    norms = [np.linalg.norm(g.array.ravel(), norm_type) for g in gradients]
-    total = np.linalg.norm(np.array(norms), norm_type)
+    arrays = [g.array for g in gradients]
+    backend = of(arrays[0])
+    if norm_type == 2:
+        total = math.sqrt(backend.sum_squares(arrays))
+    else:
+        norms = [np.linalg.norm(a.ravel(), norm_type) for a in arrays]
+        total = float(np.linalg.norm(np.array(norms), norm_type))
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
             "so it cannot be clipped."
         )
-    factor = min(float(max_norm) / (float(total) + 1e-6), 1.0)
-    with no_grad():
-        for gradient in gradients:
-            gradient.mul_(factor)
-    return as_tensor(total)
+    factor = float(max_norm) / (total + 1e-6)
+    if not factor >= 1:  # a NaN shows in every gradient
+        backend.scale(arrays, factor)
+        changed(gradients)
+    return as_tensor(np.asarray(total, arrays[0].dtype))
 
 
 clip_grad_norm = clip_grad_norm_  # the name that older programs use
@@ -67,7 +73,8 @@ def clip_grad_value_(
     parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
 ) -> None:
     """Limits every element of the gradients to [-clip_value, clip_value], in place."""
-    clip_value = float(clip_value)
-    with no_grad():
-        for gradient in _gradients(parameters):
-            gradient.clamp_(-clip_value, clip_value)
+    gradients = _gradients(parameters)
+    if gradients:
+        arrays = [g.array for g in gradients]
+        of(arrays[0]).clamp(arrays, -float(clip_value), float(clip_value))
+        changed(gradients)

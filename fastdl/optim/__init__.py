@@ -4,8 +4,23 @@ from fastdl.optim import lr_scheduler
 from fastdl.optim.adadelta import Adadelta
 from fastdl.optim.adagrad import Adagrad
 from fastdl.optim.adam import Adam, AdamW
+from fastdl.optim.adamax import Adamax
+from fastdl.optim.nadam import NAdam
 from fastdl.optim.optimizer import Optimizer
+from fastdl.optim.radam import RAdam
 from fastdl.optim.rmsprop import RMSprop
 from fastdl.optim.sgd import SGD
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "lr_scheduler",
+]

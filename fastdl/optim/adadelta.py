@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from fastdl.optim.optimizer import Optimizer, check_hyperparameter, gradient_of
+from fastdl.optim.optimizer import Optimizer, check_hyperparameter, options_of
 
 __all__ = ["Adadelta"]
 
@@ -56,14 +54,9 @@ class Adadelta(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(self, param, group) -> None:
-        rho, eps = group["rho"], group["eps"]
-        state = self._state_of(param, "square_avg", "acc_delta")
-        square_avg, acc_delta = state["square_avg"].array, state["acc_delta"].array
-        grad = gradient_of(param, group)
-        square_avg *= rho
-        square_avg += (1 - rho) * grad * grad
-        delta = np.sqrt((acc_delta + eps) / (square_avg + eps)) * grad
-        acc_delta *= rho
-        acc_delta += (1 - rho) * delta * delta
-        param.array[...] -= float(group["lr"]) * delta
+    def _names(self, group):
+        return ("square_avg", "acc_delta")
+
+    def _update(self, backend, group, params, grads, states, steps) -> None:
+        options = options_of(group, "rho", "eps", "weight_decay", "maximize")
+        backend.adadelta_step(params, grads, *states, **options)

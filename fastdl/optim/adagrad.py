@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from fastdl.optim.optimizer import Optimizer, check_hyperparameter, gradient_of
+from fastdl.optim.optimizer import Optimizer, check_hyperparameter, options_of
 
 __all__ = ["Adagrad"]
 
@@ -62,13 +60,15 @@ class Adagrad(Optimizer):
         super().__init__(params, defaults)
         for group in self.param_groups:
             for param in group["params"]:
-                start = group["initial_accumulator_value"]
-                self.state[param] = {"step": 0, "sum": param.new_full(param.shape, start)}
+                self._begin(param, group, self.state[param], self._names(group))
 
-    def _update(self, param, group) -> None:
-        state = self._state_of(param, "sum")
-        total = state["sum"].array
-        grad = gradient_of(param, group)
-        lr = float(group["lr"]) / (1 + (state["step"] - 1) * group["lr_decay"])
-        total += grad * grad
-        param.array[...] -= lr * grad / (np.sqrt(total) + group["eps"])
+    def _names(self, group):
+        return ("sum",)
+
+    def _begin(self, param, group, state, names) -> None:
+        start = group["initial_accumulator_value"]
+        state.update(step=0, sum=param.new_full(param.shape, start))
+
+    def _update(self, backend, group, params, grads, states, steps) -> None:
+        options = options_of(group, "lr_decay", "eps", "weight_decay", "maximize")
+        backend.adagrad_step(params, grads, *states, steps=steps, **options)

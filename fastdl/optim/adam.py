@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from fastdl.backends import of
-from fastdl.optim.optimizer import Optimizer, check_hyperparameter
+from fastdl.optim.optimizer import Optimizer, check_hyperparameter, options_of
 
 __all__ = ["Adam", "AdamW"]
+
+
+def check_betas(betas: tuple[float, float]) -> None:
+    """ValueError unless both lie in [0, 1)."""
+    for i, beta in enumerate(betas):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
 
 class Adam(Optimizer):
@@ -49,9 +55,7 @@ class Adam(Optimizer):
         check_hyperparameter("learning rate", lr)
         check_hyperparameter("epsilon", eps)
         check_hyperparameter("weight_decay", weight_decay)
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        check_betas(betas)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -67,37 +71,20 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def step(self, closure=None):
-        loss = self._loss_of(closure)
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            options = {
-                "lr": float(group["lr"]),
-                "beta1": beta1,
-                "beta2": beta2,
-                "eps": group["eps"],
-                "weight_decay": group["weight_decay"],
-                "decoupled": group["decoupled_weight_decay"],
-                "maximize": group["maximize"],
-            }
-            names = ("exp_avg", "exp_avg_sq") + ("max_exp_avg_sq",) * group["amsgrad"]
-            for param in group["params"]:
-                grad = param.grad
-                if grad is None:
-                    continue
-                state = self._state_of(param, *names)
-                array = param.array
-                of(array).adam_step(
-                    array,
-                    grad.array,
-                    state["exp_avg"].array,
-                    state["exp_avg_sq"].array,
-                    state["max_exp_avg_sq"].array if group["amsgrad"] else None,
-                    step=state["step"],
-                    **options,
-                )
-                param._bump()
-        return loss
+    def _names(self, group):
+        names = ("exp_avg", "exp_avg_sq")
+        return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
+
+    def _update(self, backend, group, params, grads, states, steps) -> None:
+        beta1, beta2 = group["betas"]
+        backend.adam_step(
+            *(params, grads, states[0], states[1], states[2] if group["amsgrad"] else None),
+            steps=steps,
+            beta1=beta1,
+            beta2=beta2,
+            decoupled=group["decoupled_weight_decay"],
+            **options_of(group, "eps", "weight_decay", "maximize"),
+        )
 
 
 class AdamW(Adam):

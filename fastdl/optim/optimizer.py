@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
+from fastdl._engine import changed, drop_gradients, gather
 from fastdl.autograd import enable_grad
+from fastdl.backends import of
 from fastdl.ops.creation import as_tensor
 from fastdl.tensor import Tensor
 
@@ -22,7 +24,7 @@ def check_hyperparameter(name: str, value: float, at_least: float = 0.0) -> None
 
 
 class Optimizer:
-    """Base class: subclasses define :meth:`_update`, or :meth:`step` itself.
+    """Base class: subclasses define :meth:`_update` and :meth:`_names`, or :meth:`step` itself.
 
     Args:
         params: the Tensors to optimise, ``(name, Tensor)`` pairs, or dicts of parameter groups,
@@ -86,10 +88,11 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters, or fills them with zeros."""
         for group in self.param_groups:
+            if set_to_none:
+                drop_gradients(group["params"])
+                continue
             for param in group["params"]:
-                if set_to_none:
-                    param.grad = None
-                elif param.grad is not None:
+                if param.grad is not None:
                     param.grad = param.grad.detach()
                     param.grad.zero_()
 
@@ -98,25 +101,31 @@ class Optimizer:
         returned. Parameters without gradient are passed over."""
         loss = self._loss_of(closure)
         for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    self._update(param, group)
-                    param._bump()
+            found = gather(group, self.state, self._names(group), self._begin)
+            params, arrays, grads, states, steps = found
+            if params:
+                self._update(of(arrays[0]), group, arrays, grads, states, steps)
+                changed(params)
         return loss
 
-    def _update(self, param: Tensor, group: dict[str, Any]) -> None:
-        """Changes the array of one parameter in place."""
+    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the arrays that the rule keeps for a parameter of `group`."""
+        return ()
+
+    def _update(self, backend, group: dict[str, Any], params, grads, states, steps) -> None:
+        """One step of the rule in place: a call of `backend`, the module for the arrays' device.
+
+        params, grads: lists of arrays; states: a list of arrays for each of :meth:`_names`; steps:
+        the number of this step for each parameter.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no step")
 
-    def _state_of(self, param: Tensor, *names: str) -> dict[str, Any]:
-        """The parameter's state with its step counted: at first zeros of its shape by `names`."""
-        state = self.state[param]
-        if not state:
-            state["step"] = 0
-            for name in names:
+    def _begin(self, param: Tensor, group: dict[str, Any], state: dict[str, Any], names) -> None:
+        """Completes the state of a parameter: no steps yet, zeros of its shape by `names`."""
+        state.setdefault("step", 0)
+        for name in names:
+            if state.get(name) is None:
                 state[name] = param.new_zeros(param.shape)
-        state["step"] += 1
-        return state
 
     @staticmethod
     def _loss_of(closure: Callable | None):
@@ -172,21 +181,19 @@ class Optimizer:
         return text + ")"
 
 
-def gradient_of(param: Tensor, group: dict[str, Any]):
-    """The gradient's array, negated to maximise, with weight decay added."""
-    grad = param.grad.array
-    if group["maximize"]:
-        grad = -grad
-    if group["weight_decay"]:
-        grad = grad + group["weight_decay"] * param.array
-    return grad
+def options_of(group: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The options of a group that backends know by the same name; lr, which may be a Tensor, as a
+    float."""
+    return {"lr": float(group["lr"]), **{name: group[name] for name in names}}
 
 
 def restore(name: str, value, param: Tensor):
-    """A loaded entry of the state: a number for ``step``, an own copy in the parameter's dtype for
-    an array."""
+    """A loaded entry of the state: a number for ``step`` and ``mu_product``, an own copy in the
+    parameter's dtype for an array."""
     if name == "step":
         return int(value)
+    if name == "mu_product":
+        return float(value)
     if value is None or isinstance(value, int | float):
         return value
     return as_tensor(value).detach().to(param.dtype).clone()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from fastdl.optim.optimizer import Optimizer, check_hyperparameter, gradient_of
+from fastdl.optim.optimizer import Optimizer, check_hyperparameter, options_of
 
 __all__ = ["RMSprop"]
 
@@ -66,24 +64,16 @@ class RMSprop(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(self, param, group) -> None:
-        alpha, momentum, lr = group["alpha"], group["momentum"], float(group["lr"])
-        names = ["square_avg"]
-        names += ["momentum_buffer"] * (momentum > 0) + ["grad_avg"] * group["centered"]
-        state = self._state_of(param, *names)
-        grad = gradient_of(param, group)
-        square_avg = state["square_avg"].array
-        square_avg *= alpha
-        square_avg += (1 - alpha) * grad * grad
-        spread = square_avg
-        if group["centered"]:
-            grad_avg = state["grad_avg"].array
-            grad_avg += (1 - alpha) * (grad - grad_avg)
-            spread = square_avg - grad_avg * grad_avg
-        update = grad / (np.sqrt(spread) + group["eps"])
-        if momentum > 0:
-            buffer = state["momentum_buffer"].array
-            buffer *= momentum
-            buffer += update
-            update = buffer
-        param.array[...] -= lr * update
+    def _names(self, group):
+        names = ("square_avg",)
+        if group["momentum"] > 0:
+            names += ("momentum_buffer",)
+        return (*names, "grad_avg") if group["centered"] else names
+
+    def _update(self, backend, group, params, grads, states, steps) -> None:
+        kept = dict(zip(self._names(group), states, strict=True))
+        backend.rmsprop_step(
+            *(params, grads, kept["square_avg"]),
+            *(kept.get("momentum_buffer"), kept.get("grad_avg")),
+            **options_of(group, "alpha", "eps", "weight_decay", "momentum", "maximize"),
+        )

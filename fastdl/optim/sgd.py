@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fastdl.backends import of
-from fastdl.optim.optimizer import Optimizer, check_hyperparameter
+from fastdl.optim.optimizer import Optimizer, check_hyperparameter, options_of
 
 __all__ = ["SGD"]
 
@@ -57,31 +56,13 @@ class SGD(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def step(self, closure=None):
-        loss = self._loss_of(closure)
-        for group in self.param_groups:
-            momentum, dampening = group["momentum"], group["dampening"]
-            options = {
-                "lr": float(group["lr"]),
-                "momentum": momentum,
-                "weight_decay": group["weight_decay"],
-                "nesterov": group["nesterov"],
-                "maximize": group["maximize"],
-            }
-            for param in group["params"]:
-                grad = param.grad
-                if grad is None:
-                    continue
-                array, buffer, damp = param.array, None, 0.0
-                if momentum:
-                    state = self.state[param]
-                    buffer = state.get("momentum_buffer")
-                    if buffer is None:
-                        # from zeros and undamped, the first average is the gradient itself
-                        buffer = state["momentum_buffer"] = param.new_zeros(param.shape)
-                    else:
-                        damp = dampening
-                    buffer = buffer.array
-                of(array).sgd_step(array, grad.array, buffer, dampening=damp, **options)
-                param._bump()
-        return loss
+    def _names(self, group):
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def _begin(self, param, group, state, names) -> None:
+        state["momentum_buffer"] = param.new_zeros(param.shape)
+
+    def _update(self, backend, group, params, grads, states, steps) -> None:
+        options = options_of(group, "momentum", "dampening", "weight_decay", "nesterov", "maximize")
+        buffers = states[0] if states else None
+        backend.sgd_step(params, grads, buffers, steps=steps or None, **options)
