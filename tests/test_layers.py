@@ -40,6 +40,7 @@ ARROWS = {
     "datasets": {"_dtype", "ops", "tensor", "utils"},
     "testing": None,
     "_cases": None,
+    "_cases_api": None,
     "cli": None,
     "__main__": None,
     "__init__": None,
