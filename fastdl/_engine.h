@@ -103,6 +103,12 @@ static inline int fdl_exclusive(PyObject *a)
            PyArray_ISWRITEABLE(x);
 }
 
+/* A plain array in C order: reshaping or slicing it gives a view. */
+static inline int fdl_in_order(PyObject *a)
+{
+    return PyArray_CheckExact(a) && PyArray_IS_C_CONTIGUOUS((PyArrayObject *)a);
+}
+
 /* Is `view` a window on the memory of `a`? NumPy keeps bases collapsed to the owner. */
 static inline int fdl_shares(PyObject *view, PyObject *a)
 {

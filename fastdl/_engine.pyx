@@ -38,6 +38,7 @@ cdef extern from "_engine.h":
     int fdl_uniform(tuple, bint)
     int fdl_box(tuple, int) except -1
     int fdl_exclusive(PyObject *)
+    int fdl_in_order(object)
     int fdl_shares(object, object)
     int fdl_is_operand(object)
     int fdl_wrap_slots(type) except -1
@@ -64,20 +65,23 @@ cdef object PROMOTE = None              # (primitive, arrays, floating) -> array
 cdef object FIT = None                  # (gradient Tensor, shape, dtype) -> summed and cast to them
 cdef object EXPLAIN = None              # (primitive, arrays, error) -> PyTorch's exception
 cdef object CLONE = None                # differentiable copy
+cdef Primitive WINDOW, PUT_WINDOW       # a view as a function of its base, and its opposite
+cdef object GEOMETRY = None             # (array of the base, array of the view) -> their arguments
 cdef object QUIET_CONTEXT = None        # () -> contextvars.Context without floating-point warnings
 cdef object spare_context = None        # one not in use: a context cannot be entered twice
 cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
 cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
 
 
-def configure(tensor, size, promote, fit, explain, clone, operators, quiet_context):
+def configure(tensor, size, promote, fit, explain, clone, aliasing, operators, quiet_context):
     """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
 
-    tensor: class of results, size: class of shapes, operators: dict from operator name ('add') to
-    Primitive, quiet_context: makes a contextvars.Context in which NumPy does not warn of
-    infinities and NaN.
+    tensor: class of results, size: class of shapes, aliasing: the primitives window(base, **how)
+    and put_window(base, value, **how), and the function that gives `how` for two arrays, None if
+    they do not share memory; operators: dict from operator name ('add') to Primitive,
+    quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN.
     """
-    global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT
+    global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT, WINDOW, PUT_WINDOW, GEOMETRY
     global ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
     global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
     TENSOR = tensor
@@ -86,6 +90,7 @@ def configure(tensor, size, promote, fit, explain, clone, operators, quiet_conte
     FIT = fit
     EXPLAIN = explain
     CLONE = clone
+    WINDOW, PUT_WINDOW, GEOMETRY = aliasing
     QUIET_CONTEXT = quiet_context
     ADD, SUB, MUL, DIV = [operators[k] for k in ("add", "sub", "mul", "div")]
     POW, MATMUL, NEG, ABS = [operators[k] for k in ("pow", "matmul", "neg", "abs")]
@@ -117,8 +122,9 @@ cdef class Version:
     """Shared by all tensors that look at one storage.
 
     `version` counts in-place changes: what a gradient saved must still have the count it was saved
-    at. `epoch` counts the recorded ones: they give one tensor a new node, and the nodes of the
-    other `aliases` (views and base) then describe values that are gone. Using such an alias raises.
+    at. `epoch` counts the recorded ones: they give the base of the views a new node, and the nodes
+    of the other `aliases` then describe values that are gone. A view of an earlier epoch gets a new
+    node, as a window on its base, when it is next used.
     """
     cdef int64_t version
     cdef int64_t epoch
@@ -288,6 +294,7 @@ cdef class TensorBase:
     cdef Version version                # None until something shares or saves the storage
     cdef int64_t epoch                  # version.epoch when this alias was made; -1: no alias
     cdef int index                      # which output of `node`
+    cdef TensorBase base                # the tensor that this view looks at, itself no such view
     cdef bint is_view
     cdef bint owns_grad                 # the engine made _grad's array: it may add in place
     cdef object __weakref__
@@ -303,6 +310,7 @@ cdef class TensorBase:
     @property
     def requires_grad(self):
         """Is a gradient wanted for this tensor (a leaf) or computable through it?"""
+        renew(self)
         return self.node is not None
 
     @requires_grad.setter
@@ -331,11 +339,13 @@ cdef class TensorBase:
     @property
     def is_leaf(self):
         """True for tensors that no recorded operation made."""
+        renew(self)
         return self.node is None or self.node.op is None
 
     @property
     def grad_fn(self):
         """The Node of the operation that made this tensor; None for a leaf."""
+        renew(self)
         return None if self.node is None or self.node.op is None else self.node
 
     @property
@@ -439,13 +449,6 @@ cdef class TensorBase:
             self.node.hooks = {}
         return RemovableHandle(self.node.hooks.setdefault(self.index, {}), hook)
 
-    def _share_version(self, TensorBase other):
-        """Make this a view of `other` to the version counter (for code that slices arrays)."""
-        self.version = version_of(other)
-        self.version.aliases += 1
-        self.epoch = self.version.epoch
-        self.is_view = True
-
     def _is_view(self):
         """Is this a view of another tensor (that autograd knows of)?"""
         return self.is_view
@@ -514,6 +517,69 @@ cdef class TensorBase:
     def __iand__(self, other): return binary_inplace(AND, self, other)
     def __ior__(self, other): return binary_inplace(OR, self, other)
     def __ixor__(self, other): return binary_inplace(XOR, self, other)
+
+
+cdef inline int look_at(TensorBase view, TensorBase other) except -1:
+    """Make `view` share the version of `other`, on whose memory it looks."""
+    view.version = version_of(other)
+    view.version.aliases += 1
+    view.epoch = view.version.epoch
+    view.is_view = True
+    if fdl_recording:
+        view.base = other if other.base is None else other.base
+    return 0
+
+
+cdef inline int renew(TensorBase t) except -1:
+    """A new node for a view whose base was changed by a recorded operation since."""
+    if t.version is not None and t.epoch != t.version.epoch and t.epoch >= 0:
+        view_again(t)
+    return 0
+
+
+cdef int view_again(TensorBase t) except -1:
+    cdef TensorBase base = t.base
+    cdef dict how
+    if base is None:
+        if t.is_view:
+            raise RuntimeError(
+                "a view that was created in no_grad mode, whose base or another view of it was "
+                "modified in place by a recorded operation since, has no history: take the view "
+                "again")
+        t.epoch = t.version.epoch           # the change went through a detached alias
+        return 0
+    t.epoch = t.version.epoch
+    how = None if base.node is None else GEOMETRY(base.array, t.array)
+    t.node = None
+    t.index = 0
+    if how is not None:
+        t.node = WINDOW.node_for((base,), (base.array,), how, 1, t.array)
+        WINDOW.save(t.node, (base,), t)
+    return 0
+
+
+cdef int base_follows(TensorBase view) except -1:
+    """Rewrite the history of the base after a recorded change of `view`: the base as it was, with
+    the new value put where the view looks."""
+    cdef TensorBase base = view.base, value
+    cdef Version version = view.version
+    cdef dict how = GEOMETRY(base.array, view.array)
+    cdef tuple parts
+    if how is None:                         # base.data was replaced
+        view.base = None
+        return 0
+    how.pop("shape")
+    value = <TensorBase>wrap(view.array)
+    value.node = view.node
+    parts = (former(base, False), value)
+    base.node = PUT_WINDOW.node_for(parts, (base.array, view.array), how,
+                                    (base.node is not None) | (view.node is not None) << 1,
+                                    base.array)
+    PUT_WINDOW.save(base.node, parts, base)
+    base.index = 0
+    version.epoch += 1
+    base.epoch = version.epoch
+    return view_again(view)
 
 
 TENSOR = TensorBase
@@ -727,6 +793,20 @@ cdef class Primitive:
     def __repr__(self):
         return f"<primitive {self.name}>"
 
+    cdef object view_of(self, tuple arrays, dict static):
+        """The forward of a view, outside the quiet context where it cannot copy or warn."""
+        if not fdl_in_order(<object>PyTuple_GET_ITEM(arrays, 0)):
+            return self.run(self.forward, arrays, arrays, static)
+        try:
+            if static is None:
+                return self.forward(*arrays)
+            return self.forward(*arrays, **static)
+        except Exception as error:
+            explained = EXPLAIN(self, arrays, error)
+            if explained is error:
+                raise
+            raise explained from None
+
     cdef object run(self, object function, tuple arrays, tuple args, dict static):
         """function(*args, **static), silent about infinities, its failures worded as PyTorch's."""
         global spare_context
@@ -756,11 +836,7 @@ cdef class Primitive:
                 t = <TensorBase>a
                 if (t.version is not None and t.epoch != t.version.epoch and t.epoch >= 0
                         and fdl_recording):
-                    raise NotImplementedError(
-                        f"{self.name}: this tensor shares memory with one that a recorded in-place "
-                        f"operation changed, and its own history is not updated. Use the changed "
-                        f"tensor, take the view again after the in-place operation, or write out "
-                        f"of place (y = y + x)")
+                    view_again(t)
                 if t.node is not None:
                     mask[0] |= <uint64_t>1 << (i if i < 63 else 63)
                 a = t.array
@@ -777,7 +853,8 @@ cdef class Primitive:
     cdef object call(self, tuple args, dict static):
         cdef uint64_t mask
         cdef tuple arrays = self.unwrap(args, &mask)
-        cdef object y = self.run(self.forward, arrays, arrays, static)
+        cdef object y = (self.view_of(arrays, static) if self.view
+                         else self.run(self.forward, arrays, arrays, static))
         cdef TensorBase out
         cdef Node node
         cdef tuple results
@@ -788,7 +865,7 @@ cdef class Primitive:
             if self.view and isinstance(args[0], TensorBase):
                 for r in results:
                     if fdl_shares((<TensorBase>r).array, (<TensorBase>args[0]).array):
-                        (<TensorBase>r)._share_version(<TensorBase>args[0])
+                        look_at(<TensorBase>r, <TensorBase>args[0])
             if mask and fdl_recording:
                 node = self.node_for(args, arrays, static, mask, None)
                 node.outputs = <int>len(results)
@@ -802,7 +879,7 @@ cdef class Primitive:
         out = <TensorBase>wrap(y)
         if self.view and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
             if fdl_shares(y, <object>PyTuple_GET_ITEM(arrays, 0)):
-                out._share_version(<TensorBase>PyTuple_GET_ITEM(args, 0))
+                look_at(out, <TensorBase>PyTuple_GET_ITEM(args, 0))
         if mask and fdl_recording and is_floating(y):
             node = self.node_for(args, arrays, static, mask, y)
             self.save(node, args, out)
@@ -905,7 +982,9 @@ cdef class Primitive:
                 self.save(node, before, target)
             target.node = node if mask else None
             target.index = 0
-            if version.aliases > 1:
+            if target.base is not None:
+                base_follows(target)
+            elif version.aliases > 1:
                 version.epoch += 1
                 target.epoch = version.epoch
         version.version += 1
@@ -923,15 +1002,26 @@ cdef class Primitive:
         if not is_floating(target.array):
             raise RuntimeError(f"{self.name}_: only floating point tensors can record an in-place "
                                f"operation, not {target.array.dtype}")
-        if target.is_view and target.version.aliases > 1:
-            if target.node is not None and target.node.op is not None and target.node.op.view:
-                parent = (<Node>target.node.parents[0])
-                if parent is not None and parent.op is None:
-                    raise RuntimeError(LEAF_IN_PLACE.replace("a leaf", "a view of a leaf"))
-            raise NotImplementedError(
-                f"{self.name}_: in-place on a view of a tensor, recorded by autograd, is not "
-                f"supported: the history of the base would not be updated. Index the base in the "
-                f"same statement (base[i] = value), or write out of place")
+        if not target.is_view:
+            return
+        if target.base is None:
+            if target.version.aliases > 1:
+                raise RuntimeError(
+                    f"{self.name}_: a view that was created in no_grad mode is being modified in "
+                    f"place in a recorded operation. Take the view, too, where gradients are "
+                    f"recorded")
+        elif target.base.node is not None and target.base.node.op is None:
+            raise RuntimeError(LEAF_IN_PLACE.replace("a leaf", "a view of a leaf"))
+        elif Py_REFCNT(<PyObject *>target.base) == 1 and target.version.aliases == 2:
+            target.base = None              # nobody else can see the base: the view stands alone
+            target.is_view = False
+        elif GEOMETRY(target.base.array, target.array) is not None:
+            if any([n > 1 and step == 0 for n, step in zip(target.array.shape,
+                                                            target.array.strides)]):
+                raise RuntimeError(
+                    "unsupported operation: more than one element of the written-to tensor refers "
+                    "to a single memory location. Please clone() the tensor before performing the "
+                    "operation.")
 
     cdef object write(self, object array, tuple arrays, dict static):
         if self.into is not None:
@@ -1066,7 +1156,6 @@ cdef class Walk:
     """One backward pass."""
     cdef Heap heap
     cdef dict pending                   # Node -> gradient; list of them for several outputs
-    cdef set owned                      # nodes whose pending gradient the walk may add to
     cdef set needed                     # nodes on a path to a target; None: all
     cdef dict targets                   # (Node, output) -> positions in `found`
     cdef list found
@@ -1087,13 +1176,16 @@ cdef class Walk:
         if old is None:
             self.pending[node] = g
             self.heap.push(node)
-        elif node in self.owned and fdl_alike((<TensorBase>old).array, (<TensorBase>g).array) == 1:
+        elif self.ours(old) and fdl_alike((<TensorBase>old).array, (<TensorBase>g).array) == 1:
             add_into(<TensorBase>old, <TensorBase>g)
         else:
             self.pending[node] = old + g
-            if not self.create:
-                self.owned.add(node)
         return 0
+
+    cdef inline bint ours(self, TensorBase old):
+        """Does nobody but `pending` hold this gradient and its memory? Then it may be added to."""
+        return (not self.create and old.node is None and Py_REFCNT(<PyObject *>old) == 2
+                and fdl_exclusive(<PyObject *>old.array))
 
     cdef object hooked(self, Node node, int index, object g):
         """`g` after the hooks of that output; keeps it where `retain_grad` asked for it."""
@@ -1118,8 +1210,6 @@ cdef class Walk:
         while self.heap.size:
             node = self.heap.pop()
             g = self.pending.pop(node)
-            if self.owned:
-                self.owned.discard(node)
             if node.hooks is not None or node.retained is not None:
                 if node.outputs == 1:
                     g = self.hooked(node, 0, g)
@@ -1372,7 +1462,6 @@ def backward(list roots, list seeds, bint retain_graph, bint create_graph, targe
     cdef int before = fdl_recording
     walk.heap = Heap.__new__(Heap)
     walk.pending = {}
-    walk.owned = set()
     walk.retain = retain_graph
     walk.create = create_graph
     if targets is not None:

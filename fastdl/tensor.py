@@ -221,11 +221,8 @@ class Tensor(TensorBase):
 
     # -- indexing
 
-    def __getitem__(self, i):
-        return index.getitem(self, i)
-
-    def __setitem__(self, i, value):
-        index.setitem(self, i, value)
+    __getitem__ = index.getitem
+    __setitem__ = index.setitem
 
     # -- conversion
 
@@ -554,6 +551,7 @@ _engine.configure(
     fit=shape.fit,
     explain=core.explain,
     clone=elementwise.clone,
+    aliasing=(shape.window, shape.put_window, shape.geometry),
     operators={
         **{name: getattr(elementwise, name) for name in OPERATORS.split()},
         "add": elementwise.add_arrays,

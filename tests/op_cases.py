@@ -433,7 +433,7 @@ row(
     ],
 )
 row(
-    "shape.slice_of",
+    "shape.reshape_to",
     lambda t, x: x.squeeze(1).unsqueeze(0).unsqueeze(-1).squeeze() * 2,
     [normal(3, 1, 2)],
     bad=[
@@ -455,6 +455,22 @@ row(
     lambda t, x: t.split(x, [1, 3], 1)[1] * t.split(x, 2, 1)[0][:, :1],
     [normal(3, 4)],
     bad=[(lambda t: t.ones(3).split([1, 1]), RuntimeError)],
+)
+
+
+def written_through_views(t, x):
+    """x with one part written through a view, beside a view of before and its gradient's views."""
+    y = x * 2
+    early, row = y[:, 1:], y[1]
+    row.mul_(x[0])
+    return y * y + early.sum() * x
+
+
+row(
+    "shape.window shape.window_scatter shape.put_window",
+    written_through_views,
+    [normal(3, 4)],
+    bad=[(lambda t: t.ones(2, requires_grad=True)[0].add_(1), RuntimeError)],
 )
 row(
     "join.concatenate",

@@ -1,7 +1,6 @@
 """Random programs of views, in-place operations and arithmetic, differentiated twice, as PyTorch's.
 
-A program either gives PyTorch's values and gradients, or both refuse it, or fastdl says that it
-does not support it (NotImplementedError). What must never happen is another gradient.
+A program either gives PyTorch's values and gradients, or both refuse it.
 """
 
 import random
@@ -136,13 +135,10 @@ def test_random_programs(block):
         try:
             expected = run(torch, steps)
         except RuntimeError:
-            with pytest.raises((RuntimeError, NotImplementedError)):
+            with pytest.raises(RuntimeError):
                 run(fastdl, steps)
             continue
-        try:
-            found = run(fastdl, steps)
-        except NotImplementedError:
-            continue
+        found = run(fastdl, steps)
         agreed += 1
         for ours, theirs in zip(found[0] + found[1], expected[0] + expected[1]):
             # Values grow to e^e^..: relative to the greatest, a few hundred roundings.

@@ -176,8 +176,10 @@ def _explain_index(error, x, index):
 
 def getitem(input, index):
     """`input[index]`."""
-    view, index, basic = normal_index(index)
     try:
+        if type(index) is int:  # the commonest, and no view where all dimensions have an int
+            return S.slice_of(input, index=(index, ...))
+        view, index, basic = normal_index(index)
         return S.slice_of(input, index=index) if basic else slice_or_take(input, index, view)
     except IndexError as error:
         raise _explain_index(error, input, index) from None

@@ -8,6 +8,7 @@ import operator
 
 import numpy as np
 
+from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
     aliases,
@@ -150,6 +151,90 @@ def slice_scatter(x, *, shape, index):
 slice_scatter.vjp(x=lambda g, index: slice_of(g, index=index))
 
 
+# A view that was made before an in-place operation changed its base has a history that is out of
+# date: the engine gives it this one, the window of the base's memory that it shows.
+
+
+def geometry(base, view):
+    """How `view` lies in the memory of `base`, two arrays, as arguments of `window`: its shape; its
+    strides and offset in elements, counted through `base` with dimensions in the order `order`,
+    outermost in memory first. None if they do not share memory."""
+    if base.dtype != view.dtype or not np.may_share_memory(base, view):
+        return None
+    order = tuple(sorted(range(base.ndim), key=lambda d: -base.strides[d]))
+    if not base.transpose(order).flags.c_contiguous:
+        raise NotImplementedError(
+            "a recorded in-place operation on a view of a tensor whose memory has gaps is not "
+            "supported: clone() the tensor before the view is taken"
+        )
+    address = lambda array: array.__array_interface__["data"][0]
+    return {
+        "shape": view.shape,
+        "strides": tuple([s // view.itemsize for s in view.strides]),
+        "offset": (address(view) - address(base)) // view.itemsize,
+        "order": order,
+    }
+
+
+def _windowed(x, shape, strides, offset, order):
+    """The window on a copy of x in memory order, and that copy as an array shaped like x."""
+    copy = x.transpose(order).copy(order="C")
+    steps = tuple([s * x.itemsize for s in strides])
+    flat = copy.reshape(-1)[offset:]
+    return np.lib.stride_tricks.as_strided(flat, shape, steps), copy.transpose(_inverse(order))
+
+
+@primitive(node_name="AsStrided")
+def window(x, *, shape, strides, offset, order):
+    """The window of x that `geometry` describes."""
+    return _windowed(x, shape, strides, offset, order)[0].copy()
+
+
+@primitive
+def window_scatter(x, *, into, strides, offset, order):
+    """Zeros of shape `into` with x added where `window` reads; places it reads twice add up."""
+    numbers = np.arange(math.prod(into)).reshape([into[d] for d in order])
+    where, _ = _windowed(numbers.transpose(_inverse(order)), x.shape, strides, offset, order)
+    result = np.zeros(numbers.size, x.dtype)
+    np.add.at(result, where, x)
+    return result.reshape(numbers.shape).transpose(_inverse(order))
+
+
+window.vjp(
+    x=lambda g, x_shape, strides, offset, order: window_scatter(
+        g, into=x_shape, strides=strides, offset=offset, order=order
+    )
+)
+window_scatter.vjp(
+    x=lambda g, x_shape, strides, offset, order: window(
+        g, shape=x_shape, strides=strides, offset=offset, order=order
+    )
+)
+
+
+@primitive(node_name="CopySlices")
+def put_window(x, value, *, strides, offset, order):
+    """x with `value` in the window that `geometry` describes."""
+    place, result = _windowed(x, value.shape, strides, offset, order)
+    place[...] = value
+    return result
+
+
+put_window.vjp(
+    x=lambda g, value_shape, strides, offset, order: put_window(
+        g, zeros_like_part(g, value_shape), strides=strides, offset=offset, order=order
+    ),
+    value=lambda g, value_shape, strides, offset, order: window(
+        g, shape=value_shape, strides=strides, offset=offset, order=order
+    ),
+)
+
+
+def zeros_like_part(g, shape):
+    """Zeros in the dtype of `g`."""
+    return tensor_of(np.zeros(shape, g.array.dtype))
+
+
 @view_of(node_name="Unfold")
 def windows(x, *, dim, size, step):
     """Windows of `size` elements every `step` along `dim`; the window is the new last dimension."""
@@ -179,6 +264,12 @@ windows_add.vjp(x=lambda g, dim, size, step: windows(g, dim=dim, size=size, step
 
 def reshape(input, *shape):
     """`input` with another shape, one length of which may be -1; a view where possible."""
+    try:
+        wanted = shape[0] if len(shape) == 1 and type(shape[0]) is not int else shape
+        if min(wanted) >= -1:  # NumPy would infer a length for any negative number
+            return reshape_to(input, shape=wanted)
+    except Exception:
+        pass  # find out what is wrong, and word it as PyTorch does
     shape = sizes("reshape", shape, "shape")
     return reshape_to(input, shape=with_inferred(shape, input.array.size))
 
@@ -191,8 +282,7 @@ def view(input, *shape):
         and not hasattr(shape[0], "__index__")
     ):
         return input.view_dtype(shape[0])
-    shape = with_inferred(sizes("view", shape, "size"), input.array.size)
-    result = reshape_to(input, shape=shape)
+    result = reshape(input, *shape)
     if not result._is_view() and result.array.size:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one "
@@ -291,24 +381,20 @@ def movedim(input, source, destination):
 def squeeze(input, dim=None):
     """Dimensions of length 1 dropped: all, or those in `dim`."""
     shape = input.array.shape
+    if dim is None:
+        return reshape_to(input, shape=tuple([n for n in shape if n != 1]))
     dims = normal_dims(dim, len(shape)) if dim != () else ()
-    return reshape_keeping_strides(
-        input, [i for i, n in enumerate(shape) if i not in dims or n != 1]
+    return reshape_to(
+        input, shape=tuple([n for i, n in enumerate(shape) if i not in dims or n != 1])
     )
-
-
-def reshape_keeping_strides(input, kept):
-    """Drop the dimensions (of length 1) not in `kept`, as a view."""
-    kept = set(kept)
-    index = tuple([slice(None) if i in kept else 0 for i in range(input.array.ndim)])
-    return slice_of(input, index=(*index, ...))
 
 
 @aliases
 def unsqueeze(input, dim):
     """A new dimension of length 1 at `dim`."""
-    dim = normal_dim(dim, input.array.ndim + 1)
-    return slice_of(input, index=(*(slice(None),) * dim, None, ...))
+    shape = input.array.shape
+    dim = normal_dim(dim, len(shape) + 1)
+    return reshape_to(input, shape=(*shape[:dim], 1, *shape[dim:]))
 
 
 def expand(input, *size):
