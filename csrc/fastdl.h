@@ -131,6 +131,14 @@ typedef struct fdl_rule { /* each rule reads what its formula names */
 } fdl_rule;
 typedef int fdl_step_fn(int64_t count, const fdl_param *list, const fdl_rule *rule, int threads);
 
+/* ---- reductions over one axis: x (outer, n, inner) -> y (outer, inner), C-contiguous ------- */
+typedef struct fdl_reduce {
+    int64_t outer, n, inner;
+    int64_t x_outer, x_n;           /* strides of x in elements; that of inner is 1, and
+                                       where inner = 1, x_n is */
+} fdl_reduce;
+enum { FDL_SUM, FDL_PROD, FDL_MAX, FDL_MIN, FDL_SUM_ABS, FDL_SUM_SQUARES, FDL_REDUCTIONS };
+
 /* ---- random numbers: element i of a draw is a function of (seed, draw, i) -------------------- */
 typedef struct fdl_draw {
     uint64_t seed, draw;
@@ -190,6 +198,17 @@ typedef struct fdl_kernels {
                          int64_t ignore_index, void *loss, void *grad, int threads);
     /* db[c] = sum over n and p of dy[n, c, p] */
     int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads);
+
+    /* y = the reduction / divisor, n > 0. A NaN gives NaN. */
+    int (*reduce)(int op, const fdl_reduce *g, const void *x, void *y, double divisor,
+                  int threads);
+    /* op FDL_MAX or FDL_MIN: the extremes and their places in [0, n), the first of equal ones and
+     * of NaN; n > 0 */
+    int (*extreme)(int op, const fdl_reduce *g, const void *x, void *values, int64_t *places,
+                   int threads);
+    /* variance = sum of squared deviations / divisor, mean; n > 0 */
+    int (*variance)(const fdl_reduce *g, const void *x, double divisor, void *variance,
+                    void *mean, int threads);
 
     /* n random numbers; what a and b are: FDL_UNIFORM ... */
     int (*random_fill)(int kind, fdl_draw d, int64_t n, double a, double b, void *y, int threads);
@@ -261,7 +280,8 @@ int fdl_planned(void);            /* the most it granted to this thread since th
  * one kernel family do not clash with those a nested call uses. */
 enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
        FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3, FDL_SCRATCH_CONV_4,
-       FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_ATTENTION, FDL_SCRATCH_ATTENTION_2,
+       FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_REDUCE,
+       FDL_SCRATCH_ATTENTION, FDL_SCRATCH_ATTENTION_2,
        FDL_SCRATCH_SLOTS };
 void *fdl_scratch(int slot, size_t bytes);
 

@@ -42,6 +42,9 @@
 #include "attention/scores.c"
 #include "attention/forward.c"
 #include "attention/backward.c"
+#include "reduce/blocks.c"
+#include "reduce/extreme.c"
+#include "reduce/variance.c"
 #include "random/philox.c"
 #include "random/fill.c"
 #include "random/dropout.c"
@@ -126,6 +129,9 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .softmax_backward = F(softmax_backward),
     .cross_entropy = F(cross_entropy),
     .channel_sum = F(channel_sum),
+    .reduce = F(reduce),
+    .extreme = F(extreme),
+    .variance = F(variance),
     .random_fill = F(random_fill),
 #if REAL_BYTES == 8
     .random_integers = random_integers,

@@ -61,6 +61,11 @@ cdef extern from "fastdl.h" nogil:
         void *lse
         fdl_heads dy, dq, dk, dv
     ctypedef int fdl_attention_fn(const fdl_attention *g, int threads) noexcept nogil
+    ctypedef struct fdl_reduce:
+        int64_t outer, n, inner, x_outer, x_n
+    enum:
+        FDL_SUM, FDL_PROD, FDL_MAX, FDL_MIN, FDL_SUM_ABS, FDL_SUM_SQUARES
+
     ctypedef struct fdl_draw:
         uint64_t seed, draw
     enum:
@@ -115,6 +120,12 @@ cdef extern from "fastdl.h" nogil:
                           void *loss, void *grad, int threads) noexcept nogil
         int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db,
                 int threads) noexcept nogil
+        int (*reduce)(int op, const fdl_reduce *g, const void *x, void *y, double divisor,
+                int threads) noexcept nogil
+        int (*extreme)(int op, const fdl_reduce *g, const void *x, void *values, int64_t *places,
+                int threads) noexcept nogil
+        int (*variance)(const fdl_reduce *g, const void *x, double divisor, void *variance,
+                void *mean, int threads) noexcept nogil
         int (*random_fill)(int kind, fdl_draw d, int64_t n, double a, double b, void *y,
                 int threads) noexcept nogil
         int (*random_integers)(fdl_draw d, int64_t n, int64_t low, uint64_t range, int64_t *y,

@@ -235,6 +235,34 @@ def cross_entropy(
 def channel_sum(
     dy: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
 ) -> ndarray: ...
+def reduce(
+    x: ndarray,
+    op: str,
+    dims: Sequence[int],
+    keepdim: bool = False,
+    mean: bool = False,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def extreme(
+    x: ndarray,
+    op: str,
+    dim: int | None,
+    keepdim: bool = False,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray]: ...
+def variance(
+    x: ndarray,
+    dims: Sequence[int],
+    correction: float = 1,
+    keepdim: bool = False,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray]: ...
 def random_uniform(
     out: ndarray,
     seed: int,

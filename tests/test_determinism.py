@@ -108,6 +108,8 @@ def states(x, count):
     return several(x), several(x), *[several(x, x.positive) for _ in range(count)]
 
 
+REDUCTIONS = ("sum", "prod", "max", "min", "sum_abs", "sum_squares")
+
 # What every function is called with: a list of argument tuples, a final dict being keywords.
 ROWS = {
     "matmul": lambda x: [
@@ -144,6 +146,24 @@ ROWS = {
     "log_softmax": lambda x: [(x(997, 1000), 1)],
     "log_softmax_backward": lambda x: [(x(997, 1000), x(997, 1000), 1)],
     "cross_entropy": lambda x: [(x(997, 1000), x.integers(1000, 997), -100)],
+    "reduce": lambda x: [
+        *((x(1100, 1300), op, (0,), False) for op in REDUCTIONS),
+        *((x(1100, 1300), op, (1,), False) for op in REDUCTIONS),
+        (x(3000007), "sum", (0,), False),
+        (x(300000, 10), "sum", (0,), False, True),
+        (x(9, 64, 50, 50), "sum", (0, 2, 3), True),
+        (x(300000, 5), "max", (1,), False),
+    ],
+    "extreme": lambda x: [
+        *((x(1100, 1300), op, dim, True) for op in ("max", "min") for dim in (0, 1, None)),
+        (x(300000, 5), "max", 0, False),
+    ],
+    "variance": lambda x: [
+        (x(1100, 1300), (0,), 1, False),
+        (x(1100, 1300), (1,), 0, False),
+        (x(1100, 1300), (0, 1), 1, False),
+        (x(9, 64, 50, 50), (0, 2, 3), 1, True),
+    ],
     "random_uniform": lambda x: [(x(1000003), 1, 2, -1.0, 3.0)],
     "random_normal": lambda x: [(x(500003), 1, 2, -1.0, 3.0)],
     "random_exponential": lambda x: [(x(500003), 1, 2, 3.0)],

@@ -6,6 +6,8 @@ and dtypes belong together; nothing here broadcasts but `matmul`. A kernel call 
 than any NumPy call, so small arrays need no way of their own.
 """
 
+import math
+
 import numpy as np
 
 from fastdl import _kernels
@@ -238,6 +240,46 @@ def cross_entropy(logits, target, ignore_index):
     if wide is logits:
         return loss, grad
     return loss.astype(logits.dtype), grad.astype(logits.dtype)
+
+
+# ------------------------------------------------------------------------------------- reductions
+
+_UFUNCS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+def reduce(x, op, dims, keepdim, mean=False):
+    """The `op` of x over `dims`, axes counted from the front: "sum", "prod", "max", "min", and of
+    floats "sum_abs", "sum_squares". Sums and products of bools and integers are int64; `mean`
+    divides by the number of elements."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _kernels.reduce(x, op, dims, keepdim, mean)
+    if op == "sum_abs" or op == "sum_squares":
+        x, op = np.abs(x) if op == "sum_abs" else np.square(x), "sum"
+    dtype = np.int64 if x.dtype.kind != "f" and op in ("sum", "prod") else None
+    y = _UFUNCS[op].reduce(x, dims, dtype, None, keepdim)
+    return y / math.prod([x.shape[d] for d in dims]) if mean else y
+
+
+def extreme(x, op, dim, keepdim):
+    """(greatest or smallest elements along `dim`, their places, int64): `op` "max" or "min"; the
+    first of equal ones, NaN before all. `dim` None: of all elements."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _kernels.extreme(x, op, dim, keepdim)
+    if dim is None:
+        values, places = extreme(x.reshape(-1), op, 0, keepdim)
+        return (a.reshape((1,) * x.ndim) if keepdim else a for a in (values, places))
+    places = (np.argmax if op == "max" else np.argmin)(x, dim, keepdims=True)
+    places = places.astype(np.int64, copy=False)
+    values = np.take_along_axis(x, places, dim)
+    return (values, places) if keepdim else (np.squeeze(values, dim), np.squeeze(places, dim))
+
+
+def variance(x, dims, correction, keepdim):
+    """(variance, mean) over `dims`; the variance is divided by the count less `correction`."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _kernels.variance(x, dims, correction, keepdim)
+    found = _kernels.variance(x.astype(np.float32), dims, correction, keepdim)
+    return tuple([a.astype(x.dtype) for a in found])
 
 
 # --------------------------------------------------------------------- random numbers and dropout

@@ -6,6 +6,7 @@ from collections import namedtuple
 
 import numpy as np
 
+from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
@@ -57,8 +58,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):
 @primitive(node_name="Mean")
 def mean_over(x, *, dims, keepdim):
     """Mean over `dims`."""
-    total = np.add.reduce(x, dims, None, None, keepdim)
-    return total / math.prod([x.shape[d] for d in dims])
+    return backends.of(x).reduce(x, "sum", dims, keepdim, True)
 
 
 mean_over.vjp(
@@ -100,10 +100,7 @@ def nanmean(input, dim=None, keepdim=False):
 @primitive(node_name="Var")
 def var_over(x, *, dims, correction, keepdim):
     """Mean squared deviation over `dims`, divided by count - correction."""
-    count = math.prod([x.shape[d] for d in dims])
-    mean = np.add.reduce(x, dims, None, None, True) / x.dtype.type(builtins.max(count, 1))
-    squares = np.add.reduce(np.square(x - mean), dims, None, None, keepdim)
-    return np.true_divide(squares, builtins.max(count - correction, 0), dtype=x.dtype)
+    return backends.of(x).variance(x, dims, correction, keepdim)[0]
 
 
 def _var_slope(g, x, dims, correction, keepdim):
@@ -160,9 +157,10 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 @primitive(node_name="Logsumexp")
 def logsumexp_over(x, *, dims, keepdim):
     """log of the sum of exponentials over `dims`, without overflow."""
-    top = np.maximum.reduce(x, dims, None, None, True, initial=-np.inf)
+    reduce = backends.of(x).reduce
+    top = reduce(x, "max", dims, True) if x.size else np.zeros(())
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype, copy=False)
-    total = np.log(np.add.reduce(np.exp(x - top), dims, None, None, True)) + top
+    total = np.log(reduce(np.exp(x - top), "sum", dims, True)) + top
     return total if keepdim else total.reshape([n for i, n in enumerate(x.shape) if i not in dims])
 
 
@@ -188,8 +186,7 @@ def logsumexp(input, dim, keepdim=False):
 @primitive(node_name="Prod")
 def prod_over(x, *, dim, keepdim):
     """Product along `dim`."""
-    dtype = None if x.dtype.kind == "f" else np.int64
-    return np.multiply.reduce(x, dim, dtype, None, keepdim)
+    return backends.of(x).reduce(x, "prod", (dim,), keepdim)
 
 
 def _prod_slope(g, x, dim, keepdim):
@@ -288,13 +285,13 @@ def cumprod(input, dim, *, dtype=None):
 @primitive(node_name="Amax")
 def amax_over(x, *, dims, keepdim):
     """Greatest element over `dims`; ties share the gradient."""
-    return np.maximum.reduce(x, dims, None, None, keepdim)
+    return backends.of(x).reduce(x, "max", dims, keepdim)
 
 
 @primitive(node_name="Amin")
 def amin_over(x, *, dims, keepdim):
     """Smallest element over `dims`; ties share the gradient."""
-    return np.minimum.reduce(x, dims, None, None, keepdim)
+    return backends.of(x).reduce(x, "min", dims, keepdim)
 
 
 def _extreme_slope(g, x, out, dims, keepdim):
@@ -311,19 +308,13 @@ amin_over.vjp(x=_extreme_slope)
 @primitive(node_name="Max")
 def max_along(x, *, dim, keepdim):
     """(greatest along `dim`, its int64 position)."""
-    return _pick(x, np.argmax(x, dim, keepdims=True), dim, keepdim)
+    return backends.of(x).extreme(x, "max", dim, keepdim)
 
 
 @primitive(node_name="Min")
 def min_along(x, *, dim, keepdim):
     """(smallest along `dim`, its int64 position)."""
-    return _pick(x, np.argmin(x, dim, keepdims=True), dim, keepdim)
-
-
-def _pick(x, index, dim, keepdim):
-    index = index.astype(np.int64, copy=False)
-    values = np.take_along_axis(x, index, dim)
-    return (values, index) if keepdim else (np.squeeze(values, dim), np.squeeze(index, dim))
+    return backends.of(x).extreme(x, "min", dim, keepdim)
 
 
 def _picked_slope(g, x_shape, out, dim, keepdim):
@@ -424,30 +415,27 @@ def _position(function, input, dim, keepdim):
         dim is None or input.array.shape[normal_dim(dim, input.array.ndim)] == 0
     ):
         raise IndexError(
-            f"{function.__name__}(): Expected reduction dim to be specified for input.numel() == "
+            f"{function}(): Expected reduction dim to be specified for input.numel() == "
             "0, and to have non-zero size."
         )
     if input.array.dtype.kind == "b":
-        raise RuntimeError(f"{function.__name__}(): does not support bool input")
-    if dim is None:
-        found = np.asarray(function(input.array), np.int64)
-        return tensor_of(found.reshape((1,) * input.array.ndim if keepdim else ()))
-    dim = normal_dim(dim, input.array.ndim)
-    if input.array.ndim == 0:
-        return tensor_of(np.zeros((), np.int64))
-    return tensor_of(function(input.array, dim, keepdims=keepdim).astype(np.int64, copy=False))
+        raise RuntimeError(f"{function}(): does not support bool input")
+    if dim is not None:
+        dim = normal_dim(dim, input.array.ndim) if input.array.ndim else None
+    _, found = backends.of(input.array).extreme(input.array, function[3:], dim, keepdim)
+    return tensor_of(found)
 
 
 @aliases
 def argmax(input, dim=None, keepdim=False):
     """Position of the greatest element along `dim` (None: in the flattened tensor), int64."""
-    return _position(np.argmax, input, dim, keepdim)
+    return _position("argmax", input, dim, keepdim)
 
 
 @aliases
 def argmin(input, dim=None, keepdim=False):
     """Position of the smallest element along `dim` (None: in the flattened tensor), int64."""
-    return _position(np.argmin, input, dim, keepdim)
+    return _position("argmin", input, dim, keepdim)
 
 
 # ---- logic and counts -------------------------------------------------------------------------
@@ -499,7 +487,7 @@ def equal(input, other):
 @primitive(node_name="LinalgVectorNorm")
 def euclidean_norm(x, *, dims, keepdim):
     """Square root of the sum of squares over `dims`."""
-    return np.sqrt(np.add.reduce(np.square(x), dims, None, None, keepdim))
+    return np.sqrt(backends.of(x).reduce(x, "sum_squares", dims, keepdim))
 
 
 def _norm_slope(g, x, out, dims, keepdim):

@@ -8,6 +8,7 @@ import operator
 
 import numpy as np
 
+from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
@@ -118,7 +119,7 @@ def fit(g, shape, dtype):
 @primitive(node_name="Sum")
 def sum_over(x, *, dims, keepdim):
     """Sum over `dims`; bools and integers sum as int64."""
-    return np.add.reduce(x, dims, None if x.dtype.kind == "f" else np.int64, None, keepdim)
+    return backends.of(x).reduce(x, "sum", dims, keepdim)
 
 
 def spread(g, shape, dims, keepdim):
