@@ -9,6 +9,7 @@
 #include "gemm/pack.c"
 #include "gemm/ukernel.c"
 #include "gemm/small.c"
+#include "gemm/lanes.c"
 #include "gemm/driver.c"
 
 #include "conv/naive.c"

@@ -107,6 +107,32 @@ def test_operands_with_repeated_elements(variant, isa):
         check(gemm(a, column, variant=variant, isa=isa), a, column)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shape", [(4, 4, 4), (1, 5, 3), (10, 10, 10), (7, 9, 11), (3, 1, 17)], ids=str
+)
+def test_batches_of_tiny_products(isa, dtype, shape):
+    """A product in every lane: all orders of the operands, gaps between matrices, no full vector of
+    products at the end; what lies between the results stays."""
+    m, n, k = shape
+    rng = np.random.default_rng(4)
+    turned = lambda x: np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+    for batch in (1, 8, 16, 37):
+        a = rng.standard_normal((batch, m, k)).astype(dtype)
+        b = rng.standard_normal((batch, k, n)).astype(dtype)
+        bias, start = rng.standard_normal((2, batch, m, n)).astype(dtype)
+        for x in (a, turned(a), np.broadcast_to(a[:1], a.shape)):
+            for y in (b, turned(b)):
+                check(gemm(x, y, isa=isa), x, y)
+        room = np.full((batch, 2, m, n), np.nan, dtype)
+        check(gemm(a, b, out=room[:, 0], isa=isa, threads=2), a, b)
+        assert np.isnan(room[:, 1]).all()
+        out = turned(start.copy())
+        gemm(a, b, out=out, bias=bias[0, 0], accumulate=True, isa=isa)
+        check(out, a, b, bias[0, 0], start)
+
+
 @pytest.mark.parametrize("variant", GEMM_VARIANTS)
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", DTYPES)

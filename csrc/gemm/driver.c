@@ -169,6 +169,10 @@ static int F(gemm_threaded)(const fdl_gemm *p, int threads)
     if (p->m == 0 || p->n == 0) return FDL_OK;
     int status = FDL_OK, inside = fdl_plan(threads, F(gemm_work)(p));
     int across = fdl_plan(threads, F(gemm_work)(p) * (double)p->batch);
+    if (F(fits_in_lanes)(p)) {
+        SPLIT(across, p->batch, VL, F(batch_in_lanes)(p, begin, end));
+        return FDL_OK;
+    }
     if (p->batch > 1 && across > 1 && (inside < across || p->batch % threads == 0)) {
         F(batch) batch = {.p = p};
         OMP(parallel num_threads(across))

@@ -56,18 +56,26 @@ INLINE void F(transpose_lanes)(V *v)
 static void F(pack_columns)(int64_t kc, int64_t n, const REAL *b, int64_t b_col, REAL *to,
                             int64_t wide)
 {
-    int64_t k = 0;
-    for (; k + VL <= kc; k += VL) {
+    if (n <= VL / 4) { /* a square for so few costs more */
+        for (int64_t k = 0; k < kc; k++) {
+            ST(to + k * wide, SPLAT(0));
+            for (int64_t j = 0; j < n; j++) to[k * wide + j] = b[j * b_col + k];
+        }
+        return;
+    }
+    for (int64_t k = 0; k < kc; k += VL) {
         V v[VL];
-        if (n == VL)
+        if (n == VL && k + VL <= kc)
             UNROLL(16) for (int j = 0; j < VL; j++) v[j] = LD(b + j * b_col + k);
         else
-            for (int j = 0; j < VL; j++) v[j] = j < n ? LD(b + j * b_col + k) : (V){0};
+            UNROLL(16) for (int j = 0; j < VL; j++)
+                v[j] = j < n ? LDN(b + j * b_col + k, kc - k, 0) : (V){0};
         F(transpose_lanes)(v);
-        UNROLL(16) for (int i = 0; i < VL; i++) ST(to + (k + i) * wide, v[i]);
+        if (k + VL <= kc)
+            UNROLL(16) for (int i = 0; i < VL; i++) ST(to + (k + i) * wide, v[i]);
+        else
+            for (int i = 0; i < kc - k; i++) ST(to + (k + i) * wide, v[i]);
     }
-    for (; k < kc; k++)
-        for (int j = 0; j < VL; j++) to[k * wide + j] = j < n ? b[j * b_col + k] : 0;
 }
 
 /* B[0:kc, 0:n], one panel: rows of n values, padded with zeros to whole vectors */

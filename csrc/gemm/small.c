@@ -1,14 +1,15 @@
 /* small.c: products that cannot pay for packing: few rows or columns (a layer's batch of 1, its 10
  * classes, a vector), or everything small. All paths read the operands where they lie.
  *
- * Idea      direct: the micro-kernel on A and B themselves, if rows of B are contiguous; only a
- *           panel of B that ends inside a vector is packed
+ * Idea      direct: the micro-kernel on A and B themselves, if rows of B are contiguous; a panel of
+ *           B that ends inside a vector is packed, and each one where columns are contiguous
  *           row_times_matrix: m = 1, eight rows of B at a time stream into C
  *           dot: if k is contiguous in both operands, vectors run along k: h x w sums of vectors,
  *           each summed over its lanes at the end
  * Removes   the copy of an operand that is used once or twice; lanes without work where n < VL
  * Leaves    strides as long as the rows of B: large products belong to the packed driver
- * Requires  direct, row_times_matrix: b_col = 1.  dot: a_col = b_row = 1, k >= VL
+ * Requires  direct: b_col = 1 or b_row = 1.  row_times_matrix: b_col = 1.
+ *           dot: a_col = b_row = 1, k >= VL
  * Checked   against NumPy's float64 at tile edges; the same bits for 1, 2, 3 and 7 threads
  * Timed     python -m fastdl bench gemm
  */
@@ -18,20 +19,20 @@ static int F(direct)(const F(product) *g, int64_t kc_most)
 {
     int64_t rows = ceil_div(g->m, MR), vectors = ceil_div(g->n, VL), panels = ceil_div(vectors, NV);
     int64_t k_blocks = ceil_div(g->k, kc_most), longest = ceil_div(g->k, k_blocks);
-    REAL *last = NULL;                                    /* the panel that ends inside a vector */
-    if (g->n % VL) {
-        last = fdl_scratch(FDL_SCRATCH_GEMM_B, (size_t)longest * NV * VL * sizeof(REAL));
-        if (!last) return FDL_NOMEM;
+    REAL *packed = NULL;                                        /* one panel of B               */
+    if (g->n % VL || g->b_col != 1) {
+        packed = fdl_scratch(FDL_SCRATCH_GEMM_B, (size_t)longest * NV * VL * sizeof(REAL));
+        if (!packed) return FDL_NOMEM;
     }
     for (int64_t d = 0; d < k_blocks; d++) {                                    /* pc           */
         int64_t pc = F(cut)(g->k, k_blocks, d), kc = F(cut)(g->k, k_blocks, d + 1) - pc;
         for (int64_t q = 0; q < panels; q++) {                                  /* jr           */
             int64_t j = F(cut)(vectors, panels, q) * VL, b_row = g->b_row;
             int64_t n = min64(F(cut)(vectors, panels, q + 1) * VL, g->n) - j;
-            const REAL *b = g->b + pc * g->b_row + j;                           /* B[pc:, j:]   */
-            if (n % VL) {
-                F(pack_b)(kc, n, b, g->b_row, 1, last);
-                b = last;
+            const REAL *b = g->b + pc * g->b_row + j * g->b_col;                /* B[pc:, j:]   */
+            if (n % VL || g->b_col != 1) {
+                F(pack_b)(kc, n, b, g->b_row, g->b_col, packed);
+                b = packed;
                 b_row = ceil_div(n, VL) * VL;
             }
             for (int64_t p = 0; p < rows; p++) {                                /* ir           */
@@ -209,8 +210,8 @@ static F(small_fn) *F(small_path)(F(product) *g, int *status)
         return F(dot);
     }
     if (turned.b_col == 1 && g->n < g->m && g->n <= (g->b_col == 1 ? FEW : MC)) *g = turned;
-    if (g->b_col != 1 || (g->a_row != 1 && g->a_col != 1)) return NULL;
-    if (g->m == 1 && g->c_col == 1) return F(row_times_matrix);
+    if ((g->b_col != 1 && g->b_row != 1) || (g->a_row != 1 && g->a_col != 1)) return NULL;
+    if (g->m == 1 && g->c_col == 1 && g->b_col == 1) return F(row_times_matrix);
     double bytes = (double)(g->m + g->n) * (double)g->k * sizeof(REAL);
     return g->m <= MC || g->n <= NV * VL || bytes <= NEAR ? F(direct) : NULL;
 }

@@ -49,17 +49,25 @@ def _same_dtype(function, *arrays):
 @primitive(node_name="Mm")
 def matmul(x, y):
     """Matrix product (..., m, k) @ (..., k, n); vectors take part as rows or columns."""
+    try:
+        if x.dtype == y.dtype and x.shape[-1] == y.shape[-2 if y.ndim > 1 else 0]:
+            return backends.of(x).matmul(x, y)
+    except (AttributeError, IndexError):  # numbers, tensors without dimensions
+        pass
+    raise _product_error(x, y)
+
+
+def _product_error(x, y):
+    """What keeps x and y from being multiplied."""
     if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):
         wrong = y if isinstance(x, np.ndarray) else x
-        raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(wrong).__name__}")
+        return TypeError(f"matmul(): argument 'other' must be Tensor, not {type(wrong).__name__}")
     _same_dtype("matmul", x, y)
     if x.ndim == 0 or y.ndim == 0:
-        raise RuntimeError(
+        return RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {x.ndim}D and {y.ndim}D"
         )
-    if x.shape[-1] != y.shape[-2 if y.ndim > 1 else 0]:
-        raise RuntimeError(_product_mismatch(x.shape, y.shape))
-    return backends.of(x).matmul(x, y)
+    return RuntimeError(_product_mismatch(x.shape, y.shape))
 
 
 def _product_mismatch(a, b):
