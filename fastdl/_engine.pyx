@@ -47,6 +47,10 @@ cdef extern from "_engine.h":
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
+    object PyObject_Call(object, tuple, PyObject *)
+    ctypedef PyObject *(*ternaryfunc)(PyObject *, PyObject *, PyObject *)
+    ctypedef struct PyTypeObject:
+        ternaryfunc tp_call
 
 fdl_import_numpy()
 
@@ -765,16 +769,12 @@ cdef class Primitive:
         self.plans[mask] = plan
         return plan
 
-    def __call__(self, *args, **static):
-        if not static:
-            return self.call(args, None)
-        for name in static:
-            if name not in self.defaults:
-                return self.call_by_name(args, static)
-        return self.call(args, static)
+    def __call__(self, *args, **static):            # what runs is `called`, see below
+        return called(self, args, <PyObject *>static)
 
     cdef object call_by_name(self, tuple args, dict static):
         """A call with operands given by name: their own, or PyTorch's of the first two."""
+        static = static.copy()
         for name, standard in zip(self.operands, ("input", "other")):
             if standard in static and standard != name:
                 static[name] = static.pop(standard)
@@ -798,9 +798,8 @@ cdef class Primitive:
         if not fdl_in_order(<object>PyTuple_GET_ITEM(arrays, 0)):
             return self.run(self.forward, arrays, arrays, static)
         try:
-            if static is None:
-                return self.forward(*arrays)
-            return self.forward(*arrays, **static)
+            return PyObject_Call(self.forward, arrays,
+                                 NULL if static is None else <PyObject *>static)
         except Exception as error:
             explained = EXPLAIN(self, arrays, error)
             if explained is error:
@@ -1035,6 +1034,21 @@ cdef class Primitive:
             raise RuntimeError(
                 f"result type {y.dtype} can't be cast to the desired output type {array.dtype}")
         array[...] = y
+
+
+cdef object called(Primitive op, tuple args, PyObject *keywords):
+    """op(*args, **keywords). Cython's own entry would copy the keywords, which nobody changes."""
+    cdef dict static
+    if keywords == NULL or not <dict>keywords:
+        return op.call(args, None)
+    static = <dict>keywords
+    for name in static:
+        if name not in op.defaults:
+            return op.call_by_name(args, static)
+    return op.call(args, static)
+
+
+(<PyTypeObject *>Primitive).tp_call = <ternaryfunc>called
 
 
 cdef object shape_of(object a):
