@@ -1,4 +1,4 @@
-/* alloc.c: memory for arrays, kept when freed. Baseline code, no kernels.
+/* alloc.c: memory for arrays and the kernels' scratch, kept when freed. Baseline code, no kernels.
  *
  * A training step asks for the same sizes again and again. malloc gives large blocks back to the
  * system and gets fresh pages next time, whose first touch costs more than most operations do on
@@ -244,6 +244,13 @@ void fdl_empty_cache(void)
     block *gone = evict(0);
     pthread_mutex_unlock(&lock);
     release(gone);
+}
+
+void fdl_reset_peak_memory(void)
+{
+    pthread_mutex_lock(&lock);
+    stats.peak = stats.live;
+    pthread_mutex_unlock(&lock);
 }
 
 void fdl_set_memory_limit(int64_t bytes)

@@ -296,6 +296,7 @@ typedef struct fdl_memory {
 } fdl_memory;
 void fdl_memory_stats(fdl_memory *out);
 void fdl_empty_cache(void);                           /* gives what is free back to the system  */
+void fdl_reset_peak_memory(void);                     /* peak = live                            */
 void fdl_set_memory_limit(int64_t bytes);             /* on what is kept; 0: nothing            */
 
 #endif

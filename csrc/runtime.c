@@ -264,7 +264,7 @@ static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
 static void free_scratch(void *buffers)
 {
     for (int i = 0; i < FDL_SCRATCH_SLOTS; i++) {
-        free(((buffer *)buffers)[i].p);
+        fdl_free(((buffer *)buffers)[i].p);
         ((buffer *)buffers)[i] = (buffer){NULL, 0};
     }
 }
@@ -275,11 +275,11 @@ void *fdl_scratch(int slot, size_t bytes)
     buffer *b = &scratch[slot];
     if (b->n < bytes || !b->p) {
         const size_t page = 4096; /* and one to spare: vector loads may run past the end */
-        if (bytes > SIZE_MAX - 2 * page) return NULL;
+        if (bytes > SIZE_MAX / 2) return NULL;
         size_t size = (bytes + page - 1) / page * page;
-        void *p = NULL;
-        if (posix_memalign(&p, 64, size + page)) return NULL;
-        free(b->p);
+        void *p = fdl_alloc(size + page);
+        if (!p) return NULL;
+        fdl_free(b->p);
         *b = (buffer){p, size};
         pthread_once(&at_exit_once, make_key);
         pthread_setspecific(at_exit_key, scratch); /* free_scratch(scratch) when the thread ends */

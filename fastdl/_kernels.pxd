@@ -188,4 +188,5 @@ cdef extern from "fastdl.h" nogil:
         int64_t live, peak, cached, limit, reused, fresh
     void fdl_memory_stats(fdl_memory *out)
     void fdl_empty_cache()
+    void fdl_reset_peak_memory()
     void fdl_set_memory_limit(int64_t bytes)

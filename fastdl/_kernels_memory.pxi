@@ -56,9 +56,10 @@ def join_pool():
 def memory_stats():
     """What the pool holds, as a dict.
 
-    live: bytes of arrays of 4 KiB and more in use; peak: the most there ever were; cached: bytes
-    that are free but kept for the next array; limit: the bound on those; reused, fresh: arrays
-    that got kept memory, and new memory; pooled: whether NumPy uses the pool.
+    live: bytes of arrays of 4 KiB and more in use, and of the kernels' scratch; peak: the most
+    there were since the start or `reset_peak_memory_stats`; cached: bytes that are free but kept
+    for the next array; limit: the bound on those; reused, fresh: arrays that got kept memory, and
+    new memory; pooled: whether NumPy uses the pool.
     """
     cdef fdl_memory m
     fdl_memory_stats(&m)
@@ -78,6 +79,11 @@ def empty_cache():
     fdl_empty_cache()
 
 
+def reset_peak_memory_stats():
+    """Let `peak` of `memory_stats` start anew from what is in use."""
+    fdl_reset_peak_memory()
+
+
 def set_memory_limit(bytes):
     """Keep at most so many bytes of freed memory; at first a quarter of the machine's (or the
     container's)."""
@@ -87,3 +93,5 @@ def set_memory_limit(bytes):
 
 
 join_pool()
+if not pooled:
+    fdl_set_memory_limit(0)                 # for the kernels' scratch, too

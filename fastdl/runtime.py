@@ -25,6 +25,7 @@ __all__ = [
     "isa_available",
     "join_pool",
     "memory_stats",
+    "reset_peak_memory_stats",
     "set_isa",
     "set_memory_limit",
     "set_num_threads",
@@ -113,11 +114,17 @@ def join_pool() -> None:
 def memory_stats() -> dict[str, int | bool]:
     """Bytes in the pool of array memory, as plain values.
 
-    Keys: ``live`` (in use), ``peak`` (most in use so far), ``cached`` (free, kept for the next
-    array), ``limit`` (the bound on those), ``reused`` and ``fresh`` (how many arrays got kept and
-    new memory), ``pooled`` (False under ``FASTDL_NO_POOL=1``). Arrays under 4 KiB do not count.
+    Keys: ``live`` (in use, with the kernels' scratch memory), ``peak`` (most in use since the start
+    or :func:`reset_peak_memory_stats`), ``cached`` (free, kept for the next array), ``limit`` (the
+    bound on those), ``reused`` and ``fresh`` (how many arrays got kept and new memory), ``pooled``
+    (False under ``FASTDL_NO_POOL=1``). Arrays under 4 KiB do not count.
     """
     return _kernels.memory_stats()
+
+
+def reset_peak_memory_stats() -> None:
+    """Let ``peak`` of :func:`memory_stats` start anew from what is in use now."""
+    _kernels.reset_peak_memory_stats()
 
 
 def empty_cache() -> None:

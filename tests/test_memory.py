@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -98,6 +99,75 @@ def test_empty_cache_keeps_live_arrays():
     assert stats["cached"] == 0
     assert stats["live"] >= kept.nbytes
     assert (kept == 1).all()
+
+
+def test_peak_and_its_reset():
+    runtime.reset_peak_memory_stats()
+    before = runtime.memory_stats()
+    assert before["peak"] == before["live"]
+    large = np.empty(MIB)
+    del large
+    after = runtime.memory_stats()
+    assert after["peak"] >= before["live"] + 8 * MIB
+    assert after["live"] == before["live"]
+
+
+def test_scratch_counts_and_is_given_back():
+    """channel_sum keeps n * c sums in its thread's scratch: 4 MB here."""
+    dy = np.ones((1000, 1000, 2), np.float32)
+    before = runtime.memory_stats()["live"]
+    seen = []
+
+    def work():
+        _kernels.channel_sum(dy, threads=1)
+        seen.append(runtime.memory_stats()["live"])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen[0] - before >= 4e6
+    end = time.monotonic() + 5  # join does not wait for the very end of the thread
+    while runtime.memory_stats()["live"] - before > 1e6 and time.monotonic() < end:
+        time.sleep(0.001)
+    assert runtime.memory_stats()["live"] - before < 1e6
+
+
+def test_a_training_step_keeps_little():
+    """Activations die in the walk: of a chain of ten layers, forward and backward together never
+    hold much more than what the forward pass saved."""
+    n = MIB // 4  # a megabyte of float32
+    x = fastdl.zeros(n, requires_grad=True)
+
+    def step():
+        y = x
+        for _ in range(10):
+            y = (y * 2).sigmoid()  # each saves its output: 10 MB at the end of the forward pass
+        y.sum().backward()
+
+    step()
+    x.grad = None
+    before = runtime.memory_stats()["live"]
+    runtime.reset_peak_memory_stats()
+    step()
+    assert runtime.memory_stats()["peak"] - before <= 16 * MIB
+    assert runtime.memory_stats()["live"] - before <= 1.5 * MIB  # x.grad
+
+
+def test_gradients_that_meet_are_added_in_place():
+    """Eight gradients of one tensor: a sum and the one that arrives, not a sum for each pair."""
+    n = 4 * MIB
+    x = fastdl.zeros(n, requires_grad=True)
+    parts = [x * float(i) for i in range(8)]
+    total = fastdl.stack([p.sum() for p in parts]).sum()
+    del parts
+    x.grad = None
+    before = runtime.memory_stats()["live"]
+    runtime.reset_peak_memory_stats()
+    total.backward()
+    assert (
+        runtime.memory_stats()["peak"] - before <= 3.5 * 16 * MIB
+    )  # sum, spread gradient, product
+    assert x.grad[0].item() == sum(range(8))
 
 
 def test_no_memory_is_an_error():
