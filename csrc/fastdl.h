@@ -240,6 +240,13 @@ typedef struct fdl_kernels {
                              const void *x, const void *stats, const void *weight, double eps,
                              int centred, void *dx, void *dweight, void *dbias, int threads);
 
+    /* y[i] = table[index[i]], 0 where index[i] < 0: table (rows, d), index (n), y (n, d) */
+    int (*gather_rows)(int64_t n, int64_t d, const void *table, const int64_t *index, void *y,
+                       int threads);
+    /* table[r] = sum of g[i] over index[i] == r, g (n, d); n < 2^31 */
+    int (*scatter_rows)(int64_t rows, int64_t d, int64_t n, const void *g, const int64_t *index,
+                        void *table, int threads);
+
     /* optimizer steps over `count` parameters, in place; the formulas stand in optim/ */
     fdl_step_fn *sgd, *adam, *rmsprop, *adagrad, *adadelta, *adamax;
     /* over all values p of the list: sum of squares; times factor; into [low, high], NaN stays */

@@ -52,6 +52,8 @@
 #include "norm/runs.c"
 #include "norm/batch_norm.c"
 #include "norm/row_norm.c"
+#include "embedding/gather.c"
+#include "embedding/scatter.c"
 
 #include "optim/chunks.c"
 #include "optim/sgd.c"
@@ -144,6 +146,8 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .batch_norm_backward = F(batch_norm_backward),
     .row_norm = F(row_norm),
     .row_norm_backward = F(row_norm_backward),
+    .gather_rows = F(gather_rows),
+    .scatter_rows = F(scatter_rows),
     .sgd = F(sgd), .adam = F(adam), .rmsprop = F(rmsprop),
     .adagrad = F(adagrad), .adadelta = F(adadelta), .adamax = F(adamax),
     .sum_squares = F(sum_squares), .scale = F(scale), .clamp = F(clamp),

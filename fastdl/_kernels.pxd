@@ -149,6 +149,10 @@ cdef extern from "fastdl.h" nogil:
                 const void *x, const void *stats, const void *weight,
                 double eps, int centred, void *dx, void *dweight, void *dbias,
                 int threads) noexcept nogil
+        int (*gather_rows)(int64_t n, int64_t d, const void *table, const int64_t *index,
+                void *y, int threads) noexcept nogil
+        int (*scatter_rows)(int64_t rows, int64_t d, int64_t n, const void *g,
+                const int64_t *index, void *table, int threads) noexcept nogil
         fdl_step_fn *sgd
         fdl_step_fn *adam
         fdl_step_fn *rmsprop

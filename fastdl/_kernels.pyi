@@ -384,6 +384,24 @@ def row_norm_backward(
     isa: str | None = None,
     threads: int = 0,
 ) -> tuple[ndarray, ndarray, ndarray]: ...
+def gather_rows(
+    table: ndarray,
+    index: ndarray,
+    gaps: bool = False,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def scatter_rows(
+    g: ndarray,
+    index: ndarray,
+    rows: int,
+    *,
+    out: ndarray | None = None,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
 def sgd_step(
     params: list[ndarray],
     grads: list[ndarray],

@@ -24,6 +24,7 @@ include "_kernels_rows.pxi"
 include "_kernels_reduce.pxi"
 include "_kernels_random.pxi"
 include "_kernels_norm.pxi"
+include "_kernels_embedding.pxi"
 include "_kernels_optim.pxi"
 include "_kernels_memory.pxi"
 

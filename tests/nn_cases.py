@@ -320,6 +320,33 @@ row("norm.normalize_by",
     lambda t, x, m, v: F(t).batch_norm(x, m, v, eps=1e-2) * x,
     [normal(2, 3), fixed(normal(3)), fixed(between(0.5, 2, 3))])
 
+# ---- embeddings -------------------------------------------------------------------------------
+
+LOOKED_UP = given([[0, 3, 3], [1, 3, 2]], False)
+TABLE = "embedding.take_rows embedding.sum_rows"
+row(TABLE, lambda t, w, i: F(t).embedding(i, w) ** 2, [normal(5, 3), LOOKED_UP],
+    more=[[normal(5, 3), given([4, 4], False)], [normal(5, 3), given(2, False)]],
+    bad=[(lambda t: F(t).embedding(t.tensor([0, 5]), t.ones(5, 3)), IndexError),
+         (lambda t: F(t).embedding(t.tensor([-1]), t.ones(5, 3)), IndexError),
+         (lambda t: F(t).embedding(t.tensor([0.5]), t.ones(5, 3)), RuntimeError)])
+row(TABLE, lambda t, w, i: F(t).embedding(i, w, padding_idx=-2) ** 2, [normal(5, 3), LOOKED_UP],
+    order=0)
+row(TABLE, lambda t, w, i: F(t).embedding(i, w, scale_grad_by_freq=True), [normal(5, 3), LOOKED_UP],
+    order=0)
+row(TABLE, lambda t, w, i: F(t).embedding(i, (w * 2).detach() + w, max_norm=1.5, norm_type=1.0),
+    [normal(5, 3), LOOKED_UP], order=0)
+OFFSETS = given([0, 2, 2, 5], False)
+for mode in ("sum", "mean", "max"):
+    bag = lambda t, w, i, o=None, mode=mode, **options: (
+        F(t).embedding_bag(i, w, o, mode=mode, **options))
+    row(TABLE, bag, [normal(5, 3), LOOKED_UP], bad=[(lambda t, bag=bag: bag(
+        t, t.ones(2, 2), t.tensor([0])), ValueError)])
+    row(TABLE, bag, [normal(5, 3), given([4, 0, 3, 3, 1, 2], False), OFFSETS])
+    row(TABLE, lambda t, w, i, o, bag=bag: bag(t, w, i, o, padding_idx=3, include_last_offset=True),
+        [normal(5, 3), given([4, 0, 3, 3, 1, 3], False), given([0, 2, 4, 6], False)], order=1)
+row(TABLE, lambda t, w, i, f: F(t).embedding_bag(i, w, mode="sum", per_sample_weights=f),
+    [normal(5, 3), LOOKED_UP, normal(2, 3)])
+
 # ---- losses -----------------------------------------------------------------------------------
 
 for reduction in ("mean", "sum", "none"):

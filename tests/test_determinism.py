@@ -196,6 +196,11 @@ ROWS = {
             (16 * 64 * 900, 64, (16, 32, 2, 900), 512),
         )
     ],
+    "gather_rows": lambda x: [(x(500, 256), x.integers(500, 3001), False)],
+    "scatter_rows": lambda x: [
+        (x(3001, 256), x.integers(500, 3001), 500),
+        (x(300, 40), x.integers(7, 300), 30000),
+    ],
     "sgd_step": lambda x: [
         (
             *states(x, 1),

@@ -166,6 +166,27 @@ LAYERS = [
         (4, 3, 5, 4),
         256,
     ),
+    ("batch_norm3d", lambda nn: nn.BatchNorm3d(3), (2, 3, 2, 3, 4), 256),
+    ("instance_norm1d", lambda nn: nn.InstanceNorm1d(3), (2, 3, 9), 64),
+    ("instance_norm1d_unbatched", lambda nn: nn.InstanceNorm1d(3), (3, 9), 64),
+    ("instance_norm2d", lambda nn: nn.InstanceNorm2d(3, affine=True), (2, 3, 5, 4), 128),
+    (
+        "instance_norm2d_tracked",
+        lambda nn: nn.InstanceNorm2d(3, 1e-3, 0.3, True, True, bias=False),
+        (4, 3, 5, 4),
+        256,
+    ),
+    ("instance_norm3d", lambda nn: nn.InstanceNorm3d(2), (2, 2, 2, 3, 4), 128),
+    ("group_norm", lambda nn: nn.GroupNorm(2, 6), (3, 6, 4), 128),
+    ("group_norm_wide", lambda nn: nn.GroupNorm(3, 6, affine=False), (2, 6, 5, 5), 256),
+    ("rms_norm", lambda nn: nn.RMSNorm(8), (3, 8), 64),
+    (
+        "rms_norm_plain",
+        lambda nn: nn.RMSNorm((2, 4), 1e-3, elementwise_affine=False),
+        (3, 2, 4),
+        64,
+    ),
+    ("local_response_norm", lambda nn: nn.LocalResponseNorm(3, 0.5), (2, 5, 3, 3), 64),
     ("layer_norm", lambda nn: nn.LayerNorm(8), (3, 8), 64),
     ("layer_norm_2", lambda nn: nn.LayerNorm((4, 5), bias=False), (3, 4, 5), 128),
     ("layer_norm_plain", lambda nn: nn.LayerNorm(8, elementwise_affine=False), (2, 3, 8), 64),
@@ -414,6 +435,20 @@ REFUSED = {
     "norm 2d of 3d": lambda t: t.nn.BatchNorm2d(3)(t.zeros(2, 3, 4)),
     "norm channels": lambda t: t.nn.BatchNorm2d(3)(t.zeros(2, 4, 4, 4)),
     "norm no statistics": lambda t: t.nn.functional.batch_norm(t.zeros(2, 3), None, None),
+    "instance norm one value": lambda t: t.nn.InstanceNorm1d(3)(t.zeros(2, 3, 1)),
+    "instance norm of 2d": lambda t: t.nn.InstanceNorm2d(3)(t.zeros(2, 3)),
+    "instance norm channels": lambda t: t.nn.InstanceNorm1d(3, affine=True)(t.zeros(2, 4, 5)),
+    "GroupNorm groups": lambda t: t.nn.GroupNorm(2, 3),
+    "group norm groups": lambda t: t.nn.functional.group_norm(t.zeros(2, 3, 4), 2),
+    "local response norm of 2d": lambda t: t.nn.LocalResponseNorm(3)(t.zeros(2, 3)),
+    "rms norm shape": lambda t: t.nn.RMSNorm(4)(t.zeros(2, 3)),
+    "Embedding padding": lambda t: t.nn.Embedding(3, 2, padding_idx=3),
+    "bag without offsets": lambda t: t.nn.EmbeddingBag(3, 2)(t.tensor([0, 1])),
+    "bag offsets from 1": lambda t: t.nn.EmbeddingBag(3, 2)(t.tensor([0, 1]), t.tensor([1])),
+    "bag offsets too far": lambda t: t.nn.EmbeddingBag(3, 2)(t.tensor([0, 1]), t.tensor([0, 3])),
+    "bag mode": lambda t: t.nn.functional.embedding_bag(
+        t.tensor([[0]]), t.zeros(3, 2), mode="median"
+    ),
     "layer norm shape": lambda t: t.nn.functional.layer_norm(t.zeros(2, 3), (4,)),
     "softmax of integers": lambda t: t.nn.functional.softmax(t.zeros(3).long(), 0),
     "softmax dimension": lambda t: t.nn.functional.softmax(t.zeros(3), 1),
@@ -817,6 +852,100 @@ def test_embedding_matches_torch(padding, rng):
     assert_close(numpy_of(ours.weight.grad), numpy_of(theirs.weight.grad), "float32", 3, "gradient")
     frozen = nn.Embedding.from_pretrained(fastdl.ones(4, 2))
     assert not frozen.weight.requires_grad
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bag_matches_torch(mode, rng):
+    torch = pytest.importorskip("torch")
+    make = lambda nn: nn.EmbeddingBag(6, 3, max_norm=1.2, mode=mode, padding_idx=2)
+    ours, theirs = make(nn), make(torch.nn)
+    assert repr(ours) == repr(theirs)
+    theirs.load_state_dict({"weight": torch.tensor(ours.weight.detach().numpy())})
+    index, offsets = np.array([5, 2, 1, 1, 2, 0]), np.array([0, 3, 3])
+    g = rng.standard_normal((3, 3)).astype("float32")
+    y = ours(fastdl.tensor(index), fastdl.tensor(offsets))
+    ty = theirs(torch.tensor(index), torch.tensor(offsets))
+    assert_close(numpy_of(y), numpy_of(ty), "float32", 4, "bags")
+    y.backward(fastdl.tensor(g)), ty.backward(torch.tensor(g))
+    assert_close(numpy_of(ours.weight), numpy_of(theirs.weight), "float32", 4, "renormalised")
+    assert_close(numpy_of(ours.weight.grad), numpy_of(theirs.weight.grad), "float32", 4, "gradient")
+    frozen = nn.EmbeddingBag.from_pretrained(fastdl.ones(4, 2), mode=mode)
+    assert not frozen.weight.requires_grad
+
+
+def test_embedding_is_not_sparse():
+    with pytest.raises(NotImplementedError, match="sparse"):
+        nn.Embedding(3, 2, sparse=True)
+    with pytest.raises(NotImplementedError, match="sparse"):
+        F.embedding(fastdl.tensor([0]), fastdl.ones(3, 2), sparse=True)
+
+
+def settled(bn, rng):
+    """`bn` in evaluation with statistics and parameters that are not the initial ones."""
+    for t in (bn.running_mean, bn.running_var, bn.weight, bn.bias):
+        t.data.copy_(fastdl.tensor(rng.uniform(0.5, 2, t.shape)))
+    return bn.eval()
+
+
+FUSED = [
+    (nn.Conv1d(4, 6, 3), nn.BatchNorm1d(6), (2, 4, 7), False),
+    (nn.Conv2d(4, 6, 3, groups=2, bias=False), nn.BatchNorm2d(6), (2, 4, 5, 6), False),
+    (nn.ConvTranspose2d(4, 6, 3, groups=2), nn.BatchNorm2d(6), (2, 4, 5, 6), True),
+]
+
+
+@pytest.mark.parametrize(("conv", "bn", "shape", "transpose"), FUSED)
+def test_batch_norm_folds_into_convolution(conv, bn, shape, transpose, rng):
+    """Each output is a sum of fewer than 64 products, and two roundings more."""
+    conv, bn = conv.eval(), settled(bn, rng)
+    x = fastdl.tensor(rng.standard_normal(shape).astype(np.float32))
+    expected = bn(conv(x))
+    before = numpy_of(conv.weight).copy()
+    fused = nn.utils.fusion.fuse_conv_bn_eval(conv, bn, transpose)
+    assert_close(numpy_of(fused(x)), numpy_of(expected), "float32", 64, "fused")
+    np.testing.assert_array_equal(numpy_of(conv.weight), before)
+    assert isinstance(fused.bias, nn.Parameter)
+    with pytest.raises(AssertionError, match="only for eval"):
+        nn.utils.fusion.fuse_conv_bn_eval(conv.train(), bn, transpose)
+    conv.eval()
+
+
+def test_batch_norm_folds_into_linear(rng):
+    linear, bn = nn.Linear(5, 4).eval(), settled(nn.BatchNorm1d(4), rng)
+    x = fastdl.tensor(rng.standard_normal((3, 5)).astype(np.float32))
+    fused = nn.utils.fusion.fuse_linear_bn_eval(linear, bn)
+    assert_close(numpy_of(fused(x)), numpy_of(bn(linear(x))), "float32", 16, "fused")
+    with pytest.raises(AssertionError, match="To fuse"):
+        nn.utils.fusion.fuse_linear_bn_eval(linear, settled(nn.BatchNorm1d(3), rng))
+
+
+def test_fused_weights_match_torch(rng):
+    torch = pytest.importorskip("torch")
+    arrays = [rng.uniform(0.5, 2, shape) for shape in ((6, 2, 3, 3), (6,), (6,), (6,), (6,), (6,))]
+    w, b, mean, var, bn_w, bn_b = arrays
+    results = [
+        lib.nn.utils.fusion.fuse_conv_bn_weights(
+            *[lib.tensor(a) for a in (w, b, mean, var)], 1e-3, lib.tensor(bn_w), lib.tensor(bn_b)
+        )
+        for lib in (fastdl, torch)
+    ]
+    for ours, theirs in zip(*results):
+        assert_close(numpy_of(ours), numpy_of(theirs), "float64", 4, "fused weights")
+
+
+def test_norm_layers_describe_themselves_as_torch():
+    torch = pytest.importorskip("torch")
+    for make in (
+        lambda nn: nn.BatchNorm3d(3, momentum=None),
+        lambda nn: nn.InstanceNorm2d(3),
+        lambda nn: nn.InstanceNorm1d(3, affine=True, track_running_stats=True),
+        lambda nn: nn.GroupNorm(2, 4, bias=False),
+        lambda nn: nn.RMSNorm(4),
+        lambda nn: nn.LocalResponseNorm(3),
+        lambda nn: nn.Embedding(3, 4, max_norm=1.0, scale_grad_by_freq=True),
+    ):
+        assert repr(make(nn)) == repr(make(torch.nn))
+        assert list(make(nn).state_dict()) == list(make(torch.nn).state_dict())
 
 
 # ------------------------------------------------------------------------------------- initialisers

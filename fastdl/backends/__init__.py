@@ -52,6 +52,8 @@ VOCABULARY = (
     "batch_norm_backward",
     "row_norm",
     "row_norm_backward",
+    "gather_rows",
+    "scatter_rows",
     "sgd_step",
     "adam_step",
     "nadam_step",

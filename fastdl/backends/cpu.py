@@ -379,6 +379,25 @@ def row_norm_backward(g, x, weight, shape, eps, centred, stats):
     return tuple([d.astype(x.dtype) for d in found])
 
 
+# -------------------------------------------------------------------------------- rows of a table
+
+
+def gather_rows(table, index, gaps):
+    """table (rows, d), index (n,) int64 -> (n, d). With `gaps` an index of -1 gives zeros.
+    IndexError for other indices outside [0, rows)."""
+    wide = table if table.dtype.char in KERNEL_DTYPES else table.astype(np.float64)
+    rows = _kernels.gather_rows(_ordered(wide), _ordered(index), gaps)
+    return rows if wide is table else rows.astype(table.dtype)
+
+
+def scatter_rows(g, index, rows):
+    """g (n, d), index (n,) int64 -> (rows, d): row r is the sum of g[i] over index[i] == r; -1 is
+    left out."""
+    wide = g if g.dtype.char in KERNEL_DTYPES else g.astype(np.float32)
+    table = _kernels.scatter_rows(_ordered(wide), _ordered(index), rows)
+    return table if wide is g else table.astype(g.dtype)
+
+
 # --------------------------------------------------------------------------------- optimizer steps
 #
 # Parameters, gradients and states come in lists with one array per parameter, and are updated in

@@ -43,7 +43,18 @@ from fastdl.nn.loss import (
     SmoothL1Loss,
 )
 from fastdl.nn.module import Module
-from fastdl.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from fastdl.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from fastdl.nn.parameter import Parameter
 from fastdl.nn.pool import (
     AdaptiveAvgPool1d,
@@ -65,7 +76,7 @@ from fastdl.nn.pool import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
-from fastdl.nn.sparse import Embedding
+from fastdl.nn.sparse import Embedding, EmbeddingBag
 
 __all__ = [
     "ELU",
@@ -84,6 +95,7 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "BatchNorm3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -96,10 +108,15 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "L1Loss",
     "LPPool1d",
     "LPPool2d",
@@ -107,6 +124,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
@@ -122,6 +140,7 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -29,7 +29,8 @@ from fastdl.ops.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
-from fastdl.ops.elementwise import sigmoid, tanh, where
+from fastdl.ops.elementwise import sigmoid, tanh
+from fastdl.ops.embedding import embedding, embedding_bag
 from fastdl.ops.fold import fold, unfold
 from fastdl.ops.join import pad
 from fastdl.ops.linear import linear
@@ -98,6 +99,7 @@ __all__ = [
     "dropout3d",
     "elu",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "fold",
     "gelu",
@@ -202,41 +204,3 @@ def one_hot(tensor, num_classes=-1):
 def normalize(input, p=2.0, dim=1, eps=1e-12):
     """`input` divided by its p-norm along `dim`, or by `eps` where the norm is smaller."""
     return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
-
-
-def embedding(
-    input,
-    weight,
-    padding_idx=None,
-    max_norm=None,
-    norm_type=2.0,
-    scale_grad_by_freq=False,
-    sparse=False,
-):
-    """Rows of `weight` (rows, columns) at the integers `input` (*): (*, columns).
-
-    The row `padding_idx` receives no gradient. `max_norm`, `norm_type`, `scale_grad_by_freq` and
-    `sparse` are PyTorch's; only their defaults are supported.
-
-    Raises:
-        IndexError: an index is out of range.
-        RuntimeError: `input` holds no integers, or `weight` is not 2-d.
-        ValueError: an option is not supported.
-    """
-    if max_norm is not None or scale_grad_by_freq or sparse:
-        raise ValueError("embedding: max_norm, scale_grad_by_freq and sparse are not supported")
-    index = tensor_argument("embedding", "input", input).array
-    if index.dtype.kind not in "iu":
-        raise RuntimeError(
-            f"embedding: expected indices of an integer dtype, but got {index.dtype}"
-        )
-    if weight.ndim != 2:
-        raise RuntimeError("'weight' must be 2-D")
-    rows = weight.shape[0]
-    if index.size and not (index.min() >= 0 and index.max() < rows):
-        raise IndexError(f"embedding: index out of range in self: indices must be in [0, {rows})")
-    vectors = weight[input.long()]
-    if padding_idx is None:
-        return vectors
-    real = (input != padding_idx % rows).unsqueeze(-1)
-    return where(real, vectors, vectors.detach())
