@@ -1,46 +1,92 @@
-/* backward.c: gradients of the rungs `rows` and `threaded`. They are gathered: every input element
- * adds up what the windows it lies in have for it, so nothing is scattered and nothing races.
+/* backward.c: gradients of the rungs `rows` and `threaded`.
  *
- * max      small windows: an element compares its windows' taps with the one that would be itself.
- *          Large windows have few outputs: a scatter per plane, as in naive.c, has less to do.
- * average  separable: a row of windows is spread along the columns once, then added to kh rows.
+ * max      scattered: one addition an output, where comparing every window's tap would be kh * kw
+ *          an input element. A plane belongs to one thread, in the order of naive.c.
+ * average  gathered and separable: every input element adds up its windows' shares; a row of
+ *          windows is spread along the columns once, then added to kh rows.
  */
 
-/* dx[j] = the sum over n windows of dy where the window's tap is the one sought (taps NULL: always)
- * for m neighbouring elements; reads and writes whole vectors. */
-INLINE void F(gather_lanes)(const int64_t n, const REAL *dy, const INT *taps, const int64_t *offset,
-                            const int64_t *tap, int64_t m, REAL *dx)
+/* ---- max ------------------------------------------------------------------------------------- */
+
+/* Outputs [from, to) whose windows lie wholly in the plane along one axis */
+INLINE void F(inner_windows)(int64_t n, int64_t stride, int64_t pad, int64_t span, int64_t size,
+                             int64_t *from, int64_t *to)
+{
+    *from = min64(n, ceil_div(pad, stride));
+    *to = size + pad < span ? *from : min64(n, (size + pad - span) / stride + 1);
+    if (*to < *from) *to = *from;
+}
+
+/* Windows [from, to) of row i, some of whose taps may lie in the padding */
+INLINE void F(scatter_edge)(const fdl_pool *g, const REAL *dy, const void *taps, int64_t out,
+                            int64_t i, int64_t from, int64_t to, REAL *plane)
+{
+    for (int64_t j = from; j < to; j++) {
+        int64_t at = F(tap_position)(g, i, j, F(get_tap)(g, taps, out + j));
+        if (at >= 0) plane[at] += dy[out + j];
+    }
+}
+
+NOINLINE void F(max_backward_planes)(const fdl_pool *g, const REAL *dy, const void *taps, REAL *dx,
+                                     int *status, int64_t begin, int64_t end)
+{
+    const int64_t n = g->kh * g->kw, stride = g->stride_w;
+    int64_t *offset = fdl_scratch(FDL_SCRATCH_POOL, n * sizeof *offset), i0, i1, j0, j1;
+    if (!offset) {
+        __atomic_store_n(status, FDL_NOMEM, __ATOMIC_RELAXED);
+        return;
+    }
+    for (int64_t t = 0; t < n; t++) /* from a window's first element to its tap t */
+        offset[t] = t / g->kw * g->dil_h * g->w + t % g->kw * g->dil_w;
+    F(inner_windows)(g->oh, g->stride_h, g->pad_h, (g->kh - 1) * g->dil_h + 1, g->h, &i0, &i1);
+    F(inner_windows)(g->ow, stride, g->pad_w, (g->kw - 1) * g->dil_w + 1, g->w, &j0, &j1);
+    int64_t out = begin * g->oh * g->ow;
+    for (int64_t p = begin; p < end; p++) {
+        REAL *plane = dx + p * g->h * g->w;
+        memset(plane, 0, g->h * g->w * sizeof *plane);
+        for (int64_t i = 0; i < g->oh; i++, out += g->ow) {
+            const int inner = i >= i0 && i < i1;
+            const int64_t first = inner ? j0 : g->ow, last = inner ? j1 : g->ow;
+            F(scatter_edge)(g, dy, taps, out, i, 0, first, plane);
+            REAL *at = plane + (i * g->stride_h - g->pad_h) * g->w + first * stride - g->pad_w;
+            for (int64_t j = first; j < last; j++, at += stride)
+                at[offset[F(get_tap)(g, taps, out + j)]] += dy[out + j];
+            F(scatter_edge)(g, dy, taps, out, i, last, g->ow, plane);
+        }
+    }
+}
+
+static int F(max_backward)(const fdl_pool *g, const void *dy, const void *taps, void *dx,
+                           int threads)
+{
+    int status = FDL_OK;
+    if (g->planes * g->h * g->w == 0) return FDL_OK;
+    double cost = g->planes * (20 + 0.03 * sizeof(REAL) * g->h * g->w + 0.8 * g->oh * g->ow);
+    SPLIT(fdl_plan(threads, cost), g->planes, 1,
+          F(max_backward_planes)(g, dy, taps, dx, &status, begin, end));
+    return status;
+}
+
+/* ---- average --------------------------------------------------------------------------------- */
+
+/* dx[j] = the sum over n windows of dy, for m neighbouring elements; whole vectors */
+INLINE void F(gather_lanes)(const int64_t n, const REAL *dy, const int64_t *offset, int64_t m,
+                            REAL *dx)
 {
     for (int64_t j = 0; j < m; j += VL) {
         V sum = SPLAT(0);
         if (j + VL > m && m >= VL) j = m - VL;
-        for (int64_t t = 0; t < n; t++) {
-            V v = LD(dy + offset[t] + j);
-            if (taps) {
-                VI won = (VI)(*(const VIU *)(taps + offset[t] + j) == (INT)tap[t]);
-                v = (V)((VI)v & won);
-            }
-            sum += v;
-        }
+        for (int64_t t = 0; t < n; t++) sum += LD(dy + offset[t] + j);
         ST(dx + j, sum);
     }
 }
 
-NOINLINE void F(gather_run)(int64_t n, const REAL *dy, const INT *taps, const int64_t *offset,
-                            const int64_t *tap, int64_t m, REAL *dx)
+NOINLINE void F(gather_run)(int64_t n, const REAL *dy, const int64_t *offset, int64_t m, REAL *dx)
 {
-    if (!taps && n == 1)
-        F(gather_lanes)(1, dy, NULL, offset, NULL, m, dx);
-    else if (!taps)
-        F(gather_lanes)(n, dy, NULL, offset, NULL, m, dx);
-    else if (n == 1)
-        F(gather_lanes)(1, dy, taps, offset, tap, m, dx);
-    else if (n == 2)
-        F(gather_lanes)(2, dy, taps, offset, tap, m, dx);
-    else if (n == 4)
-        F(gather_lanes)(4, dy, taps, offset, tap, m, dx);
+    if (n == 1)
+        F(gather_lanes)(1, dy, offset, m, dx);
     else
-        F(gather_lanes)(n, dy, taps, offset, tap, m, dx);
+        F(gather_lanes)(n, dy, offset, m, dx);
 }
 
 /* Groups the taps by the phase of the elements they fall on. Within a phase the last tap comes
@@ -54,12 +100,10 @@ INLINE void F(backward_tables)(const fdl_pool *g, const F(frame) * f, F(pool_wor
             int64_t r = t / g->kw * g->dil_h, s = t % g->kw * g->dil_w;
             int64_t qr = r % g->stride_h, qs = s % g->stride_w, phase = qr * f->phases_w + qs;
             if (qr >= f->phases_h || qs >= f->phases_w) continue; /* below or right of the plane */
-            if (pass) {
-                int64_t k = w->start[phase]++;
-                w->tap[k] = t;
-                w->offset[k] =
+            if (pass)
+                w->offset[w->start[phase]++] =
                     (f->halo_h - r / g->stride_h) * f->pitch + f->halo_w - s / g->stride_w;
-            } else
+            else
                 w->start[phase + 1]++;
         }
         if (!pass)
@@ -81,46 +125,6 @@ INLINE void F(frame_row)(const F(frame) * f, const REAL *row, int64_t n, const R
         ST(out + f->halo_w + j, v);
     }
     F(fill_over)(out + f->halo_w + n, f->pitch - f->halo_w - n, 0);
-}
-
-NOINLINE void F(max_backward_bands)(const fdl_pool *g, const F(frame) * f, const REAL *dy,
-                                    const void *taps, REAL *dx, int *status, int64_t begin,
-                                    int64_t end)
-{
-    const REAL *dy_end = dy + g->planes * g->oh * g->ow;
-    const int64_t phases = f->phases_h * f->phases_w;
-    F(pool_work) w;
-    if (F(pool_tables)(g, f, (phases + 2) * f->plane, &w)) {
-        __atomic_store_n(status, FDL_NOMEM, __ATOMIC_RELAXED);
-        return;
-    }
-    for (int64_t q = 0; q < f->phases_w; q++)
-        w.spans[q] = F(make_span)(q, g->stride_w, g->pad_w, g->w, f->pitch - f->halo_w);
-    F(backward_tables)(g, f, &w);
-    REAL *framed = w.planes + phases * f->plane;
-    INT *won = (INT *)(framed + f->plane);
-    for (int64_t unit = begin; unit < end; unit++) {
-        int64_t plane = unit / f->bands, u0 = unit % f->bands * f->rows;
-        int64_t u1 = min64(u0 + f->rows, ceil_div(g->h + g->pad_h, g->stride_h));
-        int64_t m = (u1 - u0) * f->pitch, out = plane * g->oh * g->ow;
-        const REAL *from = framed;
-        if (f->halo_h == 0 && f->pitch == g->ow && u1 <= g->oh && m >= VL) {
-            from = dy + out + u0 * g->ow; /* already at the frame's pitch */
-            F(widen_taps)(g, taps, out + u0 * g->ow, m, won);
-        } else
-            for (int64_t k = 0; k < u1 - u0 + f->halo_h; k++) {
-                int64_t i = u0 - f->halo_h + k, at = out + i * g->ow;
-                int64_t n = i >= 0 && i < g->oh ? g->ow : 0;
-                F(frame_row)(f, n ? dy + at : dy, n, dy_end, NULL, 0, framed + k * f->pitch);
-                F(widen_taps)(g, taps, at, n, won + k * f->pitch + f->halo_w);
-            }
-        for (int64_t p = 0; p < phases; p++) {
-            int64_t k = w.start[p];
-            F(gather_run)(w.start[p + 1] - k, from, won, w.offset + k, w.tap + k, m,
-                          w.planes + p * f->plane);
-        }
-        F(merge_band)(g, f, w.spans, w.planes, u0, u1, dx + plane * g->h * g->w);
-    }
 }
 
 /* dst[0 ... n) = src, or += src */
@@ -157,8 +161,8 @@ NOINLINE void F(avg_backward_planes)(const fdl_pool *g, const fdl_pool *along, c
                              g->divisor ? g->divisor : F(avg_rows)(g, i0 + i),
                              framed + i * f->pitch);
             for (int64_t p = 0; p < f->phases_w; p++)
-                F(gather_run)(w.start[p + 1] - w.start[p], framed, NULL, w.offset + w.start[p],
-                              NULL, rows * f->pitch, w.planes + p * f->plane);
+                F(gather_run)(w.start[p + 1] - w.start[p], framed, w.offset + w.start[p],
+                              rows * f->pitch, w.planes + p * f->plane);
             F(merge_band)(along, f, w.spans, w.planes, 0, rows, spread);
             for (int64_t i = 0; i < rows; i++) {
                 int64_t top = (i0 + i) * g->stride_h - g->pad_h, bottom = min64(top + g->kh, g->h);
@@ -171,24 +175,6 @@ NOINLINE void F(avg_backward_planes)(const fdl_pool *g, const fdl_pool *along, c
         }
         memset(out + written * g->w, 0, (g->h - written) * g->w * sizeof *out);
     }
-}
-
-static int F(max_backward)(const fdl_pool *g, const void *dy, const void *taps, void *dx,
-                           int threads)
-{
-    int status = FDL_OK, parts = fdl_plan(threads, F(pool_cost)(g));
-    if (g->planes * g->h * g->w == 0) return FDL_OK;
-    if (g->stride_w > 2 || g->kh * g->kw > 9) {
-        SPLIT(parts, g->planes, 1, F(max_scatter_planes)(g, dy, taps, dx, begin, end));
-        return FDL_OK;
-    }
-    int64_t rows = g->h + g->pad_h, cols = g->w + g->pad_w;
-    F(frame)
-    f = F(make_frame)(g, ceil_div(rows, g->stride_h), ceil_div(cols, g->stride_w),
-                      min64(g->stride_h, rows), min64(g->stride_w, cols));
-    SPLIT(parts, g->planes * f.bands, 1,
-          F(max_backward_bands)(g, &f, dy, taps, dx, &status, begin, end));
-    return status;
 }
 
 static int F(avg_backward)(const fdl_pool *g, const void *dy, void *dx, int threads)

@@ -16,21 +16,13 @@ INLINE double F(pool_cost)(const fdl_pool *g)
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* n taps from or to the form that callers see; plain loops, which compilers turn into vectors */
+/* n taps to the form that callers see; plain loops, which compilers turn into vectors */
 INLINE void F(narrow_taps)(const fdl_pool *g, const INT *from, int64_t n, void *taps, int64_t at)
 {
     if (g->kh * g->kw <= 256)
         for (int64_t i = 0; i < n; i++) ((uint8_t *)taps)[at + i] = (uint8_t)from[i];
     else
         for (int64_t i = 0; i < n; i++) ((int32_t *)taps)[at + i] = (int32_t)from[i];
-}
-
-INLINE void F(widen_taps)(const fdl_pool *g, const void *taps, int64_t at, int64_t n, INT *to)
-{
-    if (g->kh * g->kw <= 256)
-        for (int64_t i = 0; i < n; i++) to[i] = ((const uint8_t *)taps)[at + i];
-    else
-        for (int64_t i = 0; i < n; i++) to[i] = ((const int32_t *)taps)[at + i];
 }
 
 /* ---- direct ---------------------------------------------------------------------------------- */

@@ -172,8 +172,8 @@ NOINLINE void F(merge_band)(const fdl_pool *g, const F(frame) * f, const F(span)
 typedef struct F(pool_work) {
     F(span) * spans; /* phases_w                                                           */
     int64_t *offset; /* kh * kw: forward, from a window to its tap t; backward, grouped by */
-    int64_t *tap;    /*          phase p in start[p] ... start[p + 1], from an element to  */
-    int64_t *start;  /*          the window in which it is tap[]                           */
+    int64_t *start;  /*          phase p in start[p] ... start[p + 1], from an element to  */
+                     /*          the windows it lies in                                    */
     REAL *cols;      /* ow: columns that an average counts                                 */
     REAL *planes;    /* what the caller asked for                                          */
 } F(pool_work);
@@ -183,11 +183,10 @@ INLINE int F(pool_tables)(const fdl_pool *g, const F(frame) * f, int64_t n, F(po
 {
     int64_t spans = f->phases_w * sizeof(F(span)), window = g->kh * g->kw * 8;
     int64_t starts = (f->phases_h * f->phases_w + 1) * 8, row = (g->ow + VL) * sizeof(REAL);
-    char *p = fdl_scratch(FDL_SCRATCH_POOL, spans + 2 * window + starts + row + n * sizeof(REAL));
+    char *p = fdl_scratch(FDL_SCRATCH_POOL, spans + window + starts + row + n * sizeof(REAL));
     if (!p) return FDL_NOMEM;
     w->spans = (F(span) *)p;
     w->offset = (int64_t *)(p += spans);
-    w->tap = (int64_t *)(p += window);
     w->start = (int64_t *)(p += window);
     w->cols = (REAL *)(p += starts);
     w->planes = (REAL *)(p += row);
