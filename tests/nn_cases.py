@@ -167,6 +167,7 @@ GEOMETRIES = [
     ((1, 4, 4, 5), (4, 2, 2, 3), {"groups": 2, "stride": (1, 2), "padding": (1, 0)}),
     ((1, 1, 5, 5), (2, 1, 2, 2), {"dilation": 2, "padding": "same"}),
     ((1, 3, 3, 3), (3, 1, 2, 2), {"groups": 3}),
+    ((3, 2, 3, 2), (4, 2, 3, 2), {"stride": 2}),
 ]
 for x, w, options in GEOMETRIES:
     row("conv.convolution conv.convolution_grad_input "
@@ -196,6 +197,8 @@ for dims, x, w, options in [
     (1, (2, 2, 4), (2, 3, 3), {"stride": 2, "output_padding": 1}),
     (2, (1, 2, 3, 2), (2, 2, 3, 2), {"stride": (2, 1), "padding": 1}),
     (2, (1, 4, 2, 2), (4, 1, 2, 2), {"groups": 2, "dilation": 2, "output_padding": (1, 0)}),
+    (2, (3, 4, 1, 1), (4, 2, 3, 2), {"stride": 2}),
+    (3, (2, 3, 1, 1, 1), (3, 2, 2, 3, 2), {}),
     (3, (1, 2, 2, 2, 2), (2, 1, 2, 3, 2), {"stride": 2, "padding": (0, 1, 1), "groups": 2}),
 ]:
     names = ["conv.convolution", "conv.convolution_grad_input", "conv.convolution_grad_weight"]

@@ -82,10 +82,47 @@ class Conv3dGeometry(NamedTuple):
 # ---- 2-d, and 1-d as one row --------------------------------------------------------------------
 
 
+def is_product(geom) -> bool:
+    """Whether a filter covers its whole image, so that an image's output is a row of a matrix
+    product: the last layer of a discriminator and, transposed, the first of a generator."""
+    return (
+        geom.oh == geom.ow == geom.groups == 1
+        and (geom.h, geom.w) == (geom.r, geom.s)
+        and geom.pad_h == geom.pad_w == 0
+    )
+
+
+def forward_2d(x, w, bias, geom):
+    """Arrays; see `convolution`."""
+    backend = backends.of(x)
+    if is_product(geom):
+        y = backend.linear(x.reshape(geom.n, -1), w.reshape(geom.k, -1), bias)
+        return y.reshape(geom.n, geom.k, 1, 1)
+    return backend.conv2d(x, w, bias, geom)
+
+
+def grad_input_2d(dy, w, geom):
+    """Arrays; see `convolution_grad_input`."""
+    backend = backends.of(dy)
+    if is_product(geom):
+        x = backend.matmul(dy.reshape(geom.n, geom.k), w.reshape(geom.k, -1))
+        return x.reshape(geom.n, geom.c, geom.h, geom.w)
+    return backend.conv2d_grad_input(dy, w, geom)
+
+
+def grad_weight_2d(x, dy, geom):
+    """Arrays; see `convolution_grad_weight`."""
+    backend = backends.of(x)
+    if is_product(geom):
+        w = backend.matmul(dy.reshape(geom.n, geom.k).T, x.reshape(geom.n, -1))
+        return w.reshape(geom.k, geom.c, geom.r, geom.s)
+    return backend.conv2d_grad_weight(x, dy, geom)
+
+
 @primitive(node_name="Convolution")
 def convolution(x, w, bias, *, geom):
     """x (N, C, H, W), w (K, C / groups, R, S), bias (K,) or None -> (N, K, OH, OW)."""
-    return backends.of(x).conv2d(x, w, bias, geom)
+    return forward_2d(x, w, bias, geom)
 
 
 @primitive
@@ -94,7 +131,7 @@ def convolution_grad_input(dy, w, bias, *, geom):
 
     A gradient has no bias; a transposed convolution may have one.
     """
-    x = backends.of(dy).conv2d_grad_input(dy, w, geom)
+    x = grad_input_2d(dy, w, geom)
     if bias is not None:
         x += bias[:, None, None]
     return x
@@ -103,7 +140,7 @@ def convolution_grad_input(dy, w, bias, *, geom):
 @primitive
 def convolution_grad_weight(x, dy, *, geom):
     """x (N, C, H, W), dy (N, K, OH, OW) -> (K, C / groups, R, S)."""
-    return backends.of(x).conv2d_grad_weight(x, dy, geom)
+    return grad_weight_2d(x, dy, geom)
 
 
 @primitive
@@ -196,7 +233,7 @@ def as_channels(w):
 def convolution3d(x, w, bias, *, geom):
     """x (N, C, D, H, W), w (K, C / groups, Q, R, S), bias (K,) or None -> (N, K, OD, OH, OW)."""
     slices = depth_slices(x, geom)
-    y = backends.of(x).conv2d(slices, as_channels(w), bias, geom.plane)
+    y = forward_2d(slices, as_channels(w), bias, geom.plane)
     y = y.reshape(geom.n, geom.od, *y.shape[1:])
     return np.ascontiguousarray(y.swapaxes(1, 2))
 
@@ -204,7 +241,7 @@ def convolution3d(x, w, bias, *, geom):
 @primitive
 def convolution3d_grad_input(dy, w, bias, *, geom):
     """dy (N, K, OD, OH, OW), w (K, C / groups, Q, R, S), bias (C,) or None -> (N, C, D, H, W)."""
-    slices = backends.of(dy).conv2d_grad_input(images_of(dy), as_channels(w), geom.plane)
+    slices = grad_input_2d(images_of(dy), as_channels(w), geom.plane)
     x = depth_sum(slices, geom)
     if bias is not None:
         x += bias[:, None, None, None]
@@ -215,7 +252,7 @@ def convolution3d_grad_input(dy, w, bias, *, geom):
 def convolution3d_grad_weight(x, dy, *, geom):
     """x (N, C, D, H, W), dy (N, K, OD, OH, OW) -> (K, C / groups, Q, R, S)."""
     slices = depth_slices(x, geom)
-    dw = backends.of(x).conv2d_grad_weight(slices, images_of(dy), geom.plane)
+    dw = grad_weight_2d(slices, images_of(dy), geom.plane)
     return dw.reshape(geom.k, -1, geom.q, *dw.shape[2:])
 
 
