@@ -16,90 +16,128 @@
  * Timed     python -m fastdl bench conv
  */
 #define WINOGRAD_TILES 112             /* in a chunk: V, products, panels of U stay in L2, L3     */
-#define WINOGRAD_SHARED_TILES 224      /* in a chunk that all threads work on                     */
-#define WINOGRAD_FILTERS (16 << 20)    /* bytes of transformed filters to keep for all chunks     */
+#define WINOGRAD_MOST_TILES 320        /* in a chunk that all threads work on                     */
+#define WINOGRAD_DATA (12 << 20)       /* bytes of its V, about                                   */
+#define WINOGRAD_FILTERS (16 << 20)    /* bytes of U to keep for all chunks                       */
+#define WINOGRAD_PANEL (512 << 10)     /* bytes of a panel of U, about: stays in L2               */
 
 INLINE int64_t F(winograd_panel)(const F(winograd) *e, int64_t q) { return q * e->k / e->panels; }
 
-/* ---- filters ------------------------------------------------------------------------------------
- * U of a panel of mr output channels: U[p][c][mr]; a vector to spare after each p. */
-INLINE int64_t F(winograd_u_plane)(const F(winograd) *e, int64_t mr) { return mr * e->c + VL; }
-
-/* Where panel q begins if all lie in a row. */
-INLINE int64_t F(winograd_u_at)(const F(winograd) *e, int64_t q)
+/* Elements of a position's `rows` rows of tiles. An odd number of vectors: what is written for one
+ * tile, an element in each plane, must not fall into the same cache sets. */
+INLINE int64_t F(winograd_plane_of)(const F(winograd) *e, int64_t rows)
 {
-    return e->positions * (F(winograd_panel)(e, q) * e->c + q * VL);
+    return (rows * e->ldv / VL | 1) * VL;
 }
 
-/* taps[t]: tap t of VL filters, `ld` apart; those from `n` on repeat the last */
-INLINE void F(winograd_taps)(const REAL *w, int64_t ld, int64_t n, V *taps)
+/* The sum over channels is taken in blocks, so that a panel of U stays in L2; the same ones however
+ * threads share the work, or the bits would differ. */
+INLINE int64_t F(winograd_block)(const F(winograd) *e, int64_t b) { return b * e->c / e->blocks; }
+
+/* ---- filters ------------------------------------------------------------------------------------
+ * U of a panel of mr output channels: U[p][c][mr]; a vector to spare after each p. */
+INLINE int64_t F(winograd_u_plane)(int64_t channels, int64_t mr) { return mr * channels + VL; }
+
+/* Where panel q begins if all lie in a row. */
+INLINE int64_t F(winograd_u_at)(const F(winograd) *e, int64_t channels, int64_t q)
 {
+    return e->positions * (F(winograd_panel)(e, q) * channels + q * VL);
+}
+
+/* taps[t]: tap t of VL filters, at w + row[l] */
+INLINE void F(winograd_taps)(const REAL *w, const int64_t *row, V *taps)
+{
+    V v[VL];
     UNROLL(16) for (int t = 0; t + VL <= 9; t += VL) {
-        V v[VL];
-        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LD(w + min64(l, n - 1) * ld + t);
+        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LD(w + row[l] + t);
         F(transpose)(v);
         UNROLL(16) for (int l = 0; l < VL; l++) taps[t + l] = v[l];
     }
     if (VL > 9) {
-        V v[VL];
-        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LDN(w + min64(l, n - 1) * ld, 9, 0);
+        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LDN(w + row[l], 9, 0);
         F(transpose)(v);
         UNROLL(9) for (int t = 0; t < 9; t++) taps[t] = v[t];
     } else {
         REAL last[VL];
-        UNROLL(16) for (int l = 0; l < VL; l++) last[l] = w[min64(l, n - 1) * ld + 8];
+        UNROLL(16) for (int l = 0; l < VL; l++) last[l] = w[row[l] + 8];
         taps[8] = LD(last);
     }
 }
 
-INLINE void F(winograd_filters)(const int m, const F(winograd) *e, int64_t g, int64_t q, REAL *u)
+/* Channels c0 <= c < c1 of panel q of group g. Rows of a panel from the last vector of them to the
+ * first: what runs over into the next channel is written again. */
+INLINE void F(winograd_filters)(const int m, const F(winograd) *e, int64_t g, int64_t q, int64_t c0,
+                                int64_t c1, REAL *u)
 {
     const int64_t m0 = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - m0;
-    const int64_t plane = F(winograd_u_plane)(e, mr);
-    for (int64_t c = 0; c < e->c; c++, u += mr)
-        for (int64_t i = 0; i < mr; i += VL) {
-            V tap[9], g9[9], h[3 * WINOGRAD_MAX], out[WINOGRAD_MAX * WINOGRAD_MAX];
-            F(winograd_taps)(e->filter + g * e->fg + (m0 + i) * e->fk + c * e->fc, e->fk, mr - i,
-                             tap);
+    const int64_t plane = F(winograd_u_plane)(c1 - c0, mr);
+    for (int64_t i = (mr - 1) / VL * VL; i >= 0; i -= VL) {
+        const REAL *w = e->filter + g * e->fg + (m0 + i) * e->fk + c0 * e->fc;
+        int64_t row[VL];
+        for (int l = 0; l < VL; l++) row[l] = min64(l, mr - i - 1) * e->fk;
+        REAL *to = u + i;
+        for (int64_t c = c0; c < c1; c++, w += e->fc, to += mr) {
+            V tap[9], g9[9], h[3 * WINOGRAD_MAX];
+            F(winograd_taps)(w, row, tap);
             UNROLL(9) for (int t = 0; t < 9; t++) g9[t] = e->flip ? tap[8 - t] : tap[t];
             UNROLL(3) for (int s = 0; s < 3; s++) {
                 const V column[3] = {g9[s], g9[3 + s], g9[6 + s]};
                 F(winograd_filter)(m, column, h + s, 3);
             }
-            UNROLL(6) for (int r = 0; r < m + 2; r++)
-                F(winograd_filter)(m, h + 3 * r, out + r * (m + 2), 1);
-            UNROLL(36) for (int p = 0; p < (m + 2) * (m + 2); p++) ST(u + p * plane + i, out[p]);
+            UNROLL(6) for (int r = 0; r < m + 2; r++) {
+                V out[WINOGRAD_MAX];
+                F(winograd_filter)(m, h + 3 * r, out, 1);
+                UNROLL(6) for (int s = 0; s < m + 2; s++)
+                    ST(to + (r * (m + 2) + s) * plane, out[s]);
+            }
         }
+    }
 }
 
 /* ---- products ---------------------------------------------------------------------------------*/
 
-/* Panels q0 <= q < q1 of group g for the tiles of a chunk, from v and these panels' u to y. */
-static int F(winograd_products)(const F(winograd) *e, int64_t g, int64_t q0, int64_t q1,
-                                const winograd_chunk *p, const REAL *v, const REAL *u)
+INLINE REAL *F(winograd_products_scratch)(const F(winograd) *e, int64_t k)
 {
-    const int64_t tiles = p->rows * p->cols, k0 = F(winograd_panel)(e, q0);
-    const int64_t k = F(winograd_panel)(e, q1) - k0, plane = k * e->ldv;
-    REAL *products = fdl_scratch(FDL_SCRATCH_CONV_3,
-                                 (e->positions * plane + e->m * F(winograd_line)(e)) *
-                                     sizeof(REAL));
-    if (!products) return FDL_NOMEM;
-    for (int i = 0; i < e->positions; i++, v += e->c * e->ldv)
-        for (int64_t t = 0, nv; t < tiles; t += nv * VL) {
-            nv = tiles - t > VL ? 2 : 1;
-            for (int64_t q = q0; q < q1; q++) {
-                const int64_t m0 = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - m0;
-                const REAL *a = u + F(winograd_u_at)(e, q) - F(winograd_u_at)(e, q0) +
-                                i * F(winograd_u_plane)(e, mr);
-                F(conv_tiles)[nv][mr](e->c, a, v + t, e->koff,
-                                      products + i * plane + (m0 - k0) * e->ldv + t, e->ldv, NULL,
-                                      1);
+    return fdl_scratch(FDL_SCRATCH_CONV_3,
+                       (e->positions * F(winograd_plane_of)(e, k) + e->m * F(winograd_line)(e)) *
+                           sizeof(REAL));
+}
+
+/* Panels q0 <= q < q1 over blocks b0 <= b < b1 of channels, which u holds; written by the first
+ * block, added to by the others. */
+static void F(winograd_products)(const F(winograd) *e, int64_t q0, int64_t q1, int64_t b0,
+                                 int64_t b1, int64_t tiles, const REAL *v, const REAL *u,
+                                 REAL *products)
+{
+    const int64_t k0 = F(winograd_panel)(e, q0), from = F(winograd_block)(e, b0);
+    const int64_t channels = F(winograd_block)(e, b1) - from;
+    const int64_t plane = F(winograd_plane_of)(e, F(winograd_panel)(e, q1) - k0);
+    for (int64_t b = b0; b < b1; b++) {
+        const int64_t c = F(winograd_block)(e, b), n = F(winograd_block)(e, b + 1) - c;
+        for (int i = 0; i < e->positions; i++)
+            for (int64_t t = 0, nv; t < tiles; t += nv * VL) {
+                const REAL *row = v + i * F(winograd_plane_of)(e, e->c) + t;
+                nv = tiles - t > VL ? 2 : 1;
+                for (int64_t q = q0; q < q1; q++) {
+                    const int64_t k = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - k;
+                    const REAL *a = u + F(winograd_u_at)(e, channels, q) -
+                                    F(winograd_u_at)(e, channels, q0) +
+                                    i * F(winograd_u_plane)(channels, mr) + (c - from) * mr;
+                    REAL *to = products + i * plane + (k - k0) * e->ldv + t;
+                    F(conv_tiles)[nv][mr](n, a, row, e->koff + c, to, e->ldv, NULL, b == 0);
+                }
             }
-        }
+    }
+}
+
+static void F(winograd_outputs)(const F(winograd) *e, int64_t g, int64_t q0, int64_t q1,
+                                const winograd_chunk *p, REAL *products)
+{
+    const int64_t k0 = F(winograd_panel)(e, q0), k = F(winograd_panel)(e, q1) - k0;
+    const int64_t plane = F(winograd_plane_of)(e, k);
     for (int64_t i = 0; i < k; i++)
         e->output(e, g * e->k + k0 + i, p, products + i * e->ldv, plane,
                   products + e->positions * plane);
-    return FDL_OK;
 }
 
 /* ---- threads ------------------------------------------------------------------------------------
@@ -115,35 +153,45 @@ static void F(winograd_check)(F(winograd) *e, int status)
 static int F(winograd_channel)(const F(winograd) *e, int64_t g, int64_t c, const winograd_chunk *p,
                                REAL *v)
 {
-    REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4,
-                              2 * (e->m + 2) * F(winograd_line)(e) * sizeof(REAL));
+    REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4, F(winograd_lines_size)(e) * sizeof(REAL));
     if (!lines) return FDL_NOMEM;
-    e->input(e, g * e->c + c, p, lines, v + c * e->ldv, e->c * e->ldv);
+    e->input(e, g * e->c + c, p, lines, v + c * e->ldv, F(winograd_plane_of)(e, e->c));
     return FDL_OK;
 }
 
 static int F(winograd_whole_chunk)(const F(winograd) *e, int64_t g, const winograd_chunk *p)
 {
-    REAL *v = fdl_scratch(FDL_SCRATCH_CONV_2, e->positions * e->c * e->ldv * sizeof(REAL));
-    const REAL *u = e->u + g * F(winograd_u_at)(e, e->panels);
-    int status = v ? FDL_OK : FDL_NOMEM;
-    for (int64_t c = 0; c < e->c && status == FDL_OK; c++)
-        status = F(winograd_channel)(e, g, c, p, v);
-    for (int64_t q = 0; q < e->panels && status == FDL_OK; q += 2)  /* two share what V loads */
-        status = F(winograd_products)(e, g, q, min64(e->panels, q + 2), p, v,
-                                      u + F(winograd_u_at)(e, q));
-    return status;
+    const REAL *u = e->u + g * F(winograd_u_at)(e, e->c, e->panels);
+    REAL *v = fdl_scratch(FDL_SCRATCH_CONV_2,
+                          e->positions * F(winograd_plane_of)(e, e->c) * sizeof(REAL));
+    REAL *products = F(winograd_products_scratch)(e, min64(e->k, 2 * CONV_MR));
+    if (!v || !products) return FDL_NOMEM;
+    for (int64_t c = 0; c < e->c; c++)
+        if (F(winograd_channel)(e, g, c, p, v) != FDL_OK) return FDL_NOMEM;
+    for (int64_t q = 0; q < e->panels; q += 2) {             /* two share what is loaded of V     */
+        const int64_t end = min64(e->panels, q + 2);
+        F(winograd_products)(e, q, end, 0, e->blocks, p->rows * p->cols, v,
+                             u + F(winograd_u_at)(e, e->c, q), products);
+        F(winograd_outputs)(e, g, q, end, p, products);
+    }
+    return FDL_OK;
 }
 
 static int F(winograd_one_panel)(const F(winograd) *e, int64_t g, int64_t q,
                                  const winograd_chunk *p)
 {
     const int64_t mr = F(winograd_panel)(e, q + 1) - F(winograd_panel)(e, q);
+    const int64_t channels = ceil_div(e->c, e->blocks);
     REAL *u = fdl_scratch(FDL_SCRATCH_CONV_2,
-                          e->positions * F(winograd_u_plane)(e, mr) * sizeof(REAL));
-    if (!u) return FDL_NOMEM;
-    e->filters(e, g, q, u);
-    return F(winograd_products)(e, g, q, q + 1, p, e->v, u);
+                          e->positions * F(winograd_u_plane)(channels, mr) * sizeof(REAL));
+    REAL *products = F(winograd_products_scratch)(e, mr);
+    if (!u || !products) return FDL_NOMEM;
+    for (int64_t b = 0; b < e->blocks; b++) {
+        e->filters(e, g, q, F(winograd_block)(e, b), F(winograd_block)(e, b + 1), u);
+        F(winograd_products)(e, q, q + 1, b, b + 1, p->rows * p->cols, e->v, u, products);
+    }
+    F(winograd_outputs)(e, g, q, q + 1, p, products);
+    return FDL_OK;
 }
 
 /* What every thread of the region runs. */
@@ -154,7 +202,9 @@ static void F(winograd_share)(F(winograd) *e)
         OMP(for schedule(dynamic))
         for (int64_t t = 0; t < e->groups * e->panels; t++) {
             const int64_t g = t / e->panels, q = t % e->panels;
-            e->filters(e, g, q, e->u + g * F(winograd_u_at)(e, e->panels) + F(winograd_u_at)(e, q));
+            e->filters(e, g, q, 0, e->c,
+                       e->u + g * F(winograd_u_at)(e, e->c, e->panels) +
+                           F(winograd_u_at)(e, e->c, q));
         }
         OMP(for schedule(dynamic))
         for (int64_t t = 0; t < e->groups * chunks; t++) {
@@ -174,18 +224,19 @@ static void F(winograd_share)(F(winograd) *e)
     }
 }
 
-/* Chunks of about `target` tiles, as many rows of tiles as leave the fewest lanes empty. */
+/* Chunks of at most about `target` tiles, as many rows of tiles as leave the fewest lanes empty. */
 static void F(winograd_cut)(F(winograd) *e, int64_t target)
 {
-    const int64_t rows = e->n * e->th;
+    const int64_t rows = e->n * e->th, overhead = 10;       /* of a chunk, in tiles               */
     e->ncols = max64(1, e->tw / target);
     e->cols = ceil_div(e->tw, e->ncols);
     e->ncols = ceil_div(e->tw, e->cols);
-    double least = 0;
+    int64_t least = INT64_MAX;
     for (int64_t r = 1; r <= rows && (r == 1 || r * e->cols <= target + VL); r++) {
-        const int64_t tiles = r * e->cols;
-        const double cost = (double)ceil_div(tiles, VL) * VL / tiles + 8.0 / tiles;
-        if (r == 1 || cost < least) {
+        const int64_t last = rows % r;
+        const int64_t cost = rows / r * (ceil_div(r * e->cols, VL) * VL + overhead) +
+                             (last ? ceil_div(last * e->cols, VL) * VL + overhead : 0);
+        if (cost <= least) {
             least = cost;
             e->rows = r;
         }
@@ -205,22 +256,25 @@ static int F(winograd_run)(F(winograd) *e, int threads)
     threads = fdl_plan(threads, fmas / (2.5 * VL));
 
     e->panels = ceil_div(e->k, CONV_MR);
-    const int64_t u_size = e->groups * F(winograd_u_at)(e, e->panels);
+    const int64_t u_size = e->groups * F(winograd_u_at)(e, e->c, e->panels);
+    const int64_t channel = e->positions * CONV_MR * (int64_t)sizeof(REAL);
+    e->blocks = ceil_div(e->c, WINOGRAD_PANEL / channel);
     F(winograd_cut)(e, WINOGRAD_TILES);
     const int keep = e->groups * e->nrows * e->ncols >= 4 * threads &&
                      u_size * (int64_t)sizeof(REAL) <= WINOGRAD_FILTERS;
     if (!keep) {
-        F(winograd_cut)(e, WINOGRAD_SHARED_TILES);
+        const int64_t most = WINOGRAD_DATA / (e->positions * e->c * (int64_t)sizeof(REAL));
+        F(winograd_cut)(e, max64(WINOGRAD_TILES, min64(WINOGRAD_MOST_TILES, most)));
         e->panels = min64(e->k, ceil_div(e->panels, threads) * threads);    /* even shares */
     }
     e->ldv = ((ceil_div(e->rows * e->cols, VL) + 1) | 1) * VL;
 
     /* koff | a row of zeros | U or V */
     const int64_t zeros = ceil_div(e->w + VL, VL) * VL;
+    const int64_t v_size = e->positions * F(winograd_plane_of)(e, e->c);
     REAL *buffer = fdl_scratch(FDL_SCRATCH_CONV,
                                ceil_div(e->c, 8) * 8 * sizeof(int64_t) +
-                                   (zeros + (keep ? u_size : e->positions * e->c * e->ldv)) *
-                                       sizeof(REAL));
+                                   (zeros + (keep ? u_size : v_size)) * sizeof(REAL));
     if (!buffer) return FDL_NOMEM;
     e->koff = (int64_t *)buffer;
     for (int64_t c = 0; c < e->c; c++) e->koff[c] = c * e->ldv;
@@ -239,9 +293,10 @@ static int F(winograd_run)(F(winograd) *e, int threads)
     {                                                                                              \
         F(winograd_input)(m, e, c, p, lines, out, plane);                                          \
     }                                                                                              \
-    static void F(winograd_filters_##m)(const F(winograd) *e, int64_t g, int64_t q, REAL *u)       \
+    static void F(winograd_filters_##m)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0,    \
+                                        int64_t c1, REAL *u)                                       \
     {                                                                                              \
-        F(winograd_filters)(m, e, g, q, u);                                                        \
+        F(winograd_filters)(m, e, g, q, c0, c1, u);                                                \
     }                                                                                              \
     static void F(winograd_output_##m)(const F(winograd) *e, int64_t k, const winograd_chunk *p,   \
                                        const REAL *products, int64_t plane, REAL *stage)           \

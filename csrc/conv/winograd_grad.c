@@ -14,7 +14,9 @@
  *           same bits: chunks of tiles follow from the shape and are added in order
  * Timed     python -m fastdl bench conv
  */
-#define WINOGRAD_GRAD_BYTES (8 << 20)  /* of transformed tiles in a chunk, about                  */
+#define WINOGRAD_GRAD_LEAST (4 << 20)  /* bytes of transformed tiles in a chunk: three times U,   */
+#define WINOGRAD_GRAD_MOST (24 << 20)  /* which each chunk reads and writes, but within these     */
+#define WINOGRAD_GRAD_BLOCK 8          /* vectors of input channels whose U stays in L2           */
 
 typedef struct F(winograd_plane) {     /* x, or dy                                                */
     const REAL *x;                     /* (n, channels, h, w)                                     */
@@ -38,7 +40,8 @@ typedef struct F(winograd_grad) {
                  int64_t rows, REAL *lines, REAL *out);
     void (*result)(const struct F(winograd_grad) *e, int64_t k, int64_t count, int64_t row,
                    int64_t rows, REAL *lines, REAL *out, int64_t step);
-    void (*filters)(const struct F(winograd_grad) *e, int64_t k, int64_t mr, const REAL *u);
+    void (*filters)(const struct F(winograd_grad) *e, int64_t k, int64_t mr, int64_t c,
+                    int64_t count, const REAL *u, int64_t ldu);
     int status;                        /* a task that fails stores FDL_NOMEM                      */
 } F(winograd_grad);
 
@@ -49,15 +52,16 @@ INLINE int64_t F(winograd_grad_panel)(const F(winograd_grad) *e, int64_t q)
 
 INLINE int64_t F(winograd_tiles)(const F(winograd_grad) *e) { return e->rows * e->tw; }
 
-/* Elements of a position: of V; of S, with a vector to spare after each panel. */
+/* Elements of a position: of V; of S, with a vector to spare after each panel. An odd number of
+ * vectors, as in winograd.c. */
 INLINE int64_t F(winograd_v_plane)(const F(winograd_grad) *e)
 {
-    return F(winograd_tiles)(e) * e->ldv;
+    return (F(winograd_tiles)(e) * e->ldv / VL | 1) * VL;
 }
 
 INLINE int64_t F(winograd_s_plane)(const F(winograd_grad) *e)
 {
-    return e->k * F(winograd_tiles)(e) + e->panels * VL;
+    return (ceil_div(e->k * F(winograd_tiles)(e) + e->panels * VL, VL) | 1) * VL;
 }
 
 INLINE int64_t F(winograd_grad_line)(const F(winograd_grad) *e)
@@ -148,43 +152,48 @@ INLINE void F(winograd_put_taps)(const V *taps, int64_t n, REAL *w)
     }
 }
 
-/* dw of mr output channels from k on (of all): U[p][mr][c] */
+/* dw of mr output channels from k on (of all) and `count` input channels from c0 on: U[p][mr][c] */
 INLINE void F(winograd_weights)(const int m, const F(winograd_grad) *e, int64_t k, int64_t mr,
-                                const REAL *u)
+                                int64_t c0, int64_t count, const REAL *u, int64_t ldu)
 {
-    for (int64_t i = 0; i < mr; i++, u += e->ldu)
-        for (int64_t c = 0; c < e->c; c += VL) {
+    for (int64_t i = 0; i < mr; i++, u += ldu)
+        for (int64_t c = 0; c < count; c += VL) {
             V h[3 * WINOGRAD_MAX], taps[9];
             UNROLL(6) for (int s = 0; s < m + 2; s++) {
                 V column[WINOGRAD_MAX];
                 UNROLL(6) for (int r = 0; r < m + 2; r++)
-                    column[r] = LD(u + (r * (m + 2) + s) * mr * e->ldu + c);
+                    column[r] = LD(u + (r * (m + 2) + s) * mr * ldu + c);
                 F(winograd_filter_grad)(m, column, h + s, m + 2);
             }
             UNROLL(3) for (int r = 0; r < 3; r++)
                 F(winograd_filter_grad)(m, h + r * (m + 2), taps + 3 * r, 1);
-            F(winograd_put_taps)(taps, e->c - c, e->dw + ((k + i) * e->c + c) * 9);
+            F(winograd_put_taps)(taps, count - c, e->dw + ((k + i) * e->c + c0 + c) * 9);
         }
 }
 
-/* Adds the products of a chunk to a panel's U; after the last chunk makes its dw. */
+/* Adds the products of a chunk to a panel's U; after the last chunk makes its dw. A U that is
+ * complete after one chunk is made a block of input channels at a time, to stay in L2. */
 static int F(winograd_accumulate)(const F(winograd_grad) *e, int64_t g, int64_t q, int64_t chunk,
                                   int64_t tiles)
 {
     const int64_t k = F(winograd_grad_panel)(e, q), mr = F(winograd_grad_panel)(e, q + 1) - k;
+    const int64_t block = e->u ? e->ldu : min64(e->ldu, WINOGRAD_GRAD_BLOCK * VL);
     REAL *u = e->u ? e->u + k * e->positions * e->ldu
-                   : fdl_scratch(FDL_SCRATCH_CONV_3, e->positions * mr * e->ldu * sizeof(REAL));
+                   : fdl_scratch(FDL_SCRATCH_CONV_3, e->positions * mr * block * sizeof(REAL));
     if (!u) return FDL_NOMEM;
-    for (int p = 0; p < e->positions; p++) {
-        const REAL *s = e->s + p * F(winograd_s_plane)(e) + k * F(winograd_tiles)(e) + q * VL;
-        const REAL *v = e->v + p * F(winograd_v_plane)(e);
-        for (int64_t c = 0, nv; c < e->c; c += nv * VL) {
-            nv = e->c - c > VL ? 2 : 1;
-            F(conv_tiles)[nv][mr](tiles, s, v + c, e->koff, u + p * mr * e->ldu + c, e->ldu, NULL,
-                                  chunk == 0);
+    for (int64_t c0 = 0; c0 < e->c; c0 += block) {
+        const int64_t count = min64(block, e->c - c0);
+        for (int p = 0; p < e->positions; p++) {
+            const REAL *s = e->s + p * F(winograd_s_plane)(e) + k * F(winograd_tiles)(e) + q * VL;
+            const REAL *v = e->v + p * F(winograd_v_plane)(e) + c0;
+            for (int64_t c = 0, nv; c < count; c += nv * VL) {
+                nv = count - c > VL ? 2 : 1;
+                F(conv_tiles)[nv][mr](tiles, s, v + c, e->koff, u + p * mr * block + c, block, NULL,
+                                      chunk == 0);
+            }
         }
+        if (chunk == e->chunks - 1) e->filters(e, g * e->k + k, mr, c0, count, u, block);
     }
-    if (chunk == e->chunks - 1) e->filters(e, g * e->k + k, mr, u);
     return FDL_OK;
 }
 
@@ -220,9 +229,9 @@ static void F(winograd_grad_share)(F(winograd_grad) *e)
                              F(winograd_s_plane)(e), step);                                        \
     }                                                                                              \
     static void F(winograd_weights_##m)(const F(winograd_grad) *e, int64_t k, int64_t mr,          \
-                                        const REAL *u)                                             \
+                                        int64_t c, int64_t count, const REAL *u, int64_t ldu)      \
     {                                                                                              \
-        F(winograd_weights)(m, e, k, mr, u);                                                       \
+        F(winograd_weights)(m, e, k, mr, c, count, u, ldu);                                        \
     }
 STEPS(2)
 STEPS(4)
@@ -250,7 +259,9 @@ INLINE int F(winograd_grad_weight)(const int m, const fdl_conv *g, const void *x
 
     e.ldv = (ceil_div(C, VL) | 1) * VL, e.ldu = ceil_div(C, VL) * VL;
     const int64_t row_bytes = e.tw * e.positions * (K + e.ldv) * (int64_t)sizeof(REAL);
-    e.chunks = ceil_div(all_rows, max64(1, WINOGRAD_GRAD_BYTES / row_bytes));
+    const int64_t u_bytes = e.positions * K * e.ldu * (int64_t)sizeof(REAL);
+    const int64_t bytes = max64(WINOGRAD_GRAD_LEAST, min64(WINOGRAD_GRAD_MOST, 3 * u_bytes));
+    e.chunks = ceil_div(all_rows, max64(1, bytes / row_bytes));
     e.rows = ceil_div(all_rows, e.chunks), e.chunks = ceil_div(all_rows, e.rows);
     e.panels = min64(K, ceil_div(ceil_div(K, CONV_MR), threads) * threads);     /* even shares */
 
@@ -258,7 +269,7 @@ INLINE int F(winograd_grad_weight)(const int m, const fdl_conv *g, const void *x
     const int64_t in_chunk = F(winograd_tiles)(&e);
     const int64_t zeros = ceil_div(max64(e.x.w, e.dy.w) + VL, VL) * VL;
     const int64_t v = e.positions * F(winograd_v_plane)(&e);
-    const int64_t s = ceil_div(e.positions * F(winograd_s_plane)(&e), VL) * VL;
+    const int64_t s = e.positions * F(winograd_s_plane)(&e);
     const int64_t u = e.chunks > 1 ? e.positions * K * e.ldu : 0;
     e.koff = fdl_scratch(FDL_SCRATCH_CONV, ceil_div(in_chunk, 8) * 8 * sizeof(int64_t) +
                                                (zeros + v + s + u) * sizeof(REAL));

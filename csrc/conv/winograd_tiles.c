@@ -34,7 +34,7 @@ struct F(winograd) {
     int m, positions;                   /* outputs of a tile along one axis; (m + 2)^2            */
     int64_t th, tw;                     /* rows and columns of tiles of an image                  */
     int64_t rows, cols, nrows, ncols;   /* tiles of a chunk; chunks along n * th and tw           */
-    int64_t panels, together;           /* panels of k; those a product takes at a time           */
+    int64_t panels, blocks;             /* of k, and of c                                         */
     int64_t ldv;                        /* elements between channels of V, and rows of products   */
     REAL *u, *v;                        /* shared by all threads, or NULL                         */
     const REAL *zeros;                  /* a row outside the image                                */
@@ -42,7 +42,7 @@ struct F(winograd) {
     /* the steps, compiled for this m */
     void (*input)(const F(winograd) *e, int64_t c, const winograd_chunk *p, REAL *lines, REAL *out,
                   int64_t plane);
-    void (*filters)(const F(winograd) *e, int64_t g, int64_t q, REAL *u);
+    void (*filters)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0, int64_t c1, REAL *u);
     void (*output)(const F(winograd) *e, int64_t k, const winograd_chunk *p, const REAL *products,
                    int64_t plane, REAL *stage);
     int status;                         /* a task that fails stores FDL_NOMEM                     */
@@ -65,6 +65,11 @@ INLINE int64_t F(winograd_line)(const F(winograd) *e)
 {
     const int64_t tiles = F(winograd_wide)(e) ? e->cols : e->rows * e->cols;
     return ((e->m * ceil_div(tiles, VL) + 2) | 1) * VL;
+}
+
+INLINE int64_t F(winograd_lines_size)(const F(winograd) *e)
+{
+    return (F(winograd_wide)(e) ? e->rows : 2) * (e->m + 2) * F(winograd_line)(e);
 }
 
 /* m + 2 lines, `ld` apart: line[q] = what the rows' column `first + q` becomes, q < len; columns
@@ -113,30 +118,29 @@ INLINE void F(winograd_split)(const int m, const REAL *line, const REAL *halo, i
     }
 }
 
-/* out[p * plane + t]: the tiles of channel c (of all) in a chunk; lines: room for a pair's lines */
+/* out[p * plane + t]: the tiles of channel c (of all) in a chunk; lines: winograd_lines_size. All
+ * lines are written before they are read: what was stored just now, at another offset, reads
+ * slowly. */
 INLINE void F(winograd_input)(const int m, const F(winograd) *e, int64_t c, const winograd_chunk *p,
                               REAL *lines, REAL *out, int64_t plane)
 {
     const int wide = F(winograd_wide)(e);
-    const int64_t pitch = m * p->cols, tiles = p->rows * p->cols, first = m * p->col - e->pad_w;
-    const int64_t ld = F(winograd_line)(e);
+    const int64_t pitch = m * p->cols, first = m * p->col - e->pad_w, ld = F(winograd_line)(e);
     REAL *halo = wide ? lines + m : lines + (m + 2) * ld;
+    const int64_t next = wide ? (m + 2) * ld : pitch;      /* from one row of tiles to the next   */
     for (int64_t r = 0; r < p->rows; r++) {
         const int64_t n = (p->row + r) / e->th, top = (p->row + r) % e->th * m - e->pad_h;
         const REAL *x = e->x + (n * e->groups * e->c + c) * e->h * e->w, *row[WINOGRAD_MAX];
         for (int i = 0; i < m + 2; i++)
             row[i] = top + i >= 0 && top + i < e->h ? x + (top + i) * e->w : e->zeros;
-        if (wide) {
-            F(winograd_lines)(m, 0, row, first, e->w, pitch + m, lines, ld);
-            for (int64_t t = 0; t < p->cols; t += VL)
-                F(winograd_split)(m, lines + m * t, halo + m * t, ld, out + r * p->cols + t, plane);
-        } else {
-            F(winograd_lines)(m, 0, row, first, e->w, pitch, lines + r * pitch, ld);
-            F(winograd_lines)(m, 0, row, first + m, e->w, pitch, halo + r * pitch, ld);
-        }
+        F(winograd_lines)(m, 0, row, first, e->w, wide ? pitch + m : pitch, lines + r * next, ld);
+        if (!wide) F(winograd_lines)(m, 0, row, first + m, e->w, pitch, halo + r * next, ld);
     }
-    for (int64_t t = 0; t < tiles && !wide; t += VL)
-        F(winograd_split)(m, lines + m * t, halo + m * t, ld, out + t, plane);
+    const int64_t count = wide ? p->cols : p->rows * p->cols;
+    for (int64_t r = 0; r < (wide ? p->rows : 1); r++, out += count)
+        for (int64_t t = 0; t < count; t += VL)
+            F(winograd_split)(m, lines + r * next + m * t, halo + r * next + m * t, ld, out + t,
+                              plane);
 }
 
 /* From products, M[p][t] with planes `plane` apart, to output channel k (of all) of a chunk; stage:
