@@ -20,7 +20,8 @@ enum { FDL_OK = 0, FDL_NOMEM = -1 };
 enum { FDL_GENERIC, FDL_AVX2, FDL_AVX512, FDL_TIERS };
 enum { FDL_F32, FDL_F64, FDL_DTYPES };
 
-/* ---- GEMM: for each batch b   C[b] = A[b] B[b] (+ bias) (+ C[b] if accumulate) --------------- */
+/* ---- GEMM: for each batch b   C[b] = f(A[b] B[b] (+ bias) (+ C[b] if accumulate)) ------------ */
+enum { FDL_IDENTITY, FDL_RELU, FDL_GELU, FDL_GELU_TANH, FDL_ACTIVATIONS };
 typedef struct fdl_gemm {
     int64_t batch, m, n, k;                       /* A: m x k, B: k x n, C: m x n                */
     const void *a; int64_t a_batch, a_row, a_col; /* strides in elements, any sign; 0 broadcasts */
@@ -28,6 +29,8 @@ typedef struct fdl_gemm {
     void *c;       int64_t c_batch, c_row, c_col; /* distinct elements                           */
     const void *bias;                             /* n values added to every row of C, or NULL   */
     int accumulate;                               /* 0: C is not read. 1: C += ...               */
+    int activation;                               /* f                                           */
+    void *before;                                 /* NULL, or gets what f is applied to; as C    */
 } fdl_gemm;
 
 enum { FDL_GEMM_NAIVE, FDL_GEMM_REORDERED, FDL_GEMM_BLOCKED, /* standalone rungs */

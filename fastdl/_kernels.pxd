@@ -18,7 +18,8 @@ cdef extern from "fastdl.h" nogil:
         void *c
         int64_t c_batch, c_row, c_col
         const void *bias
-        int accumulate
+        int accumulate, activation
+        void *before
     ctypedef int fdl_gemm_fn(const fdl_gemm *p, int threads) noexcept nogil
 
     ctypedef struct fdl_conv:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+ACTIVATIONS: tuple[str, ...]
 GEMM_VARIANTS: tuple[str, ...]
 CONV_VARIANTS: tuple[str, ...]
 POOL_VARIANTS: tuple[str, ...]
@@ -30,6 +31,8 @@ def gemm(
     out: ndarray | None = None,
     bias: ndarray | None = None,
     accumulate: bool = False,
+    activation: str | None = None,
+    before: ndarray | None = None,
     variant: str = "threaded",
     isa: str | None = None,
     threads: int = 0,

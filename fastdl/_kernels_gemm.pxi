@@ -1,13 +1,15 @@
 # GEMM: included by _kernels.pyx.
 
+ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
 GEMM_VARIANTS = ("naive", "reordered", "blocked", "packed", "simd", "threaded")
 
 cdef object PRODUCTION = GEMM_VARIANTS[5]
 
 
 def gemm(cnp.ndarray a not None, cnp.ndarray b not None, *, out=None, bias=None,
-         bint accumulate=False, variant=PRODUCTION, isa=None, int threads=0):
-    """Matrix product `a @ b`, plus `bias`, plus what `out` held if `accumulate`.
+         bint accumulate=False, activation=None, before=None, variant=PRODUCTION, isa=None, int threads=0):
+    """Matrix product `a @ b`, plus `bias`, plus what `out` held if `accumulate`; of that the
+    activation, applied while the values are in the cache.
 
     Args:
         a: (..., m, k), float32 or float64, any strides.
@@ -16,6 +18,10 @@ def gemm(cnp.ndarray a not None, cnp.ndarray b not None, *, out=None, bias=None,
             any strides, none of them zero. Default: a new C-contiguous array.
         bias: (n,), a's dtype, added to every row. Default: none.
         accumulate: add to `out` (which must be given) rather than overwrite it. Default: False.
+        activation: one of `ACTIVATIONS`: max(x, 0), x Phi(x) with the normal distribution Phi, or
+            its approximation by tanh. Default: None, the sums themselves.
+        before: array of the result's shape, dtype and strides (C-contiguous, unless `out` says
+            otherwise) that gets what the activation is applied to. Default: it is not kept.
         variant: one of `GEMM_VARIANTS`. Default: "threaded", the production kernel.
         isa: one of `isa_available()`. Default: None, the one in force.
         threads: upper bound. Default: 0, `get_num_threads()`.
@@ -87,6 +93,14 @@ def gemm(cnp.ndarray a not None, cnp.ndarray b not None, *, out=None, bias=None,
     bias_array = None if bias is None else gemm_bias(bias, p.n, a, out)
     p.bias = NULL if bias_array is None else cnp.PyArray_DATA(bias_array)
     p.accumulate = accumulate
+    p.activation = 0
+    if activation is not None:
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"gemm: unknown activation {activation!r}; expected None or one of {ACTIVATIONS}"
+            )
+        p.activation = 1 + ACTIVATIONS.index(activation)
+    p.before = NULL if before is None else gemm_before(before, activation, c, a, b, bias_array)
     p.a = cnp.PyArray_DATA(a)
     p.a_row = cnp.PyArray_STRIDES(a)[a_nd - 2] // itemsize
     p.a_col = cnp.PyArray_STRIDES(a)[a_nd - 1] // itemsize
@@ -138,6 +152,7 @@ cdef int gemm_over(fdl_gemm_fn *kernel, fdl_gemm *p, int axes, const cnp.npy_int
     cdef const char *a = <const char *>p.a
     cdef const char *b = <const char *>p.b
     cdef char *c = <char *>p.c
+    cdef char *before = <char *>p.before
     cdef int64_t i
     cdef int status = FDL_OK
     if axes == 0:
@@ -146,6 +161,8 @@ cdef int gemm_over(fdl_gemm_fn *kernel, fdl_gemm *p, int axes, const cnp.npy_int
         p.a = a + i * a_step[0] * itemsize
         p.b = b + i * b_step[0] * itemsize
         p.c = c + i * c_step[0] * itemsize
+        if before != NULL:
+            p.before = before + i * c_step[0] * itemsize
         status = gemm_over(kernel, p, axes - 1, shape + 1, a_step + 1, b_step + 1, c_step + 1,
                            itemsize, threads)
         if status != FDL_OK:
@@ -190,13 +207,38 @@ cdef cnp.ndarray gemm_bias(bias, int64_t n, cnp.ndarray a, out):
     return cnp.PyArray_GETCONTIGUOUS(bias)
 
 
-cdef int gemm_apart(cnp.ndarray c, cnp.ndarray x, str name) except -1:
+cdef void *gemm_before(before, activation, cnp.ndarray c, cnp.ndarray a, cnp.ndarray b,
+                       bias) except NULL:
+    """The data of gemm's `before`, checked."""
+    if activation is None:
+        raise ValueError("gemm: before needs an activation")
+    if not isinstance(before, np.ndarray):
+        raise TypeError(f"gemm: before must be a NumPy array, got {type(before).__name__}")
+    cdef cnp.ndarray x = before
+    cdef bint fits = cnp.PyArray_SAMESHAPE(x, c)
+    cdef int d
+    same_dtype(c, x, "gemm", "before")
+    for d in range(cnp.PyArray_NDIM(c) if fits else 0):
+        fits = fits and (cnp.PyArray_STRIDE(x, d) == cnp.PyArray_STRIDE(c, d)
+                         or cnp.PyArray_DIM(c, d) == 1 or cnp.PyArray_SIZE(c) == 0)
+    if not fits or not cnp.PyArray_ISWRITEABLE(x):
+        raise ValueError(
+            f"gemm: before must be writable, with the result's shape {np.shape(c)} and strides, "
+            f"got shape {np.shape(x)}"
+        )
+    for name, other in (("out", c), ("a", a), ("b", b), ("bias", bias)):
+        if other is not None:
+            gemm_apart(x, other, name, "before")
+    return cnp.PyArray_DATA(x)
+
+
+cdef int gemm_apart(cnp.ndarray c, cnp.ndarray x, str name, str what="out") except -1:
     """ValueError if c shares memory with x; the exact question is asked only if bounds overlap."""
     cdef char *ends[4]
     gemm_bounds(c, ends)
     gemm_bounds(x, ends + 2)
     if ends[0] < ends[3] and ends[2] < ends[1] and np.shares_memory(c, x):
-        raise ValueError(f"gemm: out must not share memory with {name}")
+        raise ValueError(f"gemm: {what} must not share memory with {name}")
     return 0
 
 

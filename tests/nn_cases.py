@@ -94,6 +94,31 @@ row(
 )
 row("linear.affine_map", lambda t, x, w: F(t).linear(x, w), [normal(2, 3), normal(3)])
 
+
+def activated(activation):
+    """The fused operation here, the layer and the activation in PyTorch."""
+
+    def run(t, x, w, *bias):
+        if t.__name__ == "fastdl":
+            from fastdl.ops.linear import activated_linear
+
+            return activated_linear(x, w, bias[0] if bias else None, activation)
+        y = t.nn.functional.linear(x, w, *bias)
+        if activation == "relu":
+            return t.relu(y)
+        approximate = "tanh" if activation == "gelu_tanh" else "none"
+        return t.nn.functional.gelu(y, approximate=approximate)
+
+    return run
+
+
+LAYER = [normal(5, 3), normal(4, 3), normal(4)]
+row("linear.relu_of_affine", activated("relu"), LAYER,
+    more=[[normal(2, 3, 3), normal(4, 3)], [normal(0, 3), normal(4, 3)], [normal(3), normal(4, 3)]],
+    bad=[(lambda t: activated("relu")(t, t.ones(2, 3), t.ones(4, 2)), RuntimeError)])
+row("linear.gelu_of_affine", activated("gelu"), LAYER, more=[[normal(2, 3, 3), normal(4, 3)]])
+row("linear.gelu_of_affine", activated("gelu_tanh"), LAYER)
+
 # ---- attention --------------------------------------------------------------------------------
 
 

@@ -118,7 +118,11 @@ ROWS = {
         (x(1, 3000), x(3000, 1000)),
         (x(60, 50, 40), x(60, 40, 70)),
     ],
-    "linear": lambda x: [(x(200, 784), x(512, 784), x(512)), (x(8, 100, 256), x(300, 256), None)],
+    "linear": lambda x: [
+        (x(200, 784), x(512, 784), x(512)),
+        (x(8, 100, 256), x(300, 256), None),
+        (x(200, 700), x(512, 700), x(512), "gelu", True),
+    ],
     "attention": lambda x: [(*heads(x)[1:4], *masked(x))],
     "attention_backward": lambda x: [(*heads(x), masked(x)[0], *attended(x), *masked(x)[1:])],
     "conv2d": lambda x: [(x(*a), x(*w), x(w[0]), g) for a, w, _, g in CONVS],

@@ -5,6 +5,7 @@ k * eps * (|A| |B|) (Higham 2002, section 3.1, first order); bias and accumulati
 each. float64 results are compared with the same bound, since NumPy's float64 errs as much.
 """
 
+import math
 import os
 import threading
 
@@ -105,6 +106,71 @@ def test_operands_with_repeated_elements(variant, isa):
     windows = as_strided(rng.standard_normal(90 + 69), (90, 70), (8, 8))
     for a in (row, windows):
         check(gemm(a, column, variant=variant, isa=isa), a, column)
+
+
+def of_erf(x):
+    return np.array([math.erf(v) for v in np.ravel(x) / math.sqrt(2)]).reshape(np.shape(x))
+
+
+EPILOGUES = {
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu": lambda x: x * (1 + of_erf(x)) / 2,
+    "gelu_tanh": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
+}
+
+
+@pytest.mark.parametrize("variant", GEMM_VARIANTS)
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_activations(variant, isa, dtype):
+    """On every path: small, packed (also over blocks of k), a row, few columns, nothing to add,
+    lanes, columns first. An activation's slope is at most 1.2, so the product's bound holds, plus
+    16 roundings of its own value for what it is computed from."""
+    rng = np.random.default_rng(5)
+    shapes = [(5, 7, 3), (100, 130, 520), (1, 50, 40), (70, 3, 90), (3, 4, 0), (260, 1100, 40)]
+    for batch, (m, n, k) in [((), s) for s in shapes] + [((20,), (4, 4, 4)), ((3,), (9, 20, 10))]:
+        a = rng.standard_normal((*batch, m, k)).astype(dtype)
+        b = rng.standard_normal((*batch, k, n)).astype(dtype)
+        bias = rng.standard_normal(n).astype(dtype)
+        sums, bound = expected(a, b, bias)
+        for name, function in EPILOGUES.items():
+            exact = function(sums)
+            allowed = 1.2 * bound + 16 * np.finfo(dtype).eps * (1 + np.abs(exact))
+            before = np.full((*batch, m, n), np.nan, dtype)
+            options = {"activation": name, "variant": variant, "isa": isa}
+            y = gemm(a, b, bias=bias, before=before, threads=2, **options)
+            assert (np.abs(y - exact) <= allowed).all()
+            assert (np.abs(before - sums) <= bound).all()
+            plain = gemm(a, b, bias=bias, threads=2, **options)
+            assert plain.tobytes() == y.tobytes()
+            turned = np.empty((*batch, n, m), dtype).swapaxes(-1, -2)
+            gemm(a, b, bias=bias, out=turned, **options)
+            assert (np.abs(turned - exact) <= allowed).all()
+            start = rng.standard_normal(sums.shape).astype(dtype)
+            more, more_bound = expected(a, b, bias, start)
+            gemm(a, b, bias=bias, out=start, accumulate=True, **options)
+            error = np.abs(start - function(more))
+            assert (error <= 1.2 * more_bound + 16 * np.finfo(dtype).eps * (1 + abs(more))).all()
+
+
+def test_bad_activations():
+    a, out = np.ones((3, 3), "f4"), np.empty((3, 3), "f4")
+    for options, error in [
+        ({"activation": "selu"}, ValueError),
+        ({"before": out}, ValueError),
+        ({"activation": "relu", "before": [1]}, TypeError),
+        ({"activation": "relu", "before": np.empty((3, 2), "f4")}, ValueError),
+        ({"activation": "relu", "before": np.empty((3, 3))}, TypeError),
+        ({"activation": "relu", "before": np.empty((3, 3), "f4").T}, ValueError),
+        ({"activation": "relu", "before": out, "out": out}, ValueError),
+        ({"activation": "relu", "before": a}, ValueError),
+    ]:
+        with pytest.raises(error):
+            gemm(a, np.ones((3, 3), "f4"), **options)
+    kept = np.empty((3, 3), "f4")
+    assert (gemm(-a, np.ones((3, 3), "f4"), activation="relu", before=kept) == 0).all()
+    assert (kept == -3).all()
+    assert np.isnan(gemm(a * np.nan, np.ones((3, 3), "f4"), activation="relu")).all()
 
 
 @pytest.mark.parametrize("isa", ISAS)

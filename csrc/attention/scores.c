@@ -105,7 +105,9 @@ static void F(block_product)(F(attention_tile) *t, int64_t m, int64_t n, int64_t
                              int64_t a_row, int64_t a_col, const REAL *b, int64_t b_row, REAL *c,
                              int64_t c_row, int accumulate)
 {
-    F(product) g = {m, n, k, a, a_row, a_col, b, b_row, 1, c, c_row, 1, NULL, 0, 0, accumulate};
+    F(product) g = {.m = m, .n = n, .k = k, .a = a, .a_row = a_row, .a_col = a_col,
+                    .b = b, .b_row = b_row, .b_col = 1, .c = c, .c_row = c_row, .c_col = 1,
+                    .accumulate = accumulate};
     if (k > 0) t->status |= F(direct)(&g, KC);
     else F(begin)(&g);
 }

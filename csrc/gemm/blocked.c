@@ -28,6 +28,7 @@ static int F(gemm_blocked)(const fdl_gemm *p, int threads)
                                 g.b + k * g.b_row + jc * g.b_col, g.b_col,
                                 g.c + i * g.c_row + jc * g.c_col, g.c_col);
             }
+        F(activate)(&g, 0, 0, g.m, g.n);
     }
     return FDL_OK;
 }

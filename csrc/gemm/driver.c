@@ -63,6 +63,7 @@ static void F(five_loops)(F(team) *team, int me, int threads)
         for (int64_t d = 0; d < k_blocks; d++, turn = !turn) {                  /* pc           */
             int64_t pc = F(cut)(g->k, k_blocks, d), kc = F(cut)(g->k, k_blocks, d + 1) - pc;
             REAL *bp = team->bp[turn];                                          /* B[pc:, jc:]  */
+            F(product) block = F(during)(*g, d, k_blocks);
             for (int64_t q = me; q < panels; q += threads) {
                 int64_t j = F(cut)(vectors, panels, q) * VL;
                 int64_t n = min64(F(cut)(vectors, panels, q + 1) * VL, nc) - j;
@@ -85,7 +86,7 @@ static void F(five_loops)(F(team) *team, int me, int threads)
                               ap + i * kc);
                 }
                 packed = r;
-                F(macro_kernel)(g, team->tile, ap, bp, i0, mc, jc, nc, pc, kc,
+                F(macro_kernel)(&block, team->tile, ap, bp, i0, mc, jc, nc, pc, kc,
                                 F(cut)(panels, team->col_tasks, s),
                                 F(cut)(panels, team->col_tasks, s + 1));
             }
@@ -139,7 +140,10 @@ static int F(one_product)(F(product) g, F(tile_fn) *tile, int threads)
         g.bias = NULL;
         g.accumulate = 1;
     }
-    if (g.k == 0) return FDL_OK;
+    if (g.k == 0) {
+        F(activate)(&g, 0, 0, g.m, g.n);
+        return FDL_OK;
+    }
     if (tile == F(tile_simd)) {
         int status;
         F(small_fn) *path = F(small_path)(&g, &status);

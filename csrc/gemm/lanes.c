@@ -102,6 +102,10 @@ static void F(products_in_lanes)(const fdl_gemm *p, int64_t begin, int64_t count
             sums[w - 1](p, row, col, to, start);
         }
     F(store_lanes)(count, p->m * p->n, c, out, p->c_batch);
+    for (int64_t t = begin; t < begin + count && p->activation != FDL_IDENTITY; t++) {
+        F(product) g = F(product_of)(p, t);
+        F(activate)(&g, 0, 0, g.m, g.n);
+    }
 }
 
 static void F(batch_in_lanes)(const fdl_gemm *p, int64_t begin, int64_t end)

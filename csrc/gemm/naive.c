@@ -20,6 +20,7 @@ static int F(gemm_naive)(const fdl_gemm *p, int threads)
                 for (int64_t k = 0; k < g.k; k++) sum += a[k * g.a_col] * b[k * g.b_row];
                 g.c[i * g.c_row + j * g.c_col] += sum;
             }
+        F(activate)(&g, 0, 0, g.m, g.n);
     }
     return FDL_OK;
 }

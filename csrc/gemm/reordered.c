@@ -29,6 +29,7 @@ static int F(gemm_reordered)(const fdl_gemm *p, int threads)
             for (int64_t k = 0; k < g.k; k++)                                   /* B[k, :]     */
                 F(axpy)(g.n, g.a[i * g.a_row + k * g.a_col], g.b + k * g.b_row, g.b_col,
                         g.c + i * g.c_row, g.c_col);
+        F(activate)(&g, 0, 0, g.m, g.n);
     }
     return FDL_OK;
 }

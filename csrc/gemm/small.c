@@ -26,6 +26,7 @@ static int F(direct)(const F(product) *g, int64_t kc_most)
     }
     for (int64_t d = 0; d < k_blocks; d++) {                                    /* pc           */
         int64_t pc = F(cut)(g->k, k_blocks, d), kc = F(cut)(g->k, k_blocks, d + 1) - pc;
+        F(product) block = F(during)(*g, d, k_blocks);
         for (int64_t q = 0; q < panels; q++) {                                  /* jr           */
             int64_t j = F(cut)(vectors, panels, q) * VL, b_row = g->b_row;
             int64_t n = min64(F(cut)(vectors, panels, q + 1) * VL, g->n) - j;
@@ -37,7 +38,7 @@ static int F(direct)(const F(product) *g, int64_t kc_most)
             }
             for (int64_t p = 0; p < rows; p++) {                                /* ir           */
                 int64_t i = F(cut)(g->m, rows, p), h = F(cut)(g->m, rows, p + 1) - i;
-                F(put_tile)(g, i, j, (int)h, (int)n, d == 0, F(tile_simd), kc,
+                F(put_tile)(&block, i, j, (int)h, (int)n, d == 0, F(tile_simd), kc,
                             g->a + i * g->a_row + pc * g->a_col, g->a_row, g->a_col, b, b_row);
             }
         }
@@ -72,6 +73,7 @@ static int F(row_times_matrix)(const F(product) *g, int64_t kc_most)
         F(add_rows)(8, g->n, g->a + k * g->a_col, g->a_col, g->b + k * g->b_row, g->b_row, g->c);
     for (; k < g->k; k++)
         F(add_rows)(1, g->n, g->a + k * g->a_col, g->a_col, g->b + k * g->b_row, g->b_row, g->c);
+    F(activate)(g, 0, 0, 1, g->n);
     return FDL_OK;
 }
 
@@ -168,6 +170,7 @@ static int F(dot)(const F(product) *g, int64_t kc_most)
             int64_t j = F(cut)(g->n, cols, q);
             tiles[h - 1]((int)(F(cut)(g->n, cols, q + 1) - j), g, i, j);
         }
+        F(activate)(g, i, 0, h, g->n);
     }
     return FDL_OK;
 }

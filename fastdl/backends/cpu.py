@@ -36,8 +36,11 @@ def matmul(a, b):
     return y if b.ndim > 1 else y[..., 0]
 
 
-def linear(x, w, bias):
-    """x (..., in), w (out, in), bias (out,) or None -> (..., out)."""
+def linear(x, w, bias, activation=None, keep=False):
+    """x (..., in), w (out, in), bias (out,) or None -> (..., out), of which an activation is taken
+    if one is named (`_kernels.ACTIVATIONS`; float dtypes). `keep`: also what it is taken of."""
+    if activation is not None:
+        return _activated_linear(x, w, bias, activation, keep)
     if x.dtype.char not in KERNEL_DTYPES:
         y = np.matmul(x, w.T)
         return y if bias is None else y + bias
@@ -45,6 +48,20 @@ def linear(x, w, bias):
         return _kernels.gemm(x, w.T, bias=bias)
     y = _kernels.gemm(x.reshape(-1, x.shape[-1]), w.T, bias=bias)
     return y.reshape(*x.shape[:-1], w.shape[0])
+
+
+def _activated_linear(x, w, bias, activation, keep):
+    dtype = x.dtype if x.dtype.char in KERNEL_DTYPES else np.dtype(np.float32)
+    rows = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
+    w = w.astype(dtype, copy=False)
+    bias = None if bias is None else bias.astype(dtype, copy=False)
+    before = np.empty((len(rows), len(w)), dtype) if keep else None
+    y = _kernels.gemm(rows, w.T, bias=bias, activation=activation, before=before)
+    y, before = (
+        None if r is None else r.astype(x.dtype, copy=False).reshape(*x.shape[:-1], len(w))
+        for r in (y, before)
+    )
+    return (y, before) if keep else y
 
 
 # ------------------------------------------------------------------------------------- attention

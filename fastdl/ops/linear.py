@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastdl import backends
+from fastdl.ops.activation import relu_backward
 from fastdl.ops.conv import channel_sum
 from fastdl.ops.core import primitive, tensor_argument
+from fastdl.ops.elementwise import erf, exp, sigmoid
 
-__all__ = ["linear"]
+__all__ = ["activated_linear", "linear"]
 
 
 @primitive(node_name="Addmm")
@@ -47,6 +51,84 @@ affine_map_grad_weight.vjp(
 )
 
 
+# ---- with an activation, taken of each piece of the result while it is in the cache --------------
+
+
+@primitive(node_name="AddmmRelu")
+def relu_of_affine(x, w, bias):
+    """max(x w^T + bias, 0) (..., out), operands as in `affine_map`."""
+    return backends.of(x).linear(x, w, bias, "relu")
+
+
+@relu_of_affine.vjp_joint
+def _(g, x, w, out, needs):
+    return _affine_slopes(relu_backward(g, out), x, w, needs)
+
+
+@primitive(node_name="AddmmGelu")
+def gelu_of_affine(x, w, bias, *, approximate):
+    """gelu(x w^T + bias, approximate) (..., out), and x w^T + bias, which its slope needs."""
+    activation = "gelu_tanh" if approximate == "tanh" else "gelu"
+    return backends.of(x).linear(x, w, bias, activation, True)
+
+
+@gelu_of_affine.vjp_joint
+def _(g, x, w, out, approximate, needs):
+    g_gelu, g_affine = g
+    if g_gelu is not None:
+        g_gelu = g_gelu * _gelu_slope(out[1], approximate)
+        g_affine = g_gelu if g_affine is None else g_affine + g_gelu
+    return _affine_slopes(g_affine, x, w, needs)
+
+
+def _gelu_slope(x, approximate):
+    """The slope of gelu at x."""
+    if approximate == "tanh":  # gelu is x * sigmoid(u), u = x (c + d x^2)
+        c, d = math.sqrt(8 / math.pi), 0.044715 * math.sqrt(8 / math.pi)
+        s = sigmoid(x * (x * x * d + c))
+        return s + x * s * (1 - s) * (x * x * (3 * d) + c)
+    density = exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+    return (erf(x * math.sqrt(0.5)) + 1) * 0.5 + x * density
+
+
+def _affine_slopes(g, x, w, needs):
+    """The gradients of x, w and bias for g, that of x w^T + bias."""
+    return (
+        affine_map_grad_input(g, w) if needs[0] else None,
+        affine_map_grad_weight(x, g) if needs[1] else None,
+        channel_sum(g.reshape(-1, g.shape[-1])) if needs[2] else None,
+    )
+
+
+def activated_linear(input, weight, bias, activation):
+    """The activation of `linear(input, weight, bias)`, in one pass.
+
+    Args:
+        input, weight, bias: as in :func:`linear`.
+        activation: "relu", "gelu", or "gelu_tanh" for gelu with approximate="tanh".
+
+    Raises:
+        RuntimeError: sizes or dtypes do not fit.
+        ValueError: the activation is none of these.
+    """
+    x = tensor_argument("activated_linear", "input", input).array
+    w = tensor_argument("activated_linear", "weight", weight).array
+    if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1] or x.dtype != w.dtype:
+        _explain(x, w)
+    if bias is not None:
+        bias = _fitting_bias(bias, x, w)
+    if activation == "relu":
+        return relu_of_affine(input, weight, bias)
+    if activation not in ("gelu", "gelu_tanh"):
+        raise ValueError(
+            "activated_linear: activation must be 'relu', 'gelu' or 'gelu_tanh', "
+            f"but got {activation!r}"
+        )
+    return gelu_of_affine(
+        input, weight, bias, approximate="tanh" if activation == "gelu_tanh" else "none"
+    )[0]
+
+
 def linear(input, weight, bias=None):
     """input weight^T + bias.
 
@@ -69,16 +151,21 @@ def linear(input, weight, bias=None):
             return linear(input, weight.unsqueeze(0), bias).squeeze(-1)
         _explain(x, w)
     if bias is not None:
-        b = bias.array
-        if b.shape != (w.shape[0],) or b.dtype != x.dtype:
-            if b.dtype == x.dtype and b.size == 1:  # broadcasts, as in PyTorch
-                bias = bias.reshape(1).expand(w.shape[0])
-            else:
-                raise RuntimeError(
-                    f"linear(): expected bias of shape [{w.shape[0]}] and dtype {x.dtype}, but got "
-                    f"shape {list(b.shape)} and dtype {b.dtype}"
-                )
+        bias = _fitting_bias(bias, x, w)
     return affine_map(input, weight, bias)
+
+
+def _fitting_bias(bias, x, w):
+    """`bias` as (out,), checked against the input and the weight."""
+    b = bias.array
+    if b.shape == (w.shape[0],) and b.dtype == x.dtype:
+        return bias
+    if b.dtype == x.dtype and b.size == 1:  # broadcasts, as in PyTorch
+        return bias.reshape(1).expand(w.shape[0])
+    raise RuntimeError(
+        f"linear(): expected bias of shape [{w.shape[0]}] and dtype {x.dtype}, but got "
+        f"shape {list(b.shape)} and dtype {b.dtype}"
+    )
 
 
 def _explain(x, w):
