@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 from fastdl._kernels import GEMM_VARIANTS, gemm, isa_available
+from fastdl.backends import cpu
 
 ISAS = isa_available()
 DTYPES = ("float32", "float64")
@@ -487,3 +488,31 @@ def test_any_problem(problem, variant, isa, with_bias, accumulate, threads):
     gemm(a, b, out=out, bias=bias, accumulate=accumulate, variant=variant, isa=isa, threads=threads)
     check(out, a, b, bias if with_bias else 0, start if accumulate else 0)
     assert np.isnan(frame[outside]).all()
+
+
+EQUATIONS = (
+    "abc,bcd->ad", "abc,abd->acd", "ab,bc,cd->ad", "abc,cde,ebf->adf", "ab,cd->abcd", "abc,abc->",
+    "abc,abc->abc", "abcde,dcf->fabe", "ab,bc,ca->", "abc,d->abd", "abcd,ef->ad", "a,ab,b->",
+    "abc,b,c->ca", "abcd,cd,d,ab->ba", "abc->cb",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_einsum_by_products(equation):
+    """Two operands at a time as matrix products, whatever stands where; sums of up to 15^6 terms
+    of random sign, so the tolerance is relative to the size of the largest result."""
+    rng = np.random.default_rng(6)
+    lengths = dict(zip("abcdef", (15, 18, 21, 12, 9, 6), strict=True))
+    terms, result = equation.split("->")
+    terms = tuple(terms.split(","))
+    xs = tuple(rng.standard_normal([lengths[c] for c in term]) for term in terms)
+    expected = np.einsum(equation, *xs, optimize=True)
+    found = cpu.einsum(xs, terms, result)
+    assert found.shape == expected.shape
+    scale = max(1, np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * scale)
+    single = cpu.einsum(tuple(x.astype("f4") for x in xs), terms, result)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, expected, rtol=0, atol=1e-4 * scale)
+    mixed = cpu.einsum((xs[0].astype("f4"), *xs[1:]), terms, result)
+    assert mixed.dtype == (np.float64 if len(xs) > 1 else np.float32)

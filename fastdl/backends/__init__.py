@@ -12,6 +12,7 @@ __all__ = ["VOCABULARY", "cudnn", "mps", "of"]
 
 VOCABULARY = (
     "matmul",
+    "einsum",
     "linear",
     "attention",
     "attention_backward",

@@ -36,6 +36,59 @@ def matmul(a, b):
     return y if b.ndim > 1 else y[..., 0]
 
 
+SMALL_EINSUM = 4096  # terms: so few are summed by NumPy's loop sooner than rearranged
+
+
+def einsum(xs, terms, result):
+    """Products of arrays summed over the letters that are not in `result`: numpy.einsum of operands
+    whose `terms` are strings of distinct letters, two at a time as matrix products."""
+    equation = f"{','.join(terms)}->{result}"
+    lengths = {c: n for x, term in zip(xs, terms) for c, n in zip(term, x.shape)}
+    few = math.prod(lengths.values()) <= SMALL_EINSUM
+    dtypes = {x.dtype.char for x in xs}
+    if few or len(xs) == 1 or len(dtypes) > 1 or not dtypes <= KERNEL_DTYPES:
+        return np.einsum(equation, *xs, optimize=not few and len(xs) > 1)
+    xs, terms = list(xs), list(terms)
+    pairs = np.einsum_path(equation, *xs)[0][1:] if len(xs) > 2 else [(0, 1)]
+    for pair in pairs:
+        chosen = [(xs.pop(i), terms.pop(i)) for i in sorted(pair, reverse=True)]
+        while len(chosen) > 1:
+            (x, of_x), (y, of_y) = chosen.pop(), chosen.pop()
+            others = {c for _, term in chosen for c in term}.union(result, *terms)
+            kept = result
+            if chosen or terms:  # an intermediate: in the order in which a product leaves them
+                kept = "".join([c for c in dict.fromkeys(of_x + of_y) if c in others])
+            chosen.append((_contracted(x, of_x, y, of_y, kept), kept))
+        xs.append(chosen[0][0])
+        terms.append(chosen[0][1])
+    return xs[0]
+
+
+def _contracted(x, of_x, y, of_y, result):
+    """The einsum of two operands as a (batched) matrix product."""
+    x, of_x = _summed_alone(x, of_x, of_y + result)
+    y, of_y = _summed_alone(y, of_y, of_x + result)
+    batch = [c for c in of_x if c in of_y and c in result]
+    inner = [c for c in of_x if c in of_y and c not in result]
+    rows = [c for c in of_x if c not in of_y]
+    columns = [c for c in of_y if c not in of_x]
+    x = x.transpose([of_x.index(c) for c in batch + rows + inner])
+    y = y.transpose([of_y.index(c) for c in batch + inner + columns])
+    shape = (*x.shape[: len(batch) + len(rows)], *y.shape[len(batch) + len(inner) :])
+    depth = math.prod(y.shape[len(batch) : len(batch) + len(inner)])
+    heights, widths = shape[len(batch) : len(batch) + len(rows)], shape[len(batch) + len(rows) :]
+    x = x.reshape(*shape[: len(batch)], math.prod(heights), depth)
+    y = y.reshape(*shape[: len(batch)], depth, math.prod(widths))
+    order = batch + rows + columns
+    return _kernels.gemm(x, y).reshape(shape).transpose([order.index(c) for c in result])
+
+
+def _summed_alone(x, term, others):
+    """x summed over the letters that are its own; and the letters left."""
+    alone = tuple([i for i, c in enumerate(term) if c not in others])
+    return (x.sum(alone), "".join([c for c in term if c in others])) if alone else (x, term)
+
+
 def linear(x, w, bias, activation=None, keep=False):
     """x (..., in), w (out, in), bias (out,) or None -> (..., out), of which an activation is taken
     if one is named (`_kernels.ACTIVATIONS`; float dtypes). `keep`: also what it is taken of."""
