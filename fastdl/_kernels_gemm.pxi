@@ -7,7 +7,8 @@ cdef object PRODUCTION = GEMM_VARIANTS[5]
 
 
 def gemm(cnp.ndarray a not None, cnp.ndarray b not None, *, out=None, bias=None,
-         bint accumulate=False, activation=None, before=None, variant=PRODUCTION, isa=None, int threads=0):
+         bint accumulate=False, activation=None, before=None, variant=PRODUCTION, isa=None,
+         int threads=0):
     """Matrix product `a @ b`, plus `bias`, plus what `out` held if `accumulate`; of that the
     activation, applied while the values are in the cache.
 

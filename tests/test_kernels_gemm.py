@@ -124,13 +124,13 @@ EPILOGUES = {
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_activations(variant, isa, dtype):
-    """On every path: small, packed (also over blocks of k), a row, few columns, nothing to add,
-    lanes, columns first. An activation's slope is at most 1.2, so the product's bound holds, plus
+    """On every path: small, packed and over blocks of k (gaps in a), a row, few columns, nothing to
+    add, lanes, columns first. An activation's slope is at most 1.2, so the product's bound holds, plus
     16 roundings of its own value for what it is computed from."""
     rng = np.random.default_rng(5)
-    shapes = [(5, 7, 3), (100, 130, 520), (1, 50, 40), (70, 3, 90), (3, 4, 0), (260, 1100, 40)]
+    shapes = [(5, 7, 3), (30, 50, 520), (1, 50, 40), (70, 3, 90), (3, 4, 0)]
     for batch, (m, n, k) in [((), s) for s in shapes] + [((20,), (4, 4, 4)), ((3,), (9, 20, 10))]:
-        a = rng.standard_normal((*batch, m, k)).astype(dtype)
+        a = rng.standard_normal((*batch, m, k * (1 + k // 500))).astype(dtype)[..., :: 1 + k // 500]
         b = rng.standard_normal((*batch, k, n)).astype(dtype)
         bias = rng.standard_normal(n).astype(dtype)
         sums, bound = expected(a, b, bias)
