@@ -125,8 +125,8 @@ EPILOGUES = {
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_activations(variant, isa, dtype):
     """On every path: small, packed and over blocks of k (gaps in a), a row, few columns, nothing to
-    add, lanes, columns first. An activation's slope is at most 1.2, so the product's bound holds, plus
-    16 roundings of its own value for what it is computed from."""
+    add, lanes, columns first. An activation's slope is at most 1.2, so the product's bound holds,
+    plus 16 roundings of its own value for what it is computed from."""
     rng = np.random.default_rng(5)
     shapes = [(5, 7, 3), (30, 50, 520), (1, 50, 40), (70, 3, 90), (3, 4, 0)]
     for batch, (m, n, k) in [((), s) for s in shapes] + [((20,), (4, 4, 4)), ((3,), (9, 20, 10))]:
