@@ -13,7 +13,7 @@ typedef struct F(product) {
     const REAL *bias; int64_t bias_row, bias_col;           /* bias may be NULL                  */
     int accumulate;
     int activation;                                         /* f                                 */
-    REAL *before;                                           /* what f is applied to, or NULL; as C */
+    REAL *before;                                           /* NULL, or for what f takes: as C   */
 } F(product);
 
 INLINE F(product) F(product_of)(const fdl_gemm *p, int64_t batch)

@@ -78,9 +78,9 @@ static void F(tile_plain)(int h, int w, int64_t kc, const REAL *a, int64_t a_row
     F(scalar_tile)(h, w * VL, kc, a, a_row, a_col, b, b_row, c, c_row, s, s_row);
 }
 
-/* The sums of C[i:i+h, j:j+n], S + A B, where S is C itself unless this is the `first` block of k of a
- * product that overwrites C. b's rows are whole vectors, n may end inside one; C takes any strides:
- * what the micro-kernel cannot write goes through a buffer. */
+/* The sums of C[i:i+h, j:j+n], S + A B, where S is C itself unless this is the `first` block of k
+ * of a product that overwrites C. b's rows are whole vectors, n may end inside one; C takes any
+ * strides: what the micro-kernel cannot write goes through a buffer. */
 INLINE void F(put_sums)(const F(product) *g, int64_t i, int64_t j, int h, int n, int first,
                         F(tile_fn) *tile, int64_t kc, const REAL *a, int64_t a_row, int64_t a_col,
                         const REAL *b, int64_t b_row)
