@@ -134,6 +134,18 @@ typedef struct fdl_rule { /* each rule reads what its formula names */
 } fdl_rule;
 typedef int fdl_step_fn(int64_t count, const fdl_param *list, const fdl_rule *rule, int threads);
 
+/* ---- copies: y[i, j, ...] = x[i, j, ...], strides in elements -------------------------------- */
+enum { FDL_COPY_AXES = 16 };
+typedef struct fdl_copy {
+    int axes;                       /* 1 ... FDL_COPY_AXES            */
+    int64_t shape[FDL_COPY_AXES];
+    int64_t x_stride[FDL_COPY_AXES], y_stride[FDL_COPY_AXES]; /* y's > 0, falling */
+} fdl_copy;
+typedef struct fdl_part {         /* n contiguous elements in each row, rows `row` apart */
+    const void *x;
+    int64_t n, row;
+} fdl_part;
+
 /* ---- reductions over one axis: x (outer, n, inner) -> y (outer, inner), C-contiguous ------- */
 typedef struct fdl_reduce {
     int64_t outer, n, inner;
@@ -201,6 +213,11 @@ typedef struct fdl_kernels {
                          int64_t ignore_index, void *loss, void *grad, int threads);
     /* db[c] = sum over n and p of dy[n, c, p] */
     int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads);
+
+    /* y does not overlap x; elements of REAL's size are moved as bits, whatever they mean */
+    int (*copy)(const fdl_copy *g, const void *x, void *y, int threads);
+    /* each row of y: the parts one after another; C-contiguous */
+    int (*join)(int64_t rows, int count, const fdl_part *parts, void *y, int threads);
 
     /* y = the reduction / divisor, n > 0. A NaN gives NaN. */
     int (*reduce)(int op, const fdl_reduce *g, const void *x, void *y, double divisor,

@@ -43,6 +43,7 @@
 #include "attention/scores.c"
 #include "attention/forward.c"
 #include "attention/backward.c"
+#include "move/copy.c"
 #include "reduce/blocks.c"
 #include "reduce/extreme.c"
 #include "reduce/variance.c"
@@ -132,6 +133,8 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .softmax_backward = F(softmax_backward),
     .cross_entropy = F(cross_entropy),
     .channel_sum = F(channel_sum),
+    .copy = F(copy),
+    .join = F(join),
     .reduce = F(reduce),
     .extreme = F(extreme),
     .variance = F(variance),

@@ -62,6 +62,18 @@ cdef extern from "fastdl.h" nogil:
         void *lse
         fdl_heads dy, dq, dk, dv
     ctypedef int fdl_attention_fn(const fdl_attention *g, int threads) noexcept nogil
+    enum:
+        FDL_COPY_AXES
+    ctypedef struct fdl_copy:
+        int axes
+        int64_t shape[16]
+        int64_t x_stride[16]
+        int64_t y_stride[16]
+
+    ctypedef struct fdl_part:
+        const void *x
+        int64_t n, row
+
     ctypedef struct fdl_reduce:
         int64_t outer, n, inner, x_outer, x_n
     enum:
@@ -120,6 +132,9 @@ cdef extern from "fastdl.h" nogil:
                 int64_t ignore_index,
                           void *loss, void *grad, int threads) noexcept nogil
         int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db,
+                int threads) noexcept nogil
+        int (*copy)(const fdl_copy *g, const void *x, void *y, int threads) noexcept nogil
+        int (*join)(int64_t rows, int count, const fdl_part *parts, void *y,
                 int threads) noexcept nogil
         int (*reduce)(int op, const fdl_reduce *g, const void *x, void *y, double divisor,
                 int threads) noexcept nogil

@@ -238,6 +238,12 @@ def cross_entropy(
 def channel_sum(
     dy: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
 ) -> ndarray: ...
+def copy(
+    x: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
+def concatenate(
+    xs: Sequence[ndarray], axis: int, *, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
 def reduce(
     x: ndarray,
     op: str,

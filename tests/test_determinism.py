@@ -151,6 +151,17 @@ ROWS = {
     "log_softmax": lambda x: [(x(997, 1000), 1)],
     "log_softmax_backward": lambda x: [(x(997, 1000), x(997, 1000), 1)],
     "cross_entropy": lambda x: [(x(997, 1000), x.integers(1000, 997), -100)],
+    "copy": lambda x: [
+        (x(1500007),),
+        (x(1101, 1203).T,),
+        (x(40, 50, 60, 20).transpose(0, 2, 3, 1),),
+        (x(1100, 1300)[:, ::-1],),
+    ],
+    "copy_into": lambda x: [(x(1101, 1203), x(1203, 1101).T)],
+    "concatenate": lambda x: [
+        ((x(500, 900), x(500, 333)), 1),
+        ((x(500, 900), x(300, 900)), 0),
+    ],
     "reduce": lambda x: [
         *((x(1100, 1300), op, (0,), False) for op in REDUCTIONS),
         *((x(1100, 1300), op, (1,), False) for op in REDUCTIONS),

@@ -18,7 +18,7 @@ KERNEL_DTYPES = frozenset("fd")  # dtype.char of float32 and float64
 def _ordered(x):
     """x itself if it is in C order and aligned, else a copy that is."""
     flags = x.flags
-    return x if flags.c_contiguous and flags.aligned else x.copy()
+    return x if flags.c_contiguous and flags.aligned else _kernels.copy(x)
 
 
 # ------------------------------------------------------------------------------- matrix products
@@ -310,6 +310,24 @@ def cross_entropy(logits, target, ignore_index):
     if wide is logits:
         return loss, grad
     return loss.astype(logits.dtype), grad.astype(logits.dtype)
+
+
+# ----------------------------------------------------------------------------------------- copies
+
+
+def copy(x):
+    """A copy of x in C order."""
+    return _kernels.copy(x)
+
+
+def copy_into(out, x):
+    """x written to `out`, of its shape and dtype and with any strides; returns `out`."""
+    return _kernels.copy(x, out=out)
+
+
+def concatenate(xs, axis):
+    """The arrays, of one dtype, after one another along `axis`, counted from the front."""
+    return _kernels.concatenate(xs, axis)
 
 
 # ------------------------------------------------------------------------------------- reductions

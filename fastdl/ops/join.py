@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastdl import backends
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
     aliases,
@@ -13,7 +14,7 @@ from fastdl.ops.core import (
     tensor_argument,
 )
 from fastdl.ops.core import view as view_of
-from fastdl.ops.shape import expand_to, reshape, reshape_to, slice_of
+from fastdl.ops.shape import FEW, expand_to, reshape, reshape_to, slice_of
 
 __all__ = [
     "cat",
@@ -36,12 +37,7 @@ __all__ = [
 @primitive(node_name="Cat")
 def concatenate(*xs, dim):
     """The arrays after one another along `dim`."""
-    if all(x.flags.c_contiguous for x in xs):
-        return np.concatenate(xs, axis=dim)
-    shape = list(xs[0].shape)
-    shape[dim] = sum([x.shape[dim] for x in xs])
-    # NumPy would keep the order of transposed arrays; row-major, the result can be viewed.
-    return np.concatenate(xs, axis=dim, out=np.empty(shape, xs[0].dtype))
+    return backends.of(xs[0]).concatenate(xs, dim)
 
 
 def _cat_parts(g, xs_shape, dim, needs):
@@ -60,7 +56,8 @@ concatenate.vjp_joint(_cat_parts)
 @primitive(node_name="Stack")
 def stack_along(*xs, dim):
     """The arrays side by side along a new dimension `dim`."""
-    return np.asarray(np.stack(xs, axis=dim), order="C")
+    at = (*(slice(None),) * dim, None)
+    return backends.of(xs[0]).concatenate([x[at] for x in xs], dim)
 
 
 stack_along.vjp_joint(
@@ -92,7 +89,10 @@ unstack.vjp(x=_restack)
 @view_of
 def flip_along(x, *, dims):
     """x with the order reversed along `dims`."""
-    return np.flip(x, dims).copy()
+    steps = [slice(None)] * x.ndim
+    for d in dims:
+        steps[d] = slice(None, None, -1)
+    return backends.of(x).copy(x[tuple(steps)])
 
 
 flip_along.vjp(x=lambda g, dims: flip_along(g, dims=dims))
@@ -100,8 +100,14 @@ flip_along.vjp(x=lambda g, dims: flip_along(g, dims=dims))
 
 @primitive(node_name="Roll")
 def roll_along(x, *, shifts, dims):
-    """x moved cyclically by `shifts` along `dims` (None: flattened)."""
-    return np.roll(x, shifts, dims)
+    """x moved cyclically by `shifts` along `dims`."""
+    for shift, dim in zip(shifts, dims):
+        n = x.shape[dim]
+        cut = (n - shift) % n if n else 0
+        before = (slice(None),) * dim
+        parts = [x[(*before, slice(cut, None))], x[(*before, slice(0, cut))]]
+        x = backends.of(x).concatenate(parts, dim)
+    return x
 
 
 roll_along.vjp(
@@ -113,8 +119,18 @@ roll_along.vjp(
 def pad_with(x, *, widths, value):
     """x with `widths[i]` = (before, after) elements of `value` added; negative widths crop."""
     shape = tuple([n + a + b for n, (a, b) in zip(x.shape, widths)])
-    result = np.full(shape, value, x.dtype)
-    result[_inner(widths, shape)] = x[_inner([(-a, -b) for a, b in widths], x.shape)]
+    result = np.empty(shape, x.dtype)
+    inner = _inner(widths, shape)
+    if x.size < FEW:
+        result.fill(value)
+    else:  # only what is not written by the copy: a slab on each side of each dimension
+        for d, (a, b) in enumerate(widths):
+            if a > 0:
+                result[(*inner[:d], slice(0, a))] = value
+            if b > 0:
+                result[(*inner[:d], slice(shape[d] - b, None))] = value
+    kept = x[_inner([(-a, -b) for a, b in widths], x.shape)]
+    backends.of(x).copy_into(result[inner], kept)
     return result
 
 

@@ -52,11 +52,33 @@ __all__ = [
 
 # ---- primitives -------------------------------------------------------------------------------
 
+FEW = 4096  # elements, below which NumPy copies as fast as a kernel is reached
+
 
 @view_of(node_name="View")
 def reshape_to(x, *, shape):
     """x in row-major order with another shape; a view where strides allow."""
-    return x.reshape(shape)
+    if x.flags.c_contiguous or x.size < FEW or _viewable(x, shape):
+        return x.reshape(shape)
+    return backends.of(x).copy(x).reshape(shape)
+
+
+def _viewable(x, shape):
+    """Can an array that is not empty have `shape` without a copy? NumPy says so by copying."""
+    runs = []  # (length, stride) of neighbours that walk memory as one axis, the last first
+    for n, stride in zip(reversed(x.shape), reversed(x.strides)):
+        if runs and stride == runs[-1][0] * runs[-1][1]:
+            runs[-1] = (n * runs[-1][0], runs[-1][1])
+        elif n != 1:
+            runs.append((n, stride))
+    left = 1  # of the run that the new dimensions, the last first, are cut from
+    for n in reversed(shape):
+        if n != 1:
+            left = runs.pop(0)[0] if left == 1 else left
+            if left % n:
+                return False
+            left //= n
+    return True
 
 
 reshape_to.vjp(x=lambda g, x_shape: reshape_to(g, shape=x_shape))
@@ -528,7 +550,7 @@ def contiguous(input):
 @E.elementwise(promote=False, node_name="Clone")
 def copy_in_order(x):
     """A row-major copy."""
-    return np.array(x, order="C")
+    return backends.of(x).copy(x)
 
 
 copy_in_order.vjp(x=lambda g: g)
