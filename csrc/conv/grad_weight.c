@@ -148,9 +148,8 @@ static void F(conv_grad_copy)(const F(conv_grad) *e, const REAL *dy, const conv_
     runs->ldy = F(conv_plane)(p->rows, p);
     runs->dy = buffer;
     for (int64_t k = 0; k < K; k++)
-        for (int64_t i = 0; i < p->rows; i++)
-            F(conv_rows)(&row, buffer + k * runs->ldy + i * p->g * p->cols,
-                         dy + k * plane + i * g->ow, g->k * plane, p->g);
+        F(conv_rows)(&row, buffer + k * runs->ldy, dy + k * plane, g->k * plane, p->g, g->ow,
+                     p->rows);
 }
 
 static int F(conv_grad_item)(const F(conv_grad) *e, int64_t item)

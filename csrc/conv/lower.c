@@ -196,39 +196,68 @@ static F(conv_row) F(conv_row_of)(int64_t cols, int64_t step, int64_t j0, int64_
     const int64_t end = ceil_div(cols, VL) * VL, tail = end - VL;
     return (F(conv_row)){
         .cols = cols, .end = end, .step = step, .j0 = j0, .j1 = j1, .from = from, .to = to,
-        .vectors = step <= 2 && j0 <= VL && j1 > tail,
+        .vectors = (step <= 2 || step == 4) && j0 <= VL && j1 > tail,
         .first = F(conv_lanes)(j0, j1), .last = F(conv_lanes)(j0 - tail, j1 - tail)};
 }
 
-/* Rows `image` apart, one after the other in dst. Whole vectors are read and written: up to VL - 1
- * elements past the last row change. */
-static void F(conv_rows)(const F(conv_row) *r, REAL *dst, const REAL *src, int64_t image, int64_t n)
+/* VL elements that are `step` apart; reads VL * step. */
+INLINE V F(conv_strided)(const int step, const REAL *p)
 {
-    const int64_t cols = r->cols, end = r->end, step = r->step;
-    const VI first = r->first, last = r->last;
-    if (!r->vectors || src < r->from || (n - 1) * image + end * step > r->to - src) {
-        for (; n > 0; n--, dst += cols, src += image)
-            for (int64_t j = 0; j < cols; j++)
-                dst[j] = j < r->j0 || j >= r->j1 ? 0 : src[j * step];
-    } else if (step == 2) {
-        for (; n > 0; n--, dst += cols, src += image)
-            for (int64_t j = 0; j < end; j += VL) {
-                V v = EVEN(LD(src + 2 * j), LD(src + 2 * j + VL));
-                if (j == 0) v = (V)((VI)v & first);
-                if (j == end - VL) v = (V)((VI)v & last);
-                ST(dst + j, v);
-            }
-    } else if (end == VL) {
-        for (; n > 0; n--, dst += cols, src += image) ST(dst, (V)((VI)LD(src) & first));
-    } else {
-        for (; n > 0; n--, dst += cols, src += image) {
-            ST(dst, (V)((VI)LD(src) & first));
-            for (int64_t j = VL; j < end - VL; j += VL) {
-                ST(dst + j, LD(src + j));
-                CONV_NO_CALL;
-            }
-            ST(dst + end - VL, (V)((VI)LD(src + end - VL) & last));
+    if (step == 1) return LD(p);
+    if (step == 2) return EVEN(LD(p), LD(p + VL));
+    return EVEN(F(conv_strided)(2, p), F(conv_strided)(2, p + 2 * VL));
+}
+
+/* A row of n vectors; 0: of any number. */
+INLINE void F(conv_row_copy)(const int step, const int n, const F(conv_row) *r, VI first, VI last,
+                             REAL *dst, const REAL *src)
+{
+    ST(dst, (V)((VI)F(conv_strided)(step, src) & first));
+    if (n == 1) return;
+    if (!n)
+        for (int64_t j = VL; j < r->end - VL; j += VL) {
+            ST(dst + j, F(conv_strided)(step, src + j * step));
+            CONV_NO_CALL;
         }
+    const int64_t tail = n ? (n - 1) * VL : r->end - VL;
+    ST(dst + tail, (V)((VI)F(conv_strided)(step, src + tail * step) & last));
+}
+
+/* Rows `down` apart, each of n images `image` apart, one after the other in dst: all `vectors`. */
+INLINE void F(conv_rows_of)(const int step, const F(conv_row) *r, REAL *dst, const REAL *src,
+                            int64_t image, int64_t n, int64_t down, int64_t rows)
+{
+    const VI first = r->first, last = r->last;
+    const int64_t cols = r->cols;
+#define ROWS(vectors)                                                                              \
+    for (; rows > 0; rows--, src += down)                                                          \
+        for (int64_t i = 0; i < n; i++, dst += cols)                                               \
+            F(conv_row_copy)(step, vectors, r, first, last, dst, src + i * image)
+    if (r->end == VL) ROWS(1);
+    else if (r->end == 2 * VL) ROWS(2);
+    else ROWS(0);
+#undef ROWS
+}
+
+/* The same for any rows. Whole vectors are read, but not outside from ... to, and written: up to
+ * VL - 1 elements past the last row change. */
+static void F(conv_rows)(const F(conv_row) *r, REAL *dst, const REAL *src, int64_t image, int64_t n,
+                         int64_t down, int64_t rows)
+{
+    const int64_t cols = r->cols, step = r->step, last = (n - 1) * image + r->end * step;
+    while (rows > 0) {
+        int64_t safe = 0;
+        if (r->vectors && src >= r->from && r->to - src >= last)
+            safe = down ? min64(rows, (r->to - src - last) / down + 1) : rows;
+        if (step == 1) F(conv_rows_of)(1, r, dst, src, image, n, down, safe);
+        else if (step == 2) F(conv_rows_of)(2, r, dst, src, image, n, down, safe);
+        else F(conv_rows_of)(4, r, dst, src, image, n, down, safe);
+        dst += safe * n * cols, src += safe * down, rows -= safe;
+        if (rows <= 0) break;
+        for (int64_t i = 0; i < n; i++, dst += cols)
+            for (int64_t j = 0; j < cols; j++)
+                dst[j] = j < r->j0 || j >= r->j1 ? 0 : src[i * image + j * step];
+        src += down, rows--;
     }
 }
 
@@ -261,17 +290,22 @@ static void F(conv_lower)(const F(conv_source) *x, const conv_taps *cols, int64_
         int64_t j0, j1;
         conv_inside(p, v0, step, x->w, &j0, &j1);
         const F(conv_row) row = F(conv_row_of)(p->cols, step, j0, j1, x->from, x->to);
-        for (int64_t c = b->c0; c < b->c1; c++)
-            for (int64_t q = 0; q < chains->n; q++) {
+        for (int64_t q = 0; q < chains->n; q++) {
+            /* rows of the chain: `above` and `below` the image, those between inside */
+            const int64_t slots = chains->slot[q + 1] - chains->slot[q], u = chains->row[q];
+            const int64_t above = u < 0 ? min64(slots, ceil_div(-u, row_step)) : 0;
+            const int64_t until = u < x->h ? min64(slots, ceil_div(x->h - u, row_step)) : 0;
+            const int64_t below = slots - max64(above, until);
+            for (int64_t c = b->c0; c < b->c1; c++) {
                 REAL *d = out + ((c - b->c0) * cols->n + s) * plane + chains->slot[q] * pitch;
-                const REAL *end = d + (chains->slot[q + 1] - chains->slot[q]) * pitch;
-                for (int64_t u = chains->row[q]; d < end; u += row_step, d += pitch)
-                    if (u < 0 || u >= x->h) F(conv_zero)(d, pitch);
-                    else
-                        F(conv_rows)(&row, d,
-                                     x->x + p->n0 * x->image + (c * x->h + u) * x->w + v0,
-                                     x->image, p->g);
+                F(conv_zero)(d, above * pitch);
+                F(conv_rows)(&row, d + above * pitch,
+                             x->x + p->n0 * x->image + (c * x->h + u + above * row_step) * x->w +
+                                 v0,
+                             x->image, p->g, row_step * x->w, slots - above - below);
+                F(conv_zero)(d + (slots - below) * pitch, below * pitch);
             }
+        }
     }
 }
 

@@ -35,24 +35,24 @@ typedef struct F(conv_engine) {
 
 INLINE int64_t F(conv_panel)(const F(conv_engine) *e, int64_t q) { return q * e->m / e->panels; }
 
-/* Panel q of group g of a phase. A row of the filter at a time: reads run along it. */
+/* Panel q of group g of a phase: k by k, the mr values that one vector of X meets. Reads are as far
+ * apart as filters are, but a cache line of each is read to its end. */
 static void F(conv_pack)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g, int64_t q)
 {
     const int64_t nr = f->rows.n, ns = f->cols.n, taps = e->c * nr * ns;
     const int64_t m0 = F(conv_panel)(e, q), mr = F(conv_panel)(e, q + 1) - m0;
-    REAL *out = f->a + (g * e->m + m0) * taps;
+    const REAL *row[CONV_MR];
+    for (int64_t i = 0; i < mr; i++)
+        row[i] = e->filter + g * e->wg + (m0 + i) / e->ms * e->wm + (m0 + i) % e->ms;
+    REAL *a = f->a + (g * e->m + m0) * taps;
     for (int64_t t = 0; t < f->blocks.nc * f->blocks.nr; t++) {
         const conv_block b = conv_block_at(&f->blocks, t, e->c, nr);
-        for (int64_t i = 0; i < mr; i++) {
-            REAL *a = out + i;
-            for (int64_t r = b.r0; r < b.r1; r++)
-                for (int64_t c = b.c0; c < b.c1; c++) {
-                    const REAL *w = e->filter + g * e->wg + (m0 + i) / e->ms * e->wm +
-                                    (m0 + i) % e->ms + c * e->wc + f->rows.index[r] * e->wr;
-                    for (int64_t s = 0; s < ns; s++, a += mr) *a = w[f->cols.index[s]];
-                }
-        }
-        out += (b.c1 - b.c0) * (b.r1 - b.r0) * ns * mr;
+        for (int64_t r = b.r0; r < b.r1; r++)
+            for (int64_t c = b.c0; c < b.c1; c++) {
+                const int64_t at = c * e->wc + f->rows.index[r] * e->wr;
+                for (int64_t s = 0; s < ns; s++, a += mr)
+                    for (int64_t i = 0; i < mr; i++) a[i] = row[i][at + f->cols.index[s]];
+            }
     }
 }
 
