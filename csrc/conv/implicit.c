@@ -16,15 +16,15 @@
  * Timed     python -m fastdl bench conv
  */
 #define CONV_TAPS (1280 / (int)sizeof(REAL))       /* taps in a block: the A panel stays in L1    */
-#define CONV_PIXELS (3072 / (int)sizeof(REAL))     /* pixels in a piece: the planes stay in L2    */
+#define CONV_PIXELS (3200 / (int)sizeof(REAL))     /* pixels in a piece: the planes stay in L2    */
 
-
-/* One phase of one piece: outputs p of group g. */
+/* One phase of one piece: outputs p of group g, in panels q0 ... q1 - 1. */
 static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
-                               const conv_piece *p)
+                               int64_t q0, int64_t q1, const conv_piece *p)
 {
     const int64_t nr = f->rows.n, ns = f->cols.n, step = f->rows.step, pitch = p->g * p->cols;
     const int64_t pixels = p->rows * pitch;
+    const int64_t first = F(conv_panel)(e, q0), m = F(conv_panel)(e, q1) - first;
     const conv_blocks *blocks = &f->blocks;
 
     /* index lists: koff | base | row | slot of the chains */
@@ -39,14 +39,15 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
     /* Where consecutive pixels are consecutive in y, tiles go there; else to a staging copy. */
     const int direct = !e->columns && e->yj == 1 && p->g == 1 &&
                        (p->rows == 1 || (p->cols == e->yw && e->yi == 1));
-    REAL *y = e->y + ((p->n0 * e->groups + g) * (e->m / e->ms) * e->yh + p->i0 * e->yi) * e->yw +
-              p->j0 * e->yj + f->y;
+    REAL *y = e->y + p->j0 * e->yj + f->y +
+              e->yw * (p->i0 * e->yi + e->yh * (first / e->ms + e->m / e->ms *
+                                                                    (g + e->groups * p->n0)));
     int64_t ldc = e->yh * e->yw;
     REAL *c = y;
     if (!direct) {
         ldc = (ceil_div(pixels, VL) | 1) * VL;         /* room for the last, partly used vector   */
         const int64_t more = e->columns ? (e->ms + 1) * (ceil_div(e->yw, VL) + 1) : 0;
-        c = fdl_scratch(FDL_SCRATCH_CONV_3, (e->m * ldc + (2 + more) * VL) * sizeof(REAL));
+        c = fdl_scratch(FDL_SCRATCH_CONV_3, (m * ldc + (2 + more) * VL) * sizeof(REAL));
         if (!c) return FDL_NOMEM;
         c += VL;                                       /* conv_unload_columns reads from before c */
     }
@@ -67,7 +68,7 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
         const int outside = p->i0 * step + at[b.r0] < 0 ||
                             (p->i0 + p->rows - 1) * step + at[b.r1 - 1] >= source.h;
 
-        for (int64_t q = 0; q < e->panels; q++) {      /* A panel: kc x mr, in L1                 */
+        for (int64_t q = q0; q < q1; q++) {            /* A panel: kc x mr, in L1                 */
             const int64_t m0 = F(conv_panel)(e, q), mr = F(conv_panel)(e, q + 1) - m0;
             const REAL *a = a0 + m0 * e->c * nr * ns + done * mr;
             const REAL *bias = e->bias ? e->bias + g * e->m + m0 : NULL;
@@ -77,14 +78,14 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
                 nv = mr <= CONV_WIDE && left > 3 * VL ? 4 : left > VL ? 2 : 1;
                 int64_t r0 = b.r0, r1 = b.r1;          /* filter rows that meet the image         */
                 if (outside) {
-                    const int64_t first = p->i0 + p0 / pitch;
-                    const int64_t last = p->i0 + (p0 + min64(left, nv * VL) - 1) / pitch;
-                    while (r0 < r1 && last * step + at[r0] < 0) r0++;
-                    while (r1 > r0 && first * step + at[r1 - 1] >= source.h) r1--;
+                    const int64_t top = p->i0 + p0 / pitch;
+                    const int64_t bottom = p->i0 + (p0 + min64(left, nv * VL) - 1) / pitch;
+                    while (r0 < r1 && bottom * step + at[r0] < 0) r0++;
+                    while (r1 > r0 && top * step + at[r1 - 1] >= source.h) r1--;
                 }
                 const int64_t k0 = (r0 - b.r0) * width, k1 = (r1 - b.r0) * width;
                 F(conv_tile_fn) *tile = F(conv_tiles)[nv][mr];
-                REAL *to = c + m0 * ldc + p0;
+                REAL *to = c + (m0 - first) * ldc + p0;
                 if (!direct || left >= nv * VL) {
                     tile(k1 - k0, a + k0 * mr, x + p0, koff + k0, to, ldc, bias, t == 0);
                     continue;
@@ -99,21 +100,25 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
         }
         done += kc;
     }
-    if (e->columns) F(conv_unload_columns)(e, p, c, ldc, y, (VI *)(c + e->m * ldc + VL));
-    else if (!direct) F(conv_unload)(e, p, c, ldc, y);
+    if (e->columns) F(conv_unload_columns)(e, p, c, ldc, y, (VI *)(c + m * ldc + VL));
+    else if (!direct) F(conv_unload)(e, p, m, c, ldc, y);
     return FDL_OK;
 }
 
+/* Task t: a share of the panels, innermost, of a piece of a group. */
 static void F(conv_task)(F(conv_engine) *e, int64_t t)
 {
-    const int64_t tasks = e->cut.ng * e->cut.nrows * e->cut.ncols, g = t / tasks;
-    const conv_piece all = conv_piece_at(&e->cut, t % tasks, e->n, INT64_MAX / 2, INT64_MAX / 2);
+    const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols, share = t % e->shares;
+    const int64_t q0 = share * e->panels / e->shares, q1 = (share + 1) * e->panels / e->shares;
+    const int64_t piece = t / e->shares % pieces, g = t / e->shares / pieces;
     if (e->clear) {                                    /* the rows and columns the piece owns     */
+        const conv_piece all = conv_piece_at(&e->cut, piece, e->n, INT64_MAX / 2, INT64_MAX / 2);
         const int64_t u0 = all.i0 * e->yi, u1 = min64(e->yh, (all.i0 + e->cut.rows) * e->yi);
         const int64_t v0 = all.j0 * e->yj;
         const int64_t v1 = e->columns ? e->yw : min64(e->yw, v0 + e->cut.cols * e->yj);
+        const int64_t m0 = F(conv_panel)(e, q0) / e->ms, m1 = F(conv_panel)(e, q1) / e->ms;
         for (int64_t n = all.n0; n < all.n0 + all.g; n++)
-            for (int64_t m = 0; m < e->m / e->ms; m++)
+            for (int64_t m = m0; m < m1; m++)
                 for (int64_t u = u0; u < u1; u++)
                     F(conv_zero)(e->y + v0 + e->yw * (u + e->yh * (m + e->m / e->ms *
                                                                            (g + e->groups * n))),
@@ -121,9 +126,9 @@ static void F(conv_task)(F(conv_engine) *e, int64_t t)
     }
     for (int64_t i = 0; i < e->nphases; i++) {
         const F(conv_phase) *f = e->phases + i;
-        const conv_piece p = conv_piece_at(&e->cut, t % tasks, e->n, f->oh, f->ow);
+        const conv_piece p = conv_piece_at(&e->cut, piece, e->n, f->oh, f->ow);
         if (p.rows <= 0 || p.cols <= 0) continue;
-        if (F(conv_phase_piece)(e, f, g, &p) != FDL_OK)
+        if (F(conv_phase_piece)(e, f, g, q0, q1, &p) != FDL_OK)
             __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
     }
 }
@@ -136,7 +141,7 @@ static void F(conv_share)(F(conv_engine) *e)
     for (int64_t t = 0; t < panels; t++)
         F(conv_pack)(e, e->phases + t / e->panels / e->groups, t / e->panels % e->groups,
                      t % e->panels);
-    const int64_t tasks = e->groups * e->cut.ng * e->cut.nrows * e->cut.ncols;
+    const int64_t tasks = e->groups * e->cut.ng * e->cut.nrows * e->cut.ncols * e->shares;
     OMP(for schedule(dynamic))
     for (int64_t t = 0; t < tasks; t++) F(conv_task)(e, t);
 }
@@ -153,9 +158,11 @@ static int F(conv_run)(F(conv_engine) *e, int64_t oh, int64_t ow, REAL *a, int t
         taps += f->rows.n * f->cols.n;
     }
     e->panels = ceil_div(e->m, CONV_MR);
-    /* At least about eight pieces, so that a few threads have even shares. */
-    e->cut = conv_cut_output(e->n, oh, ow,
-                             max64(CONV_PIXELS / 4, min64(CONV_PIXELS, e->n * oh * ow / 8)));
+    /* At least about eight tasks, so that a few threads have even shares: where the image is small,
+     * smaller pieces; or, as every piece reads the whole filter, shares of a large one's panels. */
+    e->shares = e->ms > 1 ? 1 : max64(1, min64(8 * CONV_PIXELS / (e->n * oh * ow), e->panels / 6));
+    const int64_t fair = e->n * oh * ow * e->shares * e->groups / 8;
+    e->cut = conv_cut_output(e->n, oh, ow, max64(CONV_PIXELS / 4, min64(CONV_PIXELS, fair)));
     const double fmas = (double)e->n * e->groups * e->m * oh * ow * ((double)e->c * taps + 4);
     threads = fdl_plan(threads, fmas / (2.5 * VL));
     OMP(parallel num_threads(threads))

@@ -27,6 +27,7 @@ typedef struct F(conv_engine) {
     int64_t ms;                         /* 1; or S: the filter's columns are rows of their own,   */
     const conv_taps *columns;           /* summed by the taps of each phase (yj of them)          */
     conv_cut cut;                       /* of the largest phase                                   */
+    int64_t shares;                     /* of the panels: tasks on a piece                        */
     int64_t nphases;
     F(conv_phase) *phases;
     int clear;                          /* some outputs are reached by no tap                     */
@@ -56,15 +57,15 @@ static void F(conv_pack)(const F(conv_engine) *e, const F(conv_phase) *f, int64_
     }
 }
 
-/* y: the first output of piece p; c (m x ldc): its pixels. Whole vectors are written where what
+/* y: the first output of piece p, in m channels; c (m x ldc): its pixels. Whole vectors are written where what
  * they write beyond their row is this piece's too, and follows. */
-static void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, const REAL *c, int64_t ldc,
-                           REAL *y)
+static void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, int64_t channels,
+                           const REAL *c, int64_t ldc, REAL *y)
 {
     const int64_t yn = e->groups * e->m * e->yh * e->yw, yi = e->yi * e->yw, yj = e->yj;
     const int64_t cols = p->cols, end = ceil_div(cols, VL) * VL;
     const int64_t own = yj == 1 && yi == cols ? p->rows * cols : 0;
-    for (int64_t m = 0; m < e->m; m++)
+    for (int64_t m = 0; m < channels; m++)
         for (int64_t n = 0; n < p->g; n++) {
             const REAL *s = c + m * ldc + n * cols;
             REAL *d = y + n * yn + m * e->yh * e->yw;
