@@ -54,7 +54,8 @@ enum { FDL_CONV_FORWARD, FDL_CONV_GRAD_INPUT, FDL_CONV_GRAD_WEIGHT, FDL_CONV_PAS
  * geometries it fits (conv/select.c, which also chooses). */
 enum { FDL_CONV_NAIVE, FDL_CONV_IM2COL, FDL_CONV_IMPLICIT, /* the ladder; any geometry        */
        FDL_CONV_WINOGRAD, FDL_CONV_WINOGRAD_2X2,           /* F(4x4, 3x3), F(2x2, 3x3)        */
-       FDL_CONV_DEPTHWISE, FDL_CONV_DIRECT, FDL_CONV_GEMM, /* one or few channels; 1x1        */
+       FDL_CONV_DEPTHWISE,                                 /* a channel a group               */
+       FDL_CONV_OUTER,                                     /* grad_weight only; any geometry  */
        FDL_CONV_VARIANTS };
 /* forward:     y[n,k,i,j] = bias[k] + sum_crs w[k,c,r,s] x[n,c, i*sh + r*dh - ph, j*sw + s*dw - pw]
  *              bias may be NULL
@@ -307,6 +308,7 @@ int fdl_planned(void);            /* the most it granted to this thread since th
  * one kernel family do not clash with those a nested call uses. */
 enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
        FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3, FDL_SCRATCH_CONV_4,
+       FDL_SCRATCH_CONV_5,
        FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_REDUCE,
        FDL_SCRATCH_ATTENTION, FDL_SCRATCH_ATTENTION_2,
        FDL_SCRATCH_SLOTS };

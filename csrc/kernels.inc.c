@@ -24,6 +24,7 @@
 #include "conv/winograd_grad.c"
 #include "conv/grad_input.c"
 #include "conv/grad_weight.c"
+#include "conv/grad_outer.c"
 #include "conv/depthwise.c"
 
 #include "pool/naive.c"
@@ -99,6 +100,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_weight),
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_weight),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_weight),
+        [FDL_CONV_OUTER] = F(conv_outer_grad_weight),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_weight),
     },
     .max_forward = {

@@ -293,6 +293,7 @@ def read_fenced():
             for isa in ISAS:
                 for variant in VARIANTS:
                     run(g, a, variant=variant, isa=isa, threads=1)
+                _kernels.conv2d_grad_weight(a.x, a.dy, g, variant="outer", isa=isa, threads=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect through ctypes is written for Linux")
@@ -357,6 +358,25 @@ def test_the_same_bits_for_any_number_of_threads(g, variant, isa):
             np.testing.assert_array_equal(p, q)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_weight_gradient_by_outer_products(name, dtype, isa):
+    """Against the definition, written between guards; the same bits for any number of threads."""
+    g, a = CASES[name], cast(arrays(CASES[name]), dtype)
+    memory = np.full(a.w.size + 2 * GUARD, np.nan, dtype)
+    memory[:GUARD] = memory[-GUARD:] = 12345
+    out = memory[GUARD:-GUARD].reshape(a.w.shape)
+    options = {"variant": "outer", "isa": isa}
+    _kernels.conv2d_grad_weight(a.x, a.dy, g, out=out, threads=1, **options)
+    assert (memory[:GUARD] == 12345).all()
+    assert (memory[-GUARD:] == 12345).all()
+    check((out,), expected_of(name)[2:], dtype)
+    for threads in (2, 3, 7):
+        dw = _kernels.conv2d_grad_weight(a.x, a.dy, g, threads=threads, **options)
+        np.testing.assert_array_equal(dw, out)
+
+
 sizes = st.integers(1, 5)
 
 
@@ -403,8 +423,8 @@ def test_bad_arguments():
         conv2d(x, w, bias[:5], g)
     with pytest.raises(ValueError, match="unknown variant 'fast'"):
         conv2d(x, w, bias, g, variant="fast")
-    with pytest.raises(ValueError, match=r"'gemm' (requires 1x1 filters|does not compute)"):
-        conv2d(x, w, bias, g, variant="gemm")
+    with pytest.raises(ValueError, match="'outer' does not compute this pass"):
+        conv2d(x, w, bias, g, variant="outer")
     with pytest.raises(ValueError, match="isa"):
         conv2d(x, w, bias, g, isa="z80")
     with pytest.raises(ValueError, match="threads"):

@@ -118,10 +118,12 @@ static F(conv_dot_fn) *const F(conv_dots)[DOT_MR + 1][DOT_NR + 1] = {
 #undef T
 #undef DOTS
 
-/* ---- the pass -----------------------------------------------------------------------------------
+/* ---- the pass, for this kernel and that of grad_outer.c -----------------------------------------
  * An item is a share of the pieces x one block of taps, of one group. Shares have their own partial
  * gradients, added at the end; blocks write different taps of them. */
-typedef struct F(conv_grad) {
+typedef struct F(conv_grad) F(conv_grad);
+typedef int F(conv_grad_fn)(const F(conv_grad) *e, int64_t item);
+struct F(conv_grad) {
     const fdl_conv *g;
     const REAL *x, *dy;
     REAL *dw, *partial;                 /* (shares, |dw|); dw itself if there is one share        */
@@ -130,8 +132,9 @@ typedef struct F(conv_grad) {
     conv_blocks blocks;
     int64_t pieces, shares, items;
     int64_t size;                       /* |dw|                                                   */
+    F(conv_grad_fn) *item;
     int status;
-} F(conv_grad);
+};
 
 #define GRAD_PIXELS (12288 / (int)sizeof(REAL))    /* in a piece                                  */
 #define GRAD_RUN 24                                /* vectors of an image that make a run of it   */
@@ -152,7 +155,7 @@ static void F(conv_grad_copy)(const F(conv_grad) *e, const REAL *dy, const conv_
                      p->rows);
 }
 
-static int F(conv_grad_item)(const F(conv_grad) *e, int64_t item)
+static int F(dot_item)(const F(conv_grad) *e, int64_t item)
 {
     const fdl_conv *g = e->g;
     const int64_t C = g->c / g->groups, K = g->k / g->groups, ns = g->s, taps = C * g->r * ns;
@@ -232,7 +235,7 @@ static void F(conv_grad_share)(F(conv_grad) *e)
 {
     OMP(for schedule(dynamic))
     for (int64_t t = 0; t < e->items; t++)
-        if (F(conv_grad_item)(e, t) != FDL_OK)
+        if (e->item(e, t) != FDL_OK)
             __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
     if (e->shares == 1) return;
     OMP(for schedule(static))
@@ -240,8 +243,11 @@ static void F(conv_grad_share)(F(conv_grad) *e)
         F(conv_grad_add)(e, t * 1024, min64(e->size, (t + 1) * 1024));
 }
 
-static int F(conv_implicit_grad_weight)(const fdl_conv *g, const void *x, const void *dy, void *dw,
-                                        int threads)
+/* Pieces of about `pixels`, blocks of channels whose planes take about `planes` bytes: multiples of
+ * `some` channels, if there are so many. */
+static int F(conv_grad_run)(const fdl_conv *g, const void *x, const void *dy, void *dw,
+                            int64_t pixels, int64_t planes, int64_t some, F(conv_grad_fn) *item,
+                            int threads)
 {
     const int64_t C = g->c / g->groups, size = g->k * C * g->r * g->s;
     if (!size) return FDL_OK;
@@ -249,12 +255,16 @@ static int F(conv_implicit_grad_weight)(const fdl_conv *g, const void *x, const 
         F(conv_zero)(dw, size);
         return FDL_OK;
     }
-    F(conv_grad) e = {.g = g, .x = x, .dy = dy, .dw = dw, .size = size};
-    e.cut = conv_cut_output(g->n, g->oh, g->ow, GRAD_PIXELS);
+    F(conv_grad) e = {.g = g, .x = x, .dy = dy, .dw = dw, .size = size, .item = item};
+    e.cut = conv_cut_output(g->n, g->oh, g->ow, pixels);
     e.pieces = e.cut.ng * e.cut.nrows * e.cut.ncols;
     e.blocks = conv_cut_taps(C, g->r, g->s,
-                             max64(1, GRAD_PLANES / (int64_t)sizeof(REAL) * g->r /
+                             max64(1, planes / (int64_t)sizeof(REAL) * g->r /
                                           (e.cut.g * e.cut.rows * e.cut.cols)));
+    if (e.blocks.nc > 1 && e.blocks.c > some / 2) {
+        e.blocks.c = (e.blocks.c + some / 2) / some * some;
+        e.blocks.nc = ceil_div(C, e.blocks.c);
+    }
     /* Some thirty items, so that threads have even shares; but little memory for partial sums. */
     const int64_t each = e.blocks.nc * e.blocks.nr * g->groups;
     e.shares = min64(ceil_div(32, each), (4 << 20) / (int64_t)sizeof(REAL) / size);
@@ -277,4 +287,10 @@ static int F(conv_implicit_grad_weight)(const fdl_conv *g, const void *x, const 
     OMP(parallel num_threads(threads))
     F(conv_grad_share)(&e);
     return e.status;
+}
+
+static int F(conv_implicit_grad_weight)(const fdl_conv *g, const void *x, const void *dy, void *dw,
+                                        int threads)
+{
+    return F(conv_grad_run)(g, x, dy, dw, GRAD_PIXELS, GRAD_PLANES, 1, F(dot_item), threads);
 }

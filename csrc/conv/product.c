@@ -57,8 +57,8 @@ static void F(conv_pack)(const F(conv_engine) *e, const F(conv_phase) *f, int64_
     }
 }
 
-/* y: the first output of piece p, in m channels; c (m x ldc): its pixels. Whole vectors are written where what
- * they write beyond their row is this piece's too, and follows. */
+/* y: the first output of piece p; c (channels x ldc): its pixels. Whole vectors are written where
+ * what they write beyond their row is this piece's too, and follows. */
 static void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, int64_t channels,
                            const REAL *c, int64_t ldc, REAL *y)
 {
