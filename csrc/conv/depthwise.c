@@ -80,91 +80,44 @@ static const REAL *F(depthwise_planes)(int slot, const REAL *x, int64_t size, co
     return copy + before;
 }
 
-/* Tap s of VL outputs that are sw apart, from a row at p: taps 2 i and 2 i + 1 share loads. */
-INLINE V F(depthwise_tap)(const int sw, const REAL *p, const int s)
-{
-    if (sw == 1) return LD(p + s);
-    const V a = LD(p + s / 2 * 2), b = LD(p + s / 2 * 2 + VL);
-    return s % 2 ? ODD(a, b) : EVEN(a, b);
-}
+#define T V
+#define TU VU
+#define TI VI
+#define TIU VIU
+#define TL VL
+#define D(name) F(depthwise_##name)
+#define DEPTHWISE_WHOLE
+#include "depthwise.inc.c"
+#undef DEPTHWISE_WHOLE
+#undef T
+#undef TU
+#undef TI
+#undef TIU
+#undef TL
+#undef D
 
-/* ---- y from x -----------------------------------------------------------------------------------
- * sum[q]: one vector of row i0 + q, for an R x S filter with strides sh, sw; compiled for each. */
-INLINE void F(depthwise_strip)(const int R, const int S, const int sh, const int sw, const int rows,
-                               const F(depthwise) *e, const REAL *x, const REAL *restrict w,
-                               int64_t i0, int64_t j, const VI *inside, V *sum)
-{
-    const int64_t u0 = i0 * sh - e->g.pad_h;
-    const REAL *p = x + u0 * e->g.w + j * sw - e->g.pad_w;
-    UNROLL(16) for (int t = 0; t < (rows - 1) * sh + R; t++, p += e->g.w)
-        if ((uint64_t)(u0 + t) < (uint64_t)e->g.h)
-            UNROLL(8) for (int s = 0; s < S; s++) {
-                const V v = (V)((VI)F(depthwise_tap)(sw, p, s) & inside[s]);
-                UNROLL(4) for (int q = 0; q < rows; q++)
-                    if (t >= q * sh && t - q * sh < R) sum[q] += SPLAT(w[(t - q * sh) * S + s]) * v;
-            }
-}
-
-/* The same for any filter, and a sum over planes of x. */
-INLINE void F(depthwise_strip_any)(const int sw, const int rows, const F(depthwise) *e,
-                                   const REAL *x, const REAL *w, int64_t i0, int64_t j,
-                                   const VI *inside, V *sum)
-{
-    const fdl_conv *g = &e->g;
-    for (int64_t i = 0; i < e->sums; i++, x += g->h * g->w)
-        for (int64_t r = 0; r < g->r; r++, w += g->s)
-            UNROLL(4) for (int q = 0; q < rows; q++) {
-                const int64_t u = (i0 + q) * g->stride_h + r * g->dil_h - g->pad_h;
-                if ((uint64_t)u >= (uint64_t)g->h) continue;
-                const REAL *p = x + u * g->w + j * sw - g->pad_w;
-                for (int64_t s = 0; s < g->s; s++, p += g->dil_w)
-                    sum[q] += SPLAT(w[s]) * (V)((VI)F(depthwise_tap)(sw, p, 0) & inside[s]);
-            }
-}
-
-/* Rows i0 ... i0 + rows - 1 of a plane of y, which ends at `end`. A vector that is wider than the
- * row overruns into the next one, which is written later. R = 0: any filter. */
-INLINE void F(depthwise_rows)(const int R, const int S, const int sh, const int sw, const int rows,
-                              const F(depthwise) *e, const REAL *x, const REAL *w, REAL bias,
-                              int64_t i0, REAL *y, const REAL *end)
-{
-    const int64_t ow = e->g.ow;
-    y += i0 * ow;
-    for (int64_t v = 0; v < e->vectors; v++) {
-        const int64_t j = e->column[v];
-        const VI *inside = e->inside + e->edge[v] * ((R ? S : e->g.s) + 1);
-        V sum[4];
-        UNROLL(4) for (int q = 0; q < rows; q++) sum[q] = SPLAT(bias);
-        if (R) F(depthwise_strip)(R, S, sh, sw, rows, e, x, w, i0, j, inside, sum);
-        else F(depthwise_strip_any)(sw, rows, e, x, w, i0, j, inside, sum);
-        UNROLL(4) for (int q = 0; q < rows; q++)
-            if (end - (y + q * ow + j) >= VL) ST(y + q * ow + j, sum[q]);
-            else STN(y + q * ow + j, sum[q], end - (y + q * ow + j));
-    }
-}
-
-/* A plane, four rows at a time: the last four are moved back over those before them. */
-#define DEPTHWISE(name, R, S, sh, sw)                                                              \
-    static void F(depthwise_##name)(const F(depthwise) *e, const REAL *x, const REAL *w,           \
-                                    REAL bias, REAL *y)                                            \
-    {                                                                                              \
-        const int64_t oh = e->g.oh;                                                                \
-        const REAL *end = y + oh * e->g.ow;                                                        \
-        if (oh >= 4)                                                                               \
-            for (int64_t i = 0; i < oh; i += 4)                                                    \
-                F(depthwise_rows)(R, S, sh, sw, 4, e, x, w, bias, min64(i, oh - 4), y, end);       \
-        else                                                                                       \
-            for (int64_t i = 0; i < oh; i++)                                                       \
-                F(depthwise_rows)(R, S, sh, sw, 1, e, x, w, bias, i, y, end);                      \
-    }
-DEPTHWISE(3, 3, 3, 1, 1)
-DEPTHWISE(3_by_2, 3, 3, 2, 2)
-DEPTHWISE(5, 5, 5, 1, 1)
-DEPTHWISE(5_by_2, 5, 5, 2, 2)
-DEPTHWISE(7, 7, 7, 1, 1)
-DEPTHWISE(any, 0, 0, 0, 1)
-DEPTHWISE(any_by_2, 0, 0, 0, 2)
-#undef DEPTHWISE
+#if VBYTES > 16
+typedef REAL F(half) __attribute__((vector_size(VBYTES / 2)));
+typedef REAL F(halfu) __attribute__((vector_size(VBYTES / 2), aligned(sizeof(REAL)), may_alias));
+typedef INT F(halfi) __attribute__((vector_size(VBYTES / 2)));
+typedef INT F(halfiu) __attribute__((vector_size(VBYTES / 2), aligned(sizeof(REAL)), may_alias));
+#define T F(half)
+#define TU F(halfu)
+#define TI F(halfi)
+#define TIU F(halfiu)
+#define TL (VL / 2)
+#define D(name) F(depthwise_half_##name)
+#include "depthwise.inc.c"
+#undef T
+#undef TU
+#undef TI
+#undef TIU
+#undef TL
+#undef D
+#define NARROW(g, name) ((g)->ow <= VL / 2 ? F(depthwise_half_##name) : F(depthwise_##name))
+#else
+#define NARROW(g, name) F(depthwise_##name)
+#endif
 
 typedef void F(depthwise_fn)(const F(depthwise) *e, const REAL *x, const REAL *w, REAL bias,
                              REAL *y);
@@ -174,27 +127,32 @@ static F(depthwise_fn) *F(depthwise_choose)(const F(depthwise) *e)
     const fdl_conv *g = &e->g;
     const int plain = g->r == g->s && g->stride_h == g->stride_w && g->dil_h == 1 &&
                       g->dil_w == 1 && e->sums == 1;
-    if (plain && g->r == 3) return g->stride_w == 1 ? F(depthwise_3) : F(depthwise_3_by_2);
-    if (plain && g->r == 5) return g->stride_w == 1 ? F(depthwise_5) : F(depthwise_5_by_2);
-    if (plain && g->r == 7 && g->stride_w == 1) return F(depthwise_7);
+    if (plain && g->r == 3) return g->stride_w == 1 ? NARROW(g, 3) : F(depthwise_3_by_2);
+    if (plain && g->r == 5) return g->stride_w == 1 ? NARROW(g, 5) : F(depthwise_5_by_2);
+    if (plain && g->r == 7 && g->stride_w == 1) return NARROW(g, 7);
     return g->stride_w == 1 ? F(depthwise_any) : F(depthwise_any_by_2);
 }
 
-/* What every thread of the region runs. Plane p of y: image p / channels, channel p % channels. */
+/* What every thread of the region runs: some channels of an image at a time. */
+#define DEPTHWISE_CHANNELS 16
 static void F(depthwise_share)(F(depthwise) *e, int64_t channels, F(depthwise_fn) *plane)
 {
-    const int64_t inputs = channels / e->copies * e->sums, size = e->g.h * e->g.w;
-    const REAL *end = e->x + e->g.n * inputs * size;
+    const fdl_conv *g = &e->g;
+    const int64_t from = channels / e->copies * e->sums, taps = e->sums * g->r * g->s;
+    const int64_t runs = ceil_div(channels, DEPTHWISE_CHANNELS), size = g->h * g->w;
+    const REAL *end = e->x + g->n * from * size;
     OMP(for schedule(static))
-    for (int64_t p = 0; p < e->g.n * channels; p++) {
-        const int64_t k = p % channels;
-        const REAL *x = e->x + (p / channels * inputs + k / e->copies * e->sums) * size;
-        x = F(depthwise_planes)(FDL_SCRATCH_CONV_2, x, e->sums * size, e->x, end, e->before,
-                                e->after);
-        if (x)
-            plane(e, x, e->w + k * e->sums * e->g.r * e->g.s, e->bias ? e->bias[k] : 0,
-                  e->y + p * e->g.oh * e->g.ow);
-        else __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+    for (int64_t t = 0; t < g->n * runs; t++) {
+        const int64_t n = t / runs, k0 = t % runs * DEPTHWISE_CHANNELS;
+        for (int64_t k = k0; k < min64(channels, k0 + DEPTHWISE_CHANNELS); k++) {
+            const int64_t c = e->copies == 1 ? k * e->sums : k / e->copies;
+            const REAL *x = F(depthwise_planes)(FDL_SCRATCH_CONV_2, e->x + (n * from + c) * size,
+                                                e->sums * size, e->x, end, e->before, e->after);
+            if (x)
+                plane(e, x, e->w + k * taps, e->bias ? e->bias[k] : 0,
+                      e->y + (n * channels + k) * g->oh * g->ow);
+            else __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+        }
     }
 }
 
@@ -293,64 +251,11 @@ static int F(conv_depthwise_grad_input)(const fdl_conv *g, const void *dy, const
     return F(depthwise_run)(&e, g->c, g->h * g->w, F(depthwise_choose)(&e), threads);
 }
 
-/* ---- dw from x and dy ---------------------------------------------------------------------------
- * sum[t] += the products of rows i ... i + rows - 1 of dy with what tap t of nr rows of the filter,
- * from r0 on, reads of x. */
-INLINE void F(depthwise_dots)(const int nr, const int S, const int sh, const int sw, const int rows,
-                              const F(depthwise) *e, const REAL *x, const REAL *dy, int64_t r0,
-                              int64_t i, V *sum)
-{
-    const fdl_conv *g = &e->g;
-    const int64_t u0 = i * sh + r0 - g->pad_h;
-    for (int64_t v = 0; v < e->vectors; v++) {
-        const int64_t j = e->column[v];
-        const VI *inside = e->inside + e->edge[v] * (S + 1);
-        const REAL *p = x + u0 * g->w + j * sw - g->pad_w;
-        V d[4];
-        UNROLL(4) for (int q = 0; q < rows; q++)
-            d[q] = (V)((VI)LD(dy + (i + q) * g->ow + j) & inside[S]);
-        UNROLL(16) for (int t = 0; t < (rows - 1) * sh + nr; t++, p += g->w)
-            if ((uint64_t)(u0 + t) < (uint64_t)g->h)
-                UNROLL(8) for (int s = 0; s < S; s++) {
-                    const V a = (V)((VI)F(depthwise_tap)(sw, p, s) & inside[s]);
-                    UNROLL(4) for (int q = 0; q < rows; q++)
-                        if (t >= q * sh && t - q * sh < nr) sum[(t - q * sh) * S + s] += d[q] * a;
-                }
-    }
-}
-
-/* A plane of dy and one of x: total[t], for the taps of nr rows of the filter from r0 on, a vector
- * of partial sums each. */
-#define DEPTHWISE_DOTS(nr, S, sh, sw, rows)                                                        \
-    static void F(depthwise_dots_##nr##x##S##_##sw)(const F(depthwise) *e, const REAL *x,          \
-                                                    const REAL *dy, int64_t r0, V *total)          \
-    {                                                                                              \
-        V sum[nr * S];                                                                             \
-        UNROLL(32) for (int t = 0; t < nr * S; t++) sum[t] = total[t];                             \
-        int64_t i = 0;                                                                             \
-        for (; i + rows <= e->g.oh; i += rows)                                                     \
-            F(depthwise_dots)(nr, S, sh, sw, rows, e, x, dy, r0, i, sum);                          \
-        for (; i < e->g.oh; i++) F(depthwise_dots)(nr, S, sh, sw, 1, e, x, dy, r0, i, sum);        \
-        UNROLL(32) for (int t = 0; t < nr * S; t++) total[t] = sum[t];                             \
-    }
+/* ---- dw from x and dy ------------------------------------------------------------------------ */
 typedef void F(depthwise_dots_fn)(const F(depthwise) *e, const REAL *x, const REAL *dy, int64_t r0,
                                   V *total);
-DEPTHWISE_DOTS(3, 3, 1, 1, 4)
-DEPTHWISE_DOTS(3, 3, 2, 2, 4)
-#if VBYTES == 64                        /* as many rows of the filter as registers hold sums of   */
-DEPTHWISE_DOTS(5, 5, 1, 1, 2)
-DEPTHWISE_DOTS(5, 5, 2, 2, 2)
-DEPTHWISE_DOTS(3, 7, 1, 1, 4)
-#else
-DEPTHWISE_DOTS(2, 5, 1, 1, 2)
-DEPTHWISE_DOTS(2, 5, 2, 2, 2)
-DEPTHWISE_DOTS(1, 5, 1, 1, 4)
-DEPTHWISE_DOTS(1, 5, 2, 2, 4)
-#endif
-DEPTHWISE_DOTS(1, 7, 1, 1, 4)
-#undef DEPTHWISE_DOTS
 
-/* The same for one row of any filter, up to 8 taps at a time; those past the last one repeat it. */
+/* One row of any filter, up to 8 taps at a time; those past the last one repeat it. */
 INLINE void F(depthwise_dots_any)(const int sw, const F(depthwise) *e, const REAL *x,
                                   const REAL *dy, int64_t r0, V *total)
 {
@@ -391,29 +296,29 @@ static F(depthwise_dots_fn) *F(depthwise_choose_dots)(const fdl_conv *g, int64_t
     const int unit = g->stride_w == 1;
     if (plain && g->s == 3) {
         *nr = 3;
-        return unit ? F(depthwise_dots_3x3_1) : F(depthwise_dots_3x3_2);
+        return unit ? NARROW(g, dots_3x3_1) : F(depthwise_dots_3x3_2);
     }
 #if VBYTES == 64
     if (plain && g->s == 5) {
         *nr = 5;
-        return unit ? F(depthwise_dots_5x5_1) : F(depthwise_dots_5x5_2);
+        return unit ? NARROW(g, dots_5x5_1) : F(depthwise_dots_5x5_2);
     }
     if (plain && g->s == 7 && unit && r0 + 3 <= g->r) {
         *nr = 3;
-        return F(depthwise_dots_3x7_1);
+        return NARROW(g, dots_3x7_1);
     }
 #else
     if (plain && g->s == 5 && r0 + 2 <= g->r) {
         *nr = 2;
-        return unit ? F(depthwise_dots_2x5_1) : F(depthwise_dots_2x5_2);
+        return unit ? NARROW(g, dots_2x5_1) : F(depthwise_dots_2x5_2);
     }
     if (plain && g->s == 5) {
         *nr = 1;
-        return unit ? F(depthwise_dots_1x5_1) : F(depthwise_dots_1x5_2);
+        return unit ? NARROW(g, dots_1x5_1) : F(depthwise_dots_1x5_2);
     }
 #endif
     *nr = 1;
-    if (plain && g->s == 7 && unit) return F(depthwise_dots_1x7_1);
+    if (plain && g->s == 7 && unit) return NARROW(g, dots_1x7_1);
     return unit ? F(depthwise_dots_any_1) : F(depthwise_dots_any_2);
 }
 

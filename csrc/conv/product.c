@@ -57,6 +57,22 @@ static void F(conv_pack)(const F(conv_engine) *e, const F(conv_phase) *f, int64_
     }
 }
 
+/* d[2 * j] = s[j]: the elements between stay. Two lanes are written for each value; all but the
+ * last value, after which a row may end, go by vectors. */
+INLINE void F(conv_spread)(REAL *d, const REAL *s, int64_t n)
+{
+    VI even;
+    UNROLL(16) for (int l = 0; l < VL; l++) even[l] = l % 2 ? 0 : -1;
+    int64_t j = 0;
+    while (j + VL < n) {
+        const V v = LD(s + j);
+        ST(d + 2 * j, SEL(even, LOW(v, v), LD(d + 2 * j)));
+        ST(d + 2 * j + VL, SEL(even, HIGH(v, v), LD(d + 2 * j + VL)));
+        j = j + VL == n - 1 ? n - 1 : min64(j + VL, n - 1 - VL);
+    }
+    for (; j < n; j++) d[2 * j] = s[j];
+}
+
 /* y: the first output of piece p; c (channels x ldc): its pixels. Whole vectors are written where
  * what they write beyond their row is this piece's too, and follows. */
 static void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, int64_t channels,
@@ -76,6 +92,7 @@ static void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, int64_t
                         CONV_NO_CALL;
                     }
                 else if (yj == 1) F(conv_copy)(d, s, cols);
+                else if (yj == 2) F(conv_spread)(d, s, cols);
                 else for (int64_t j = 0; j < cols; j++) d[j * yj] = s[j];
         }
 }
