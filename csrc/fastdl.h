@@ -167,6 +167,20 @@ enum {
     FDL_DISTRIBUTIONS
 };
 
+/* ---- elementwise: y[i] = f(a[i], b[i], c[i]) over a broadcast shape -------------------------- */
+enum { FDL_MAP_DIMS = 64 };
+typedef struct fdl_map_operand {
+    void *data;
+    int64_t step[FDL_MAP_DIMS];     /* in elements, any sign; 0 broadcasts (not the result) */
+    int bytes;                      /* 1: truth values, uint8_t; 0: REAL                    */
+} fdl_map_operand;
+typedef struct fdl_map {
+    int ndim;                       /* 1 to FDL_MAP_DIMS, the innermost dimension last      */
+    int64_t shape[FDL_MAP_DIMS];
+    fdl_map_operand in[3], out;     /* out may be one of the inputs, else overlaps none     */
+    double p, q;                    /* parameters of the function                           */
+} fdl_map;
+
 /* ---- the table ------------------------------------------------------------------------------- */
 typedef struct fdl_kernels {
     const char *isa;                /* "generic", "avx2", "avx512"     */
@@ -199,10 +213,10 @@ typedef struct fdl_kernels {
     int (*plane_scatter)(int64_t planes, int64_t n, int64_t m, const void *x, const int64_t *at,
                          void *y, int add, int threads);
 
-    /* elementwise over n values; y may be x, dx may be dy */
-    int (*relu)(int64_t n, const void *x, void *y, int threads);     /* max(x, 0), NaN stays */
-    /* 0 where y <= 0, else dy */
-    int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx, int threads);
+    /* the elementwise functions of elementwise/functions.inc.c by number; the name of one, how many
+     * inputs it has and what it computes; NULL after the last */
+    int (*map)(int function, const fdl_map *m, int threads);
+    const char *(*map_name)(int function, int *inputs, const char **value);
 
     /* rows x cols, C-contiguous; log: 0 softmax, 1 log-softmax */
     int (*softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log, int threads);

@@ -36,7 +36,8 @@
 #include "pool/cells.c"
 #include "pool/positions.c"
 
-#include "nnops/relu.c"
+#include "elementwise/map.c"
+
 #include "nnops/softmax.c"
 #include "nnops/cross_entropy.c"
 #include "nnops/channel_sum.c"
@@ -129,8 +130,8 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .cells_avg_backward = F(cells_avg_backward),
     .plane_gather = F(plane_gather),
     .plane_scatter = F(plane_scatter),
-    .relu = F(relu),
-    .relu_backward = F(relu_backward),
+    .map = F(map),
+    .map_name = F(map_name),
     .softmax = F(softmax),
     .softmax_backward = F(softmax_backward),
     .cross_entropy = F(cross_entropy),

@@ -6,9 +6,10 @@
  *
  *   V, VI           vector of VL REALs; of VL INTs: a comparison's result, lanes 0 or -1
  *   LD(p) ST(p, v)  unaligned load and store          SPLAT(x)   x in every lane
- *   SEL(m, a, b)    lane of a where m, else of b      VMAX(a, b) b if either is NaN
+ *   SEL(m, a, b)    lane of a where m, else of b      VMAX(a, b) VMIN b if either is NaN
  *   VSQRT           square root of every lane
  *   VSCALE(v, k)    v * 2^k for whole k, |k| at most twice the largest exponent; rounded once
+ *   VFMA(a, b, c)   a * b + c rounded once, in tiers with the instruction (where it is defined)
  *   STREAM(p, v)    store past the caches to p, a multiple of VBYTES; STREAM_END() when done
  *   HSUM HMAX       over the lanes, in a fixed order
  *   EVEN ODD        of (a, b): lanes 0, 2, 4, ... or 1, 3, 5, ... of the 2 VL lanes a, b
@@ -57,6 +58,7 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 #define SPLAT(x) ((REAL)(x) - (V){0}) /* x - 0 is x, -0 and NaN too, and is free; 0 + x is not */
 #define SEL(m, a, b) ((V)(((VI)(m) & (VI)(a)) | (~(VI)(m) & (VI)(b))))
 #define VMAX(a, b) F(vmax)(a, b)
+#define VMIN(a, b) F(vmin)(a, b)
 #define VSQRT(v) F(vsqrt)(v)
 #define VSCALE(v, k) F(vscale)(v, k)
 #define HSUM(v) F(hsum)(v)
@@ -82,6 +84,7 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 #define LDN(p, n, x) F(ldn)(p, n, x)
 #define STN(p, v, n) F(stn)(p, v, n)
 
+#undef VFMA
 #undef EVEN_LANES
 #undef ODD_LANES
 #undef LOW_LANES
@@ -108,7 +111,29 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 #define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #endif
 
+/* one instruction where there is one: gcc does not find it */
+#if defined(__x86_64__) && VBYTES == 64 && REAL_BYTES == 4
+INLINE V F(vmax)(V a, V b) { return (V)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE V F(vmin)(V a, V b) { return (V)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif defined(__x86_64__) && VBYTES == 64
+INLINE V F(vmax)(V a, V b) { return (V)_mm512_max_pd((__m512d)a, (__m512d)b); }
+INLINE V F(vmin)(V a, V b) { return (V)_mm512_min_pd((__m512d)a, (__m512d)b); }
+#elif defined(__x86_64__) && VBYTES == 32 && REAL_BYTES == 4
+INLINE V F(vmax)(V a, V b) { return (V)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE V F(vmin)(V a, V b) { return (V)_mm256_min_ps((__m256)a, (__m256)b); }
+#elif defined(__x86_64__) && VBYTES == 32
+INLINE V F(vmax)(V a, V b) { return (V)_mm256_max_pd((__m256d)a, (__m256d)b); }
+INLINE V F(vmin)(V a, V b) { return (V)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#elif defined(__x86_64__) && REAL_BYTES == 4
+INLINE V F(vmax)(V a, V b) { return (V)_mm_max_ps((__m128)a, (__m128)b); }
+INLINE V F(vmin)(V a, V b) { return (V)_mm_min_ps((__m128)a, (__m128)b); }
+#elif defined(__x86_64__)
+INLINE V F(vmax)(V a, V b) { return (V)_mm_max_pd((__m128d)a, (__m128d)b); }
+INLINE V F(vmin)(V a, V b) { return (V)_mm_min_pd((__m128d)a, (__m128d)b); }
+#else
 INLINE V F(vmax)(V a, V b) { return SEL(a > b, a, b); }
+INLINE V F(vmin)(V a, V b) { return SEL(a < b, a, b); }
+#endif
 
 INLINE V F(vsqrt)(V v)
 {
@@ -117,6 +142,16 @@ INLINE V F(vsqrt)(V v)
     for (int i = 0; i < VL; i++) t[i] = sizeof(REAL) == 4 ? sqrtf(t[i]) : sqrt(t[i]);
     return LD(t);
 }
+
+#if defined(__x86_64__) && VBYTES == 64 && REAL_BYTES == 4
+#define VFMA(a, b, c) ((V)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#elif defined(__x86_64__) && VBYTES == 64
+#define VFMA(a, b, c) ((V)_mm512_fmadd_pd((__m512d)(a), (__m512d)(b), (__m512d)(c)))
+#elif defined(__x86_64__) && VBYTES == 32 && REAL_BYTES == 4
+#define VFMA(a, b, c) ((V)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#elif defined(__x86_64__) && VBYTES == 32
+#define VFMA(a, b, c) ((V)_mm256_fmadd_pd((__m256d)(a), (__m256d)(b), (__m256d)(c)))
+#endif
 
 /* 2^k in two factors by integer arithmetic on the exponent field: neither overflows where the
  * result does not, and a denormal result is rounded once */

@@ -6,11 +6,12 @@
  * to the last bit or so. The reductions are those of W. Cody and W. Waite, Software manual for the
  * elementary functions (1980).
  *
- * Largest errors in ulp of the true value, where the result is not denormal:
+ * Largest errors in ulp of the true value, where the result is not denormal (without FMA up to 0.3
+ * more):
  *
- *             exp  expm1  log   log1p  tanh  sigmoid  erf   erfc  softplus  silu  gelu
- *   float     0.9  1.6    0.8   1.5    1.5   2.1      1.4   5.5   1.8       2.7   9.7
- *   double    0.9  1.6    0.8   1.2    1.5   2.0      1.2   9     2.0       2.7   7
+ *             exp  expm1  log  log1p  tanh  sigmoid  erf  erfc  softplus  silu  gelu  sin  cos
+ *   float     0.9  1.5    0.8  1.5    1.5   2.1      1.2  5.0   1.9       2.9   8.0   2.3  2.3
+ *   double    0.9  1.6    0.8  1.2    1.5   2.1      1.1  8.5   2.0       2.9   7.5   2.3  2.3
  *
  * relative also where results are tiny: erfc and gelu in their tails. Some are less exact there:
  * silu and sigmoid follow e^x, which is denormal below x = -87 (-708) and has fewer digits; gelu
@@ -54,27 +55,30 @@ INLINE V F(exp_tail)(V r)
     return SINGLE ? F(polynomial)(r, q4, 4) : F(polynomial)(r, q9, 9);
 }
 
-/* e^(x + low), |low| < 1, for an argument known to more digits than a REAL has */
-INLINE V F(exp_sum)(V x, V low)
+#define EXP_LEAST SPLAT(SINGLE ? -104 : -746) /* e^x = 0 */
+#define EXP_MOST SPLAT(SINGLE ? 89 : 710)     /* e^x = inf */
+
+/* e^(x + low), low for what x lacks in digits: |low| < 0.1; x in [EXP_LEAST, EXP_MOST] or NaN */
+INLINE V F(exp_within)(V x, V low)
 {
-    const V least = SPLAT(SINGLE ? -104 : -746), most = SPLAT(SINGLE ? 89 : 710); /* 0 and inf */
-    x = SEL(x < least, least, x); /* comparisons are false for NaN, which passes */
-    x = SEL(x > most, most, x);
-    V k = (x + low) * SPLAT(1.4426950408889634) + SPLAT(MAGIC) - SPLAT(MAGIC);
-    V high = x - k * SPLAT(LN2_HIGH), rest = low - k * SPLAT(LN2_LOW);
-    V r = high + rest;
-    rest += high - r; /* what r lost: a quarter of an ulp in the result */
-    return VSCALE(F(exp_tail)(r) * (r * r) + rest + r + SPLAT(1), k);
+    V k = x * SPLAT(1.4426950408889634) + SPLAT(MAGIC) - SPLAT(MAGIC);
+    V r = x - k * SPLAT(LN2_HIGH) + (low - k * SPLAT(LN2_LOW));
+    return VSCALE((F(exp_tail)(r) * r + SPLAT(1)) * r + SPLAT(1), k);
 }
 
-INLINE V F(vexp)(V x) { return F(exp_sum)(x, SPLAT(0)); }
+INLINE V F(vexp)(V x)
+{
+    return F(exp_within)(VMIN(EXP_MOST, VMAX(EXP_LEAST, x)), SPLAT(0)); /* NaN passes */
+}
+
+/* e^-|x| */
+INLINE V F(exp_minus_abs)(V x) { return F(exp_within)(VMAX(EXP_LEAST, -VABS(x)), SPLAT(0)); }
 
 /* e^x - 1 = 2 (2^(k-1) (e^r - 1) + 2^(k-1) - 1/2): half of it does not overflow before it does */
 INLINE V F(vexpm1)(V x)
 {
     const V least = SPLAT(SINGLE ? -30 : -60), most = SPLAT(SINGLE ? 89 : 710); /* -1 and inf */
-    V a = SEL(x < least, least, x);
-    a = SEL(a > most, most, a);
+    V a = VMIN(most, VMAX(least, x));
     V shifted = a * SPLAT(1.4426950408889634) + SPLAT(MAGIC), k = shifted - SPLAT(MAGIC);
     V r = a - k * SPLAT(LN2_HIGH) - k * SPLAT(LN2_LOW);
     V e = F(exp_tail)(r) * (r * r) + r;
@@ -87,11 +91,20 @@ INLINE V F(vexpm1)(V x)
 /* 1 / (1 + e^-x) from e^-|x|, which does not overflow */
 INLINE V F(vsigmoid)(V x)
 {
-    V e = F(vexp)(-VABS(x));
+    V e = F(exp_minus_abs)(x);
     return SEL(x < SPLAT(0), e, SPLAT(1)) / (e + SPLAT(1));
 }
 
 INLINE V F(vsilu)(V x) { return x * F(vsigmoid)(x); }
+
+/* s + x s (1 - s), s = sigmoid(x) */
+INLINE V F(vsilu_slope)(V x)
+{
+    V e = F(exp_minus_abs)(x), t = SPLAT(1) / (e + SPLAT(1)), u = e * t; /* sigmoid of |x|, -|x| */
+    VI below = x < SPLAT(0);
+    V s = SEL(below, u, t), rest = SEL(below, t, u);
+    return s * (x * rest + SPLAT(1));
+}
 
 /* tanh: x + x^3 p(x^2) up to 0.55 (relative error 1e-9 and 6e-19), beyond 1 - 2 e / (1 + e) with
  * e = e^(-2|x|) */
@@ -106,7 +119,7 @@ INLINE V F(vtanh)(V x)
                                  -0.0014555429503559440877, 0.0005884448970980900661,
                                  -0.00023338256450322052461, 0.00008331781915601510808,
                                  -0.00001949550061301204552};
-    V a = VABS(x), square = x * x, e = F(vexp)(a * SPLAT(-2));
+    V a = VABS(x), square = x * x, e = F(exp_minus_abs)(x + x);
     V p = SINGLE ? F(polynomial)(square, p4, 4) : F(polynomial)(square, p10, 10);
     V far = SPLAT(1) - (e + e) / (e + SPLAT(1));
     return WITH_SIGN_OF(x, SEL(a < SPLAT(0.55), a + a * (square * p), far));
@@ -116,50 +129,60 @@ INLINE V F(vtanh)(V x)
  * x = 2^k m, m in [sqrt(1/2), sqrt(2));  f = m - 1,  s = f / (2 + f),  log m = 2 artanh s
  *   = f - f^2/2 + s (f^2/2 + s^2 l(s^2)), which for small f is f and a small correction
  * l fitted to (2 artanh s - 2 s) / s^3, error in log m 2.7e-9 (float), 4.4e-18 (double) */
-INLINE V F(vlog)(V x)
+/* log(x) - shift ln 2, x neither denormal nor 0, negative, infinite or NaN */
+INLINE V F(log_normal)(V x, V shift)
 {
     static const double l2[] = {0.66666685317904988, 0.39988697184776599, 0.29583041666686169};
     static const double l6[] = {0.66666666666666697, 0.39999999999897946, 0.28571428626627525,
                                 0.22222211035304457, 0.18182895969995083, 0.15331505052857257,
                                 0.14619013433904825};
-    const V least_normal = SPLAT(SINGLE ? 0x1p-126 : 0x1p-1022), zero = SPLAT(0);
-    const V infinity = SPLAT(INFINITY);
     const VI root_half = (VI)SPLAT(0.70710678118654752), one = (VI)SPLAT(1);
 
-    V normal = SEL(x < least_normal, x * SPLAT(SINGLE ? 0x1p23 : 0x1p52), x);
-    VI bits = (VI)normal - root_half + one; /* exponent field: k + BIAS */
-    V k = (V)((bits >> MANTISSA) + (VI)SPLAT(MAGIC)) - SPLAT(MAGIC + BIAS);
-    k -= SEL(x < least_normal, SPLAT(MANTISSA), zero);
+    VI bits = (VI)x - root_half + one; /* exponent field: k + BIAS */
+    V k = (V)((bits >> MANTISSA) + (VI)SPLAT(MAGIC)) - SPLAT(MAGIC + BIAS) - shift;
     V f = (V)((bits & (((INT)1 << MANTISSA) - 1)) + root_half) - SPLAT(1);
 
     V s = f / (f + SPLAT(2)), z = s * s, square = f * f * SPLAT(0.5);
     V l = z * (SINGLE ? F(polynomial)(z, l2, 2) : F(polynomial)(z, l6, 6));
-    V y = k * SPLAT(LN2_HIGH) - ((square - (s * (square + l) + k * SPLAT(LN2_LOW))) - f);
+    return k * SPLAT(LN2_HIGH) - ((square - (s * (square + l) + k * SPLAT(LN2_LOW))) - f);
+}
 
+INLINE V F(vlog)(V x)
+{
+    const V least = SPLAT(SINGLE ? 0x1p-126 : 0x1p-1022), zero = SPLAT(0);
+    const V infinity = SPLAT(INFINITY);
+    V normal = SEL(x < least, x * SPLAT(SINGLE ? 0x1p23 : 0x1p52), x);
+    V y = F(log_normal)(normal, SEL(x < least, SPLAT(MANTISSA), zero));
     V special = SEL(x < zero, SPLAT(NAN), SEL(x == zero, -infinity, x)); /* inf and NaN stay */
     return SEL((x > zero) & (x < infinity), y, special);
 }
 
 /* log(1 + x) = log(u) + (x - (u - 1)) / u, u = 1 + x rounded */
-INLINE V F(vlog1p)(V x)
+INLINE V F(log1p_normal)(V x)
 {
     V u = x + SPLAT(1), lost = x - (u - SPLAT(1));
-    V y = F(vlog)(u);
-    y = SEL((u > SPLAT(0)) & (u < SPLAT(INFINITY)), y + lost / u, y);
-    return SEL(x == SPLAT(0), x, y); /* -0 */
+    return F(log_normal)(u, SPLAT(0)) + lost / u;
+}
+
+INLINE V F(vlog1p)(V x)
+{
+    const V infinity = SPLAT(INFINITY);
+    V y = F(log1p_normal)(x);
+    V special = SEL(x < SPLAT(-1), SPLAT(NAN), SEL(x == SPLAT(-1), -infinity, x));
+    return SEL((x > SPLAT(-1)) & (x < infinity) & (x != SPLAT(0)), y, special); /* -0, inf, NaN */
 }
 
 /* log(1 + e^x) */
 INLINE V F(vsoftplus)(V x)
 {
-    return SEL(x > SPLAT(0), x, SPLAT(0)) + F(vlog1p)(F(vexp)(-VABS(x)));
+    return SEL(x > SPLAT(0), x, SPLAT(0)) + F(log1p_normal)(F(exp_minus_abs)(x));
 }
 
 /* ---- error function and normal distribution ----------------------------------------------------
  * erfc z = e^(-z^2) R(z) for z >= 0. R falls from 1 at 0 as 1 / (z sqrt(pi)): a ratio of two
- * polynomials with positive coefficients, so that nothing cancels; relative error 5.5e-9 for
+ * polynomials with positive coefficients, so that nothing cancels; relative error 5.7e-9 for
  * z <= 10.1 (float), 8.9e-19 for z <= 27.3 (double), a little before where erfc has become 0. */
-INLINE V F(erfc_ratio)(V z)
+INLINE V F(erfc_ratio)(V z, V factor)
 {
     static const double n4[] = {1.0000000056082107, 1.240234375648009, 0.73352354488082454,
                                 0.23013673407060368, 0.032989840083840489};
@@ -173,24 +196,31 @@ INLINE V F(erfc_ratio)(V z)
                                  3.9178752984105757, 1.968733270301656, 0.73505190977088443,
                                  0.20474929601314218, 0.041914768608044128, 0.0060463810202064984,
                                  0.00055835221102368972, 2.5365300419961454e-5};
-    return SINGLE ? F(polynomial)(z, n4, 4) / F(polynomial)(z, d5, 5)
-                  : F(polynomial)(z, n10, 10) / F(polynomial)(z, d11, 11);
+    V n = SINGLE ? F(polynomial)(z, n4, 4) : F(polynomial)(z, n10, 10);
+    V d = SINGLE ? F(polynomial)(z, d5, 5) : F(polynomial)(z, d11, 11);
+    return factor * n / d;
 }
 
-/* e^(-scale z^2), scale 1 or 1/2: z^2 = h^2 + (z - h)(z + h) with h half of z's digits, so that
- * h^2 is exact. Rounding z^2 would cost z^2 ulp. */
+/* e^(-scale z^2), scale 1 or 1/2, z below where it becomes 0. The square's rounding, which would
+ * cost z^2 ulp, goes along: an FMA gives it, else z^2 = h^2 + (z - h)(z + h) with h half of z's
+ * digits, so that h^2 is exact. */
 INLINE V F(exp_minus_square)(V z, const REAL scale)
 {
+#ifdef VFMA
+    V t = z * SPLAT(-scale), square = t * z;
+    KEEP(square); /* or else it might not be rounded below */
+    return F(exp_within)(square, VFMA(t, z, -square));
+#else
     V h = (V)((VI)z & ~(((INT)1 << (MANTISSA / 2 + 1)) - 1));
-    return F(exp_sum)(h * h * SPLAT(-scale), (h - z) * (h + z) * SPLAT(scale));
+    return F(exp_within)(h * h * SPLAT(-scale), (h - z) * (h + z) * SPLAT(scale));
+#endif
 }
 
 /* |x|, at most where erfc has become 0 */
 INLINE V F(within_erfc)(V x, const REAL scale)
 {
     const V most = SPLAT((SINGLE ? 10.25 : 27.31) * scale);
-    x = VABS(x);
-    return SEL(x > most, most, x);
+    return VMIN(most, VABS(x));
 }
 
 /* erf: x + x p(x^2) up to 0.8 (relative error 2.9e-9 and 4.1e-19), 1 - erfc beyond */
@@ -206,7 +236,7 @@ INLINE V F(vanyerf)(V x, const int complement)
                                  1.6457611504185064949e-6, -1.6299830521761525799e-7,
                                  1.4185730915767787088e-8, -8.827566400867453387e-10};
     V z = F(within_erfc)(x, 1), square = x * x;
-    V tail = F(exp_minus_square)(z, 1) * F(erfc_ratio)(z);
+    V tail = F(erfc_ratio)(z, F(exp_minus_square)(z, 1));
     V near = x + x * (SINGLE ? F(polynomial)(square, p5, 5) : F(polynomial)(square, p11, 11));
     if (complement) return SEL(x < SPLAT(0), SPLAT(2) - tail, tail);
     return SEL(z < SPLAT(0.8), near, WITH_SIGN_OF(x, SPLAT(1) - tail));
@@ -216,27 +246,31 @@ INLINE V F(verf)(V x) { return F(vanyerf)(x, 0); }
 
 INLINE V F(verfc)(V x) { return F(vanyerf)(x, 1); }
 
-/* Phi(x), the normal distribution function, small values to full relative accuracy; and its slope
- * phi(x) = e^(-x^2/2) / sqrt(2 pi) */
-INLINE V F(vnormal)(V x, V *slope)
+INLINE V F(verf_slope)(V x)
 {
-    V a = F(within_erfc)(x, 1.4142135623730951);
-    V e = F(exp_minus_square)(a, 0.5);
-    V tail = e * (F(erfc_ratio)(a * SPLAT(0.70710678118654752)) * SPLAT(0.5));
-    *slope = e * SPLAT(0.39894228040143268);
-    return SEL(x < SPLAT(0), tail, SPLAT(1) - tail);
+    return F(exp_minus_square)(F(within_erfc)(x, 1), 1) * SPLAT(1.1283791670955126);
 }
 
+/* Phi(-|x|), the normal distribution function, and its slope phi(x) = e^(-x^2/2) / sqrt(2 pi) */
+INLINE V F(normal_tail)(V x, V *slope)
+{
+    V a = F(within_erfc)(x, 1.4142135623730951), e = F(exp_minus_square)(a, 0.5);
+    *slope = e * SPLAT(0.39894228040143268);
+    return F(erfc_ratio)(a * SPLAT(0.70710678118654752), e * SPLAT(0.5));
+}
+
+/* x Phi(x) = max(x, 0) - |x| Phi(-|x|): nothing cancels where it is small */
 INLINE V F(vgelu)(V x)
 {
-    V slope;
-    return x * F(vnormal)(x, &slope);
+    V slope, tail = F(normal_tail)(x, &slope);
+    return VMAX(SPLAT(0), x) - F(within_erfc)(x, 1.4142135623730951) * tail; /* not inf * 0 */
 }
 
 /* Phi(x) + x phi(x) */
 INLINE V F(vgelu_slope)(V x)
 {
-    V slope, phi = F(vnormal)(x, &slope);
+    V slope, tail = F(normal_tail)(x, &slope);
+    V phi = SEL(x < SPLAT(0), tail, SPLAT(1) - tail);
     return phi + F(within_erfc)(x, 1.4142135623730951) * WITH_SIGN_OF(x, slope);
 }
 
@@ -250,11 +284,69 @@ INLINE V F(vgelu_tanh)(V x)
 INLINE V F(vgelu_tanh_slope)(V x)
 {
     const V most = SPLAT(SINGLE ? 20 : 40);
-    x = SEL(x > most, most, x);
-    x = SEL(x < -most, -most, x);
+    x = VMAX(-most, VMIN(most, x));
     V square = x * x * SPLAT(0.044715);
     V twice_u = x * (square + SPLAT(1)) * SPLAT(1.5957691216057308);
-    V e = F(vexp)(-VABS(twice_u)), t = SPLAT(1) / (e + SPLAT(1));
+    V e = F(exp_minus_abs)(twice_u), t = SPLAT(1) / (e + SPLAT(1));
     V s = SEL(x < SPLAT(0), e * t, t);
     return s + x * (e * t * t) * (square * SPLAT(3) + SPLAT(1)) * SPLAT(1.5957691216057308);
 }
+
+/* ---- sine and cosine ---------------------------------------------------------------------------
+ * x = k pi/2 + r, r in [-pi/4, pi/4]; k mod 4 says which of +-sin r, +-cos r it is.
+ *   sin r = r + r^3 s(r^2), error 3.5e-9 (float), 3.4e-18;  cos r = 1 - r^2/2 + r^4 c(r^2)
+ * pi/2 comes in parts so short that k times each is exact, up to |x| = 2^14 (float), 2^20: beyond,
+ * which is rare, a vector goes to the C library. */
+INLINE VI F(trigonometric_quarter)(V x, V *r)
+{
+    static const double p5[] = {0x1.92p0, 0x1.fbp-12, 0x1.51p-22, 0x1.0bp-34,
+                                0x1.18469898cc517p-44};
+    static const double p4[] = {0x1.921fb544p0, 0x1.0b4611a6p-34, 0x1.3198a2ep-69,
+                                0x1.b839a252049c1p-104};
+    const double *part = SINGLE ? p5 : p4;
+    V shifted = x * SPLAT(0.63661977236758134) + SPLAT(MAGIC), k = shifted - SPLAT(MAGIC);
+    V rest = x;
+    UNROLL(8) for (int i = 0; i < (SINGLE ? 5 : 4); i++) rest -= k * SPLAT(part[i]);
+    *r = rest;
+    return (VI)shifted - (VI)SPLAT(MAGIC);
+}
+
+/* +-sin r where `quarter` is even, +-cos r where it is odd */
+INLINE V F(trigonometric)(V r, VI quarter)
+{
+    static const double s2[] = {-0.16666654845115572, 0.0083321734101702757,
+                                -0.00019516814248558187};
+    static const double s5[] = {-0.16666666666666632,   0.0083333333333224333,
+                                -0.00019841269829816314, 2.7557313694239858e-6,
+                                -2.5050758488549832e-8, 1.5896820123247752e-10};
+    static const double c2[] = {0.041666647092911877, -0.0013887377388246777,
+                                2.4439477339904636e-5};
+    static const double c5[] = {0.041666666666666599,  -0.0013888888888874142,
+                                2.4801587289497735e-5, -2.7557314357309992e-7,
+                                2.0875723963111554e-9, -1.1359682972905521e-11};
+    V square = r * r;
+    V s = r + r * square * (SINGLE ? F(polynomial)(square, s2, 2) : F(polynomial)(square, s5, 5));
+    V c = SINGLE ? F(polynomial)(square, c2, 2) : F(polynomial)(square, c5, 5);
+    c = SPLAT(1) - (square * SPLAT(0.5) - square * square * c);
+    V y = SEL((quarter & 1) != 0, c, s);
+    return (V)((VI)y ^ (quarter << (8 * (int)sizeof(REAL) - 2) & SIGN_BIT)); /* bit 1: negative */
+}
+
+INLINE V F(vsincos)(V x, const int cosine)
+{
+    V r, far = SEL(VABS(x) > SPLAT(SINGLE ? 0x1p14 : 0x1p20), SPLAT(1), SPLAT(0));
+    VI quarter = F(trigonometric_quarter)(x, &r) + cosine;
+    V y = F(trigonometric)(r, quarter);
+    if (!cosine) y = SEL(x == SPLAT(0), x, y); /* -0 */
+    if (HMAX(far) > 0) {
+        REAL t[VL], u[VL];
+        ST(t, x);
+        for (int i = 0; i < VL; i++) u[i] = cosine ? (REAL)cos(t[i]) : (REAL)sin(t[i]);
+        y = SEL(far > SPLAT(0), LD(u), y);
+    }
+    return y;
+}
+
+INLINE V F(vsin)(V x) { return F(vsincos)(x, 0); }
+
+INLINE V F(vcos)(V x) { return F(vsincos)(x, 1); }

@@ -94,6 +94,22 @@ static int fdl_box(PyObject *arrays, int type)
     return 0;
 }
 
+/* Are these plain arrays, all of float32 or all of float64, as the kernels take them? */
+static inline int fdl_kernel_ready(PyObject *arrays)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(arrays);
+    int type = -1;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *a = PyTuple_GET_ITEM(arrays, i);
+        if (!PyArray_CheckExact(a) || !PyArray_ISBEHAVED_RO((PyArrayObject *)a)) return 0;
+        int t = PyArray_TYPE((PyArrayObject *)a);
+        if (t != NPY_FLOAT && t != NPY_DOUBLE) return 0;
+        if (type >= 0 && t != type) return 0;
+        type = t;
+    }
+    return n > 0;
+}
+
 /* Does the array own its memory, in C order, with nobody else holding it? */
 static inline int fdl_exclusive(PyObject *a)
 {

@@ -41,6 +41,7 @@ cdef extern from "_engine.h":
     int fdl_is_float(object)
     int fdl_uniform(tuple, bint)
     int fdl_box(tuple, int) except -1
+    int fdl_kernel_ready(tuple)
     int fdl_exclusive(PyObject *)
     int fdl_in_order(object)
     int fdl_shares(object, object)

@@ -19,12 +19,15 @@ cdef class Primitive:
     says so). floating: integers become the default dtype first. ufunc: a NumPy ufunc that does the
     work, here and in place. promote=False leaves dtypes alone. into(out, *arrays, **static) writes
     the result into an existing array and serves the in-place form; without it the result is copied.
+    kernel(*arrays, out=None, **static) computes the function and its in-place form where all
+    operands are arrays of float32, or all of float64.
     """
     cdef readonly object forward
     cdef readonly str name
     cdef readonly str node_name
     cdef readonly str kind
     cdef readonly object into
+    cdef readonly object kernel
     cdef readonly bint variadic
     cdef readonly dict gradients        # argument name -> function
     cdef readonly object joint
@@ -38,7 +41,7 @@ cdef class Primitive:
     cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
 
     def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
-                 bint promote=True, into=None, str node_name=None):
+                 bint promote=True, into=None, kernel=None, str node_name=None):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -51,7 +54,8 @@ cdef class Primitive:
         self.view = kind == "view"
         self.promotes = self.elementwise and promote
         self.floating = floating
-        self.boxes = ufunc is not None
+        self.boxes = ufunc is not None or kernel is not None
+        self.kernel = kernel
         if into is None and ufunc is not None:
             into = lambda out, *arrays: ufunc(*arrays, out=out, casting="same_kind")
         self.into = into
@@ -239,12 +243,17 @@ cdef class Primitive:
     cdef object call(self, tuple args, dict static):
         cdef uint64_t mask
         cdef tuple arrays = self.unwrap(args, &mask)
-        cdef object y = (self.view_of(arrays, static) if self.view
-                         else self.run(self.forward, arrays, arrays, static))
+        cdef object y
         cdef TensorBase out
         cdef Node node
         cdef tuple results
         cdef Py_ssize_t i
+        if self.view:
+            y = self.view_of(arrays, static)
+        elif self.kernel is not None and fdl_kernel_ready(arrays):
+            y = self.run(self.kernel, arrays, arrays, static)
+        else:
+            y = self.run(self.forward, arrays, arrays, static)
         mask &= self.differentiable
         if type(y) is tuple:
             results = tuple([wrap(fdl_as_array(a)) for a in <tuple>y])
@@ -410,6 +419,10 @@ cdef class Primitive:
                     "operation.")
 
     cdef object write(self, object array, tuple arrays, dict static):
+        if self.kernel is not None and fdl_kernel_ready((array,) + arrays):
+            options = {"out": array} if static is None else {"out": array, **static}
+            self.run(self.kernel, (array,) + arrays[1:], arrays, options)
+            return
         if self.into is not None:
             self.run(self.into, (array,) + arrays[1:], (array,) + arrays, static)
             return

@@ -98,6 +98,19 @@ cdef extern from "fastdl.h" nogil:
     ctypedef struct fdl_cells:
         int64_t planes, h, w, oh, ow
 
+    enum:
+        FDL_MAP_DIMS
+    ctypedef struct fdl_map_operand:
+        void *data
+        int64_t step[64]
+        int bytes
+    ctypedef struct fdl_map:
+        int ndim
+        int64_t shape[64]
+        fdl_map_operand c_in "in"[3]
+        fdl_map_operand out
+        double p, q
+
     ctypedef struct fdl_kernels:
         const char *isa
         int itemsize, vector_bytes, mr, nr, mc, kc, nc
@@ -121,9 +134,8 @@ cdef extern from "fastdl.h" nogil:
                 const int64_t *at, void *y, int threads) noexcept nogil
         int (*plane_scatter)(int64_t planes, int64_t n, int64_t m, const void *x,
                 const int64_t *at, void *y, int add, int threads) noexcept nogil
-        int (*relu)(int64_t n, const void *x, void *y, int threads) noexcept nogil
-        int (*relu_backward)(int64_t n, const void *dy, const void *y, void *dx,
-                int threads) noexcept nogil
+        int (*map)(int function, const fdl_map *m, int threads) noexcept nogil
+        const char *(*map_name)(int function, int *inputs, const char **value) noexcept nogil
         int (*softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log,
                 int threads) noexcept nogil
         int (*softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y,

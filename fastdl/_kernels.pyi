@@ -203,12 +203,23 @@ def plane_scatter(
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
-def relu(
-    x: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
-) -> ndarray: ...
-def relu_backward(
-    dy: ndarray, y: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
-) -> ndarray: ...
+
+class Map:
+    name: str
+    formula: str
+    inputs: int
+    parameters: dict[str, float] | None
+    def __call__(
+        self,
+        *arrays: ndarray,
+        out: ndarray | None = None,
+        isa: str | None = None,
+        threads: int = 0,
+        **parameters: float | None,
+    ) -> ndarray: ...
+
+MAPS: dict[str, Map]
+
 def softmax(
     x: ndarray,
     log: bool = False,

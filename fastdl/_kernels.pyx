@@ -11,7 +11,9 @@ import os
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t, uint8_t
 
 cnp.import_array()
@@ -27,6 +29,7 @@ include "_kernels_random.pxi"
 include "_kernels_norm.pxi"
 include "_kernels_embedding.pxi"
 include "_kernels_optim.pxi"
+include "_kernels_elementwise.pxi"
 include "_kernels_memory.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")

@@ -1,7 +1,7 @@
 # Row kernels: included by _kernels.pyx.
 #
-# `out` is written instead of a new array: C-ordered, of the result's shape and dtype, and except
-# for relu and relu_backward sharing no memory with the arguments.
+# `out` is written instead of a new array: C-ordered, of the result's shape and dtype, sharing no
+# memory with the arguments.
 
 cdef inline void *data_of(cnp.ndarray x) noexcept nogil:
     return cnp.PyArray_DATA(x)
@@ -55,33 +55,6 @@ cdef int need_writable(cnp.ndarray x, str where, str argument) except -1:
     if not cnp.PyArray_ISWRITEABLE(x):
         raise ValueError(f"{where}: {argument} is updated in place and must be writable")
     return 0
-
-
-def relu(cnp.ndarray x not None, *, out=None, isa=None, int threads=0):
-    """max(x, 0) for any C-contiguous x; NaN stays NaN. `out` may be x."""
-    cdef const fdl_kernels *kernels = table_of(x, isa, "relu", "x")
-    cdef int n = threads_of(threads)
-    cdef cnp.ndarray y
-    need_c_order(x, "relu", "x")
-    y = output_like(out, x, "relu")
-    with nogil:
-        kernels.relu(cnp.PyArray_SIZE(x), data_of(x), data_of(y), n)
-    return y
-
-
-def relu_backward(
-    cnp.ndarray dy not None, cnp.ndarray y not None, *, out=None, isa=None, int threads=0
-):
-    """0 where y <= 0, dy elsewhere; y is relu's input or its output. `out` may be dy."""
-    cdef const fdl_kernels *kernels = table_of(dy, isa, "relu_backward", "dy")
-    cdef int n = threads_of(threads)
-    cdef cnp.ndarray dx
-    need_c_order(dy, "relu_backward", "dy")
-    need_like(dy, y, "relu_backward", "y")
-    dx = output_like(out, dy, "relu_backward")
-    with nogil:
-        kernels.relu_backward(cnp.PyArray_SIZE(dy), data_of(dy), data_of(y), data_of(dx), n)
-    return dx
 
 
 def softmax(cnp.ndarray x not None, bint log=False, *, out=None, isa=None, int threads=0):

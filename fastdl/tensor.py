@@ -344,11 +344,13 @@ class Tensor(TensorBase):
 
     def add_(self, other, *, alpha=1):
         """`self += alpha * other`."""
-        return elementwise.add_arrays.inplace(self, other if alpha == 1 else other * alpha)
+        primitive, other, static = elementwise.with_alpha(elementwise.add_arrays, 1, other, alpha)
+        return primitive.inplace(self, other, **static)
 
     def sub_(self, other, *, alpha=1):
         """`self -= alpha * other`."""
-        return elementwise.sub_arrays.inplace(self, other if alpha == 1 else other * alpha)
+        primitive, other, static = elementwise.with_alpha(elementwise.sub_arrays, -1, other, alpha)
+        return primitive.inplace(self, other, **static)
 
     def div_(self, other, *, rounding_mode=None):
         """`self /= other`; rounding_mode 'floor' or 'trunc'."""
@@ -377,15 +379,15 @@ class Tensor(TensorBase):
 
     def addcmul_(self, tensor1, tensor2, *, value=1):
         """`self += value * tensor1 * tensor2`."""
-        return self.add_(tensor1 * tensor2, alpha=value)
+        return elementwise.addcmul_arrays.inplace(self, tensor1, tensor2, value=value)
 
     def addcdiv_(self, tensor1, tensor2, *, value=1):
         """`self += value * tensor1 / tensor2`."""
-        return self.add_(tensor1 / tensor2, alpha=value)
+        return elementwise.addcdiv_arrays.inplace(self, tensor1, tensor2, value=value)
 
     def lerp_(self, end, weight):
         """`self += weight * (end - self)`."""
-        return self.add_((end - self) * weight)
+        return elementwise.lerp_arrays.inplace(self, end, weight)
 
     def unsqueeze_(self, dim):
         """`unsqueeze` of this very tensor."""
@@ -493,13 +495,13 @@ for _name, _as in {
 # Functions that are methods too, by module.
 METHODS = {
     elementwise: """
-        abs absolute acos add arccos arcsin arctan asin atan atan2 bitwise_and bitwise_not
-        bitwise_or bitwise_xor ceil clamp clamp_max clamp_min clip clone cos cosh div divide eq erf
-        erfc exp exp2 expm1 fix floor floor_divide fmod frac ge greater greater_equal gt isfinite
-        isinf isnan le less less_equal log log10 log1p log2 logaddexp logical_and logical_not
-        logical_or logical_xor logit lt masked_fill maximum minimum mul multiply ne neg negative
-        not_equal pow reciprocal remainder round rsqrt rsub sigmoid sign signbit sin sinh sqrt
-        square sub subtract tan tanh true_divide trunc where
+        abs absolute acos add addcdiv addcmul arccos arcsin arctan asin atan atan2 bitwise_and
+        bitwise_not bitwise_or bitwise_xor ceil clamp clamp_max clamp_min clip clone cos cosh div
+        divide eq erf erfc exp exp2 expm1 fix floor floor_divide fmod frac ge greater greater_equal
+        gt isfinite isinf isnan le lerp less less_equal log log10 log1p log2 logaddexp logical_and
+        logical_not logical_or logical_xor logit lt masked_fill maximum minimum mul multiply ne neg
+        negative not_equal pow reciprocal remainder round rsqrt rsub sigmoid sign signbit sin sinh
+        sqrt square sub subtract tan tanh true_divide trunc where
     """,
     reduce: """
         all allclose amax amin aminmax any argmax argmin count_nonzero cumprod cumsum dist equal
@@ -516,8 +518,7 @@ METHODS = {
         take take_along_dim
     """,
     linalg: """
-        addcdiv addcmul addmm addmv baddbmm bmm cov cross det dot inner inverse lerp matmul mm mv
-        outer trace
+        addmm addmv baddbmm bmm cov cross det dot inner inverse matmul mm mv outer trace
     """,
     activation: "log_softmax relu softmax",
     random: "bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_",

@@ -56,19 +56,23 @@ row("activation._leaky_relu activation.leaky_relu_backward",
     numpy=lambda x: np.where(x > 0, x, 0.2 * x) * x)
 row("activation._leaky_relu", lambda t, x: F(t).leaky_relu(x * 1, -0.2, inplace=False),
     [apart(3, 4)])
-row("activation._elu", lambda t, x: F(t).elu(x, 1.5), [apart(3, 4)], more=MORE,
+row("activation._elu activation.elu_backward",
+    lambda t, x: F(t).elu(x, 1.5), [apart(3, 4)], more=MORE,
     numpy=lambda x: np.where(x > 0, x, 1.5 * np.expm1(np.minimum(x, 0))))
 row("activation._elu", lambda t, x: F(t).elu(x * 1, inplace=True), [apart(3, 4)])
-row("activation.silu", lambda t, x: F(t).silu(x), [normal(3, 4)],
+row("activation.silu activation.silu_backward", lambda t, x: F(t).silu(x), [normal(3, 4)],
     numpy=lambda x: x / (1 + np.exp(-x)), more=[[normal(0, 3)], [normal()]])
-row("activation._softplus", lambda t, x: F(t).softplus(x, 2.0, 1.5), [normal(3, 4)],
+row("activation._softplus activation.softplus_backward",
+    lambda t, x: F(t).softplus(x, 2.0, 1.5), [normal(3, 4)],
     numpy=lambda x: np.where(2 * x > 1.5, x, np.log1p(np.exp(2 * x)) / 2),
     more=[[normal(0, 3)], [normal()], [given([-800.0, 800.0])]])
 row("activation._softplus", lambda t, x: F(t).logsigmoid(x), [normal(3, 4)],
     numpy=lambda x: -np.logaddexp(0.0, -x), more=[[given([-800.0, 800.0])]])
-row("activation._gelu", lambda t, x: F(t).gelu(x), [normal(3, 4)],
+row("activation._gelu activation.gelu_backward", lambda t, x: F(t).gelu(x), [normal(3, 4)],
     more=[[normal(0, 3)], [normal()], [given([-30.0, 30.0])]])
-row("elementwise.tanh", lambda t, x: F(t).gelu(x, approximate="tanh"), [normal(3, 4)])
+row("activation._gelu_tanh activation.gelu_tanh_backward",
+    lambda t, x: F(t).gelu(x, approximate="tanh"), [normal(3, 4)],
+    more=[[normal(0, 3)], [normal()], [given([-30.0, 30.0])]])
 row("activation._softmax activation.softmax_backward", lambda t, x: t.softmax(x, -1) * x,
     [normal(3, 4)], numpy=lambda x: softmax_of(x) * x, more=[[normal(0, 3)], [normal()]],
     bad=[(lambda t: t.softmax(t.ones(3), 1), IndexError)])

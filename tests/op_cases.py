@@ -118,7 +118,7 @@ def unary(name, make, numpy=None, order=2, **options):
     """A row for an elementwise function of one operand with PyTorch's name; also zero-size and
     0-d.
     """
-    short = name.partition(".")[2]
+    short = name.split()[0].partition(".")[2]
     row(
         name,
         lambda t, x: getattr(t, short)(x),
@@ -168,17 +168,29 @@ binary("elementwise.remainder", lambda t, x, y: t.remainder(x, y), apart, positi
 binary("elementwise.fmod", lambda t, x, y: t.fmod(x, y), apart, positive, np.fmod, 1)
 binary("elementwise.logaddexp", lambda t, x, y: t.logaddexp(x, y), normal, normal, np.logaddexp)
 binary("elementwise.atan2", lambda t, x, y: t.atan2(x, y), normal, positive, np.arctan2)
-binary("elementwise.maximum", lambda t, x, y: t.maximum(x, y), normal, normal, np.maximum)
-binary("elementwise.minimum", lambda t, x, y: t.minimum(x, y), normal, normal, np.minimum)
+binary(
+    "elementwise.maximum elementwise.maximum_backward",
+    lambda t, x, y: t.maximum(x, y),
+    normal,
+    normal,
+    np.maximum,
+)
+binary(
+    "elementwise.minimum elementwise.minimum_backward",
+    lambda t, x, y: t.minimum(x, y),
+    normal,
+    normal,
+    np.minimum,
+)
 row(
-    "elementwise.maximum",
+    "elementwise.maximum elementwise.maximum_backward",
     lambda t, x, y: t.maximum(x, y),
     [given([1.0, 2]), given([1.0, 3])],
     order=0,
     name="maximum shares the gradient of ties",
 )
 row(
-    "elementwise.minimum",
+    "elementwise.minimum elementwise.minimum_backward",
     lambda t, x, y: t.minimum(x, y),
     [given([1.0, 2]), given([1.0, 3])],
     order=0,
@@ -200,20 +212,20 @@ row(
 )
 
 unary("elementwise.neg", normal, np.negative)
-unary("elementwise.abs", apart, np.abs)
+unary("elementwise.abs elementwise.abs_backward", apart, np.abs)
 unary("elementwise.sign", apart, np.sign)
-unary("elementwise.square", normal, np.square)
-unary("elementwise.reciprocal", positive, np.reciprocal)
-unary("elementwise.sqrt", positive, np.sqrt)
-unary("elementwise.rsqrt", positive, lambda x: 1 / np.sqrt(x))
+unary("elementwise.square elementwise.square_backward", normal, np.square)
+unary("elementwise.reciprocal elementwise.reciprocal_backward", positive, np.reciprocal)
+unary("elementwise.sqrt elementwise.sqrt_backward", positive, np.sqrt)
+unary("elementwise.rsqrt elementwise.rsqrt_backward", positive, lambda x: 1 / np.sqrt(x))
 unary("elementwise.exp", normal, np.exp)
 unary("elementwise.exp2", normal, np.exp2)
-unary("elementwise.expm1", normal, np.expm1)
+unary("elementwise.expm1 elementwise.expm1_backward", normal, np.expm1)
 unary("elementwise.log", positive, np.log)
 unary("elementwise.log2", positive, np.log2)
 unary("elementwise.log10", positive, np.log10)
-unary("elementwise.log1p", positive, np.log1p)
-unary("elementwise.sigmoid", normal, lambda x: 1 / (1 + np.exp(-x)))
+unary("elementwise.log1p elementwise.log1p_backward", positive, np.log1p)
+unary("elementwise.sigmoid elementwise.sigmoid_backward", normal, lambda x: 1 / (1 + np.exp(-x)))
 unary("elementwise.logit", lambda *s: between(0.1, 0.9, *s), lambda x: np.log(x / (1 - x)))
 unary("elementwise.sin", normal, np.sin)
 unary("elementwise.cos", normal, np.cos)
@@ -223,8 +235,8 @@ unary("elementwise.acos", inside, np.arccos)
 unary("elementwise.atan", normal, np.arctan)
 unary("elementwise.sinh", normal, np.sinh)
 unary("elementwise.cosh", normal, np.cosh)
-unary("elementwise.tanh", normal, np.tanh)
-unary("elementwise.erf", lambda *s: between(-5, 5, *s))
+unary("elementwise.tanh elementwise.tanh_backward", normal, np.tanh)
+unary("elementwise.erf elementwise.erf_backward", lambda *s: between(-5, 5, *s))
 unary("elementwise.erfc", lambda *s: between(-5, 5, *s))
 unary("elementwise.floor", apart, np.floor)
 unary("elementwise.ceil", apart, np.ceil)
@@ -322,7 +334,7 @@ row(
     [normal(3, 4), bools(3, 4), normal()],
 )
 row(
-    "elementwise.clamp_numbers",
+    "elementwise.clamp_numbers elementwise.clamp_backward",
     lambda t, x: t.clamp(x, -0.4, 0.9) + x.clamp(min=0.1) + t.clip(x, max=0.2),
     [normal(3, 4)],
     more=[[normal(0)], [normal()]],
@@ -906,9 +918,26 @@ row(
 )
 row("linalg.einsum_of", lambda t, x, y: t.tensordot(x, y, ([1], [0])), [normal(2, 3), normal(3, 2)])
 row(
-    "elementwise.mul",
+    "elementwise.lerp_arrays elementwise.addcmul_arrays elementwise.addcdiv_arrays",
     lambda t, x, y, w: t.lerp(x, y, w) + t.addcmul(x, y, w, value=2) + t.addcdiv(x, y, w + 5),
     [normal(3), normal(3), normal(3)],
+    more=[[normal(2, 3), normal(3), normal()], [normal(0), normal(0), normal(0)]],
+)
+row(
+    "elementwise.lerp_arrays elementwise.addcmul_arrays elementwise.addcdiv_arrays",
+    lambda t, x, y, w: (x * 1).lerp_(y, 0.75).addcmul_(y, w, value=0.5).addcdiv_(y, w + 5),
+    [normal(3), normal(3), normal(3)],
+)
+row(
+    "elementwise.add_scaled",
+    lambda t, x, y: t.add(x, y, alpha=2.5) * t.sub(x, y, alpha=0.5) + (x * 1).sub_(y, alpha=3),
+    [normal(3, 4), normal(4)],
+)
+row(
+    "elementwise.add_arrays",
+    lambda t, x: t.sub(t.add(x, 3, alpha=2), x, alpha=2),
+    [ints(0, 9, 5)],
+    order=0,
 )
 row(
     "linalg.matmul",

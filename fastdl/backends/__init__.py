@@ -31,8 +31,9 @@ VOCABULARY = (
     "adaptive_avg_pool2d_backward",
     "plane_gather",
     "plane_scatter",
-    "relu",
-    "relu_backward",
+    "select",
+    "masked_fill",
+    "power",
     "softmax",
     "softmax_backward",
     "log_softmax",
@@ -78,6 +79,6 @@ def of(array):
     Raises:
         TypeError: no backend takes arrays of this type.
     """
-    if isinstance(array, np.ndarray):
+    if isinstance(array, (np.ndarray, np.generic)):
         return cpu
     raise TypeError(f"no backend computes on {type(array).__name__}; expected a NumPy array")

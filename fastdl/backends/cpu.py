@@ -237,21 +237,49 @@ def plane_scatter(x, positions, size, add):
     return _kernels.plane_scatter(_ordered(x), _ordered(positions), size, add)
 
 
-# ------------------------------------------------------------------- activations and cross-entropy
+# ----------------------------------------------------------------------------------- elementwise
 
 
-def relu(x):
-    """max(x, 0); NaN stays NaN."""
-    if x.dtype.char in KERNEL_DTYPES:
-        return _kernels.relu(_ordered(x))
-    return np.maximum(x, 0)
+# Kernels of elementwise functions by name: (*arrays, out=None, **parameters) for arrays of float32,
+# or of float64, that broadcast. They are faster than NumPy for small arrays, too.
+MAPS = _kernels.MAPS
+
+_POWERS = {2: "square", 3: "cube", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
 
 
-def relu_backward(g, out):
-    """g where out > 0, else 0."""
-    if g.dtype.char in KERNEL_DTYPES:
-        return _kernels.relu_backward(_ordered(g), _ordered(out))
-    return g * (out > 0)
+def _is_kernel_array(x):
+    return (
+        isinstance(x, np.ndarray)
+        and x.dtype.char in KERNEL_DTYPES
+        and x.dtype.isnative
+        and x.flags.aligned
+    )
+
+
+def select(condition, x, y):
+    """x where `condition` (bool), else y; arrays or scalars of one dtype."""
+    if _is_kernel_array(x) or _is_kernel_array(y):
+        return _kernels.MAPS["select"](np.asarray(condition), np.asarray(x), np.asarray(y))
+    return np.where(condition, x, y)
+
+
+def masked_fill(x, mask, value, out=None):
+    """x with `value`, a 0-d array, where `mask` (bool) is true; written into `out` if given."""
+    if _is_kernel_array(x):
+        return _kernels.MAPS["masked_fill"](x, mask, value, out=out)
+    if out is None:
+        return np.where(mask, value, x)
+    np.copyto(out, value, where=mask, casting="same_kind")
+    return out
+
+
+def power(x, y):
+    """x ** y, for numbers and arrays."""
+    name = _POWERS.get(y) if type(y) in (int, float) and _is_kernel_array(x) else None
+    return x**y if name is None else _kernels.MAPS[name](x)
+
+
+# ----------------------------------------------------------------------- softmax, cross-entropy
 
 
 def _as_rows(x, axis):

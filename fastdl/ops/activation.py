@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 
 from fastdl import backends
-from fastdl.ops.core import normal_dim, primitive, tensor_argument
-from fastdl.ops.elementwise import erf, exp, sigmoid, tanh, where
+from fastdl.ops.core import elementwise, normal_dim, primitive, tensor_argument
+from fastdl.ops.elementwise import erf, exp, sigmoid, where
 
 __all__ = [
     "elu",
@@ -27,28 +27,28 @@ __all__ = [
 # ------------------------------------------------------------------------------------ rectifiers
 
 
-@primitive(into=lambda out, x: np.maximum(x, 0, out=out))
+@elementwise(kernel="relu")
 def relu(x):
     """max(0, x), element by element; NaN stays NaN."""
-    return backends.of(x).relu(x)
+    return np.maximum(x, 0)
 
 
-@primitive
+@elementwise(kernel="relu_backward")
 def relu_backward(g, y):
     """g where y > 0, else 0."""
-    return backends.of(g).relu_backward(g, y)
+    return g * (y > 0)
 
 
 relu.vjp(x=lambda g, out: relu_backward(g, out))
 relu_backward.vjp(g=lambda g, y: relu_backward(g, y))
 
 
-@primitive(node_name="LeakyRelu")
+@elementwise(kernel="leaky_relu", node_name="LeakyRelu")
 def _leaky_relu(x, *, slope):
     return np.where(x > 0, x, x * x.dtype.type(slope))
 
 
-@primitive
+@elementwise(kernel="leaky_relu_backward")
 def leaky_relu_backward(g, x, *, slope):
     """g where x > 0, else slope * g."""
     return np.where(x > 0, g, g * g.dtype.type(slope))
@@ -64,14 +64,26 @@ def leaky_relu(x, negative_slope=0.01):
 
 
 # ------------------------------------------------------------------------ smooth elementwise ones
+# A gradient is one kernel, `..._backward(g, x)`; its own gradients are written out in tensor
+# operations, since nobody differentiates twice at speed.
 
 
-@primitive(node_name="Elu")
+@elementwise(kernel="elu", node_name="Elu")
 def _elu(x, *, alpha):
     return np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
 
 
-_elu.vjp(x=lambda g, x, alpha: g * where(x > 0, 1.0, exp(-relu(-x)) * alpha))
+@elementwise(kernel="elu_backward")
+def elu_backward(g, x, *, alpha):
+    """g where x > 0, else g * alpha * e**x."""
+    return np.where(x > 0, g, g * x.dtype.type(alpha) * np.exp(np.minimum(x, 0)))
+
+
+_elu.vjp(x=lambda g, x, alpha: elu_backward(g, x, alpha=alpha))
+elu_backward.vjp(
+    g=lambda h, x, alpha: elu_backward(h, x, alpha=alpha),
+    x=lambda h, g, x, alpha: h * g * where(x > 0, 0.0, exp(-relu(-x)) * alpha),
+)
 
 
 def elu(x, alpha=1.0):
@@ -79,28 +91,52 @@ def elu(x, alpha=1.0):
     return _elu(x, alpha=alpha)
 
 
-@primitive
+@elementwise(kernel="silu")
 def silu(x):
     """x * sigmoid(x)."""
     return x * sigmoid.forward(x)
 
 
-def _silu_backward(g, x):
+@elementwise(kernel="silu_backward")
+def silu_backward(g, x):
+    """g * s * (1 + x * (1 - s)), s = sigmoid(x)."""
+    s = sigmoid.forward(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+def _silu_curvature(h, g, x):
     s = sigmoid(x)
-    return g * (s + x * s * (1 - s))
+    return h * g * (s * (1 - s) * (x * (1 - s * 2) + 2))
 
 
-silu.vjp(x=_silu_backward)
+silu.vjp(x=lambda g, x: silu_backward(g, x))
+silu_backward.vjp(g=lambda h, x: silu_backward(h, x), x=_silu_curvature)
 
 
-@primitive(node_name="Softplus")
+@elementwise(kernel="softplus", node_name="Softplus")
 def _softplus(x, *, beta, threshold):
     scaled = x * x.dtype.type(beta)
     return np.where(scaled > threshold, x, np.logaddexp(scaled, 0) / x.dtype.type(beta))
 
 
+@elementwise(kernel="softplus_backward")
+def softplus_backward(g, x, *, beta, threshold):
+    """g where beta * x > threshold, else g * sigmoid(beta * x)."""
+    scaled = x * x.dtype.type(beta)
+    return np.where(scaled > threshold, g, g * sigmoid.forward(scaled))
+
+
+def _softplus_curvature(h, g, x, beta, threshold):
+    s = sigmoid(x * beta)
+    return h * g * where(x * beta > threshold, 0.0, s * (1 - s) * beta)
+
+
 _softplus.vjp(
-    x=lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, sigmoid(x * beta))
+    x=lambda g, x, beta, threshold: softplus_backward(g, x, beta=beta, threshold=threshold)
+)
+softplus_backward.vjp(
+    g=lambda h, x, beta, threshold: softplus_backward(h, x, beta=beta, threshold=threshold),
+    x=_softplus_curvature,
 )
 
 
@@ -114,20 +150,54 @@ def logsigmoid(input):
     return -_softplus(-input, beta=1.0, threshold=math.inf)
 
 
-@primitive(node_name="Gelu")
+def _normal_cdf(x):
+    return 0.5 * (1 + erf.forward(x * x.dtype.type(math.sqrt(0.5))))
+
+
+@elementwise(kernel="gelu", node_name="Gelu")
 def _gelu(x):
-    return x * (0.5 * (1 + erf.forward(x * x.dtype.type(math.sqrt(0.5)))))
+    return x * _normal_cdf(x)
 
 
-_gelu.vjp(
-    x=lambda g, x: (
-        g
-        * (
-            (erf(x * math.sqrt(0.5)) + 1) * 0.5
-            + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
-        )
-    )
+@elementwise(kernel="gelu_backward")
+def gelu_backward(g, x):
+    """g * (Phi(x) + x * phi(x)) with the normal distribution Phi and its density phi."""
+    density = np.exp(x * x * x.dtype.type(-0.5)) * x.dtype.type(1 / math.sqrt(2 * math.pi))
+    return g * (_normal_cdf(x) + x * density)
+
+
+_gelu.vjp(x=lambda g, x: gelu_backward(g, x))
+gelu_backward.vjp(
+    g=lambda h, x: gelu_backward(h, x),
+    x=lambda h, g, x: h * g * (exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)) * (2 - x * x)),
 )
+
+# gelu with approximate="tanh" is x * sigmoid(w), w = 2 sqrt(2 / pi) (x + 0.044715 x^3).
+_W1, _W3 = math.sqrt(8 / math.pi), 0.044715 * math.sqrt(8 / math.pi)
+
+
+@elementwise(kernel="gelu_tanh", node_name="Gelu")
+def _gelu_tanh(x):
+    c1, c3 = x.dtype.type(_W1), x.dtype.type(_W3)
+    return x * sigmoid.forward(x * (c1 + c3 * x * x))
+
+
+@elementwise(kernel="gelu_tanh_backward")
+def gelu_tanh_backward(g, x):
+    """g * (s + x * s * (1 - s) * w'), s = sigmoid(w), w the cubic of `_gelu_tanh`."""
+    c1, c3 = x.dtype.type(_W1), x.dtype.type(_W3)
+    s = sigmoid.forward(x * (c1 + c3 * x * x))
+    return g * (s + x * s * (1 - s) * (c1 + 3 * c3 * x * x))
+
+
+def _gelu_tanh_curvature(h, g, x):
+    s = sigmoid(x * (x * x * _W3 + _W1))
+    slope, bend = x * x * (3 * _W3) + _W1, x * (6 * _W3)
+    return h * g * (s * (1 - s) * (slope * 2 + x * (bend + slope * slope * (1 - s * 2))))
+
+
+_gelu_tanh.vjp(x=lambda g, x: gelu_tanh_backward(g, x))
+gelu_tanh_backward.vjp(g=lambda h, x: gelu_tanh_backward(h, x), x=_gelu_tanh_curvature)
 
 
 def gelu(input, approximate="none"):
@@ -140,8 +210,7 @@ def gelu(input, approximate="none"):
     if approximate == "none":
         return _gelu(input)
     if approximate == "tanh":
-        x = input
-        return x * 0.5 * (tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1)
+        return _gelu_tanh(input)
     raise RuntimeError(
         f"gelu: approximate argument must be either none or tanh, but got {approximate!r}"
     )

@@ -17,7 +17,7 @@ import operator
 
 import numpy as np
 
-from fastdl import _dtype, runtime
+from fastdl import _dtype, backends, runtime
 from fastdl._engine import Primitive, TensorBase
 
 REGISTRY = {}  # "module.name" -> Primitive; the test table must name each
@@ -27,10 +27,13 @@ def primitive(forward=None, **options):
     """Decorator: a function on arrays becomes a Primitive whose gradients are given by `.vjp`.
 
     Options: see Primitive (`into`, `node_name`, ...) and `ufunc`: a NumPy ufunc that computes the
-    function, here and in place, in which case the body is its documentation.
+    function, here and in place, in which case the body is its documentation. `kernel`: the name of
+    the C kernel that does so for float32 and float64.
     """
     if forward is None:
         return functools.partial(primitive, **options)
+    if "kernel" in options:
+        options["kernel"] = backends.cpu.MAPS[options["kernel"]]
     made = Primitive(forward, **options)
     REGISTRY[f"{forward.__module__.rpartition('.')[2]}.{forward.__name__}"] = made
     return made

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fastdl import _dtype
+from fastdl import _dtype, backends
 from fastdl.ops.core import elementwise, is_tensor, result_dtype
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "absolute",
     "acos",
     "add",
+    "addcdiv",
+    "addcmul",
     "arccos",
     "arcsin",
     "arctan",
@@ -56,6 +58,7 @@ __all__ = [
     "isinf",
     "isnan",
     "le",
+    "lerp",
     "less",
     "less_equal",
     "log",
@@ -103,7 +106,7 @@ __all__ = [
 # ---- arithmetic -------------------------------------------------------------------------------
 
 
-@elementwise(ufunc=np.add, node_name="Add")
+@elementwise(ufunc=np.add, kernel="add", node_name="Add")
 def add_arrays(x, y):
     """`x + y`."""
 
@@ -111,7 +114,7 @@ def add_arrays(x, y):
 add_arrays.vjp(x=lambda g: g, y=lambda g: g)
 
 
-@elementwise(ufunc=np.subtract, node_name="Sub")
+@elementwise(ufunc=np.subtract, kernel="sub", node_name="Sub")
 def sub_arrays(x, y):
     """`x - y`."""
 
@@ -119,7 +122,7 @@ def sub_arrays(x, y):
 sub_arrays.vjp(x=lambda g: g, y=lambda g: -g)
 
 
-@elementwise(ufunc=np.multiply)
+@elementwise(ufunc=np.multiply, kernel="mul")
 def mul(x, y):
     """`x * y`."""
 
@@ -127,7 +130,7 @@ def mul(x, y):
 mul.vjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
 
 
-@elementwise(ufunc=np.true_divide, floating=True, node_name="Div")
+@elementwise(ufunc=np.true_divide, floating=True, kernel="div", node_name="Div")
 def div_arrays(x, y):
     """`x / y`; integers give the default floating point dtype."""
 
@@ -135,7 +138,7 @@ def div_arrays(x, y):
 div_arrays.vjp(x=lambda g, y: g / y, y=lambda g, y, out: -g * out / y)
 
 
-@elementwise(ufunc=np.negative)
+@elementwise(ufunc=np.negative, kernel="neg")
 def neg(x):
     """`-x`."""
 
@@ -146,14 +149,14 @@ neg.vjp(x=lambda g: -g)
 @elementwise
 def pow(x, y):
     """`x ** y`."""
-    return x**y
+    return backends.cpu.power(x, y)
 
 
 def _pow_wrt_base(g, x, y):
     if not is_tensor(y):
         if y == 0:
             return g * 0
-        return g * (x * 2) if y == 2 else g * (x ** (y - 1) * y)
+        return square_backward(g, x) if y == 2 else g * (x ** (y - 1) * y)
     return where(y == 0, 0.0, g * (y * x ** (y - 1)))
 
 
@@ -202,12 +205,19 @@ def fmod(x, y):
 fmod.vjp(x=lambda g: g, y=lambda g, x, y: -g * trunc(x / y))
 
 
-@elementwise(ufunc=np.absolute)
+@elementwise(ufunc=np.absolute, kernel="abs")
 def abs(x):
     """Absolute value; slope 0 at 0."""
 
 
-abs.vjp(x=lambda g, x: g * sign(x))
+@elementwise(kernel="abs_backward")
+def abs_backward(g, x):
+    """g * sign(x)."""
+    return g * np.sign(x)
+
+
+abs.vjp(x=lambda g, x: abs_backward(g, x))
+abs_backward.vjp(g=lambda h, x: abs_backward(h, x))
 
 
 @elementwise
@@ -219,49 +229,165 @@ def sign(x):
 sign.vjp(x=lambda g: g * 0)
 
 
-@elementwise
+@elementwise(kernel="square")
 def square(x):
     """`x * x`; int64 for bools."""
     return np.square(x.astype(np.int64) if x.dtype.kind == "b" else x)
 
 
-square.vjp(x=lambda g, x: g * (x * 2))
+@elementwise(kernel="square_backward")
+def square_backward(g, x):
+    """g * 2 x."""
+    return g * (x * 2)
 
 
-@elementwise(floating=True)
+square.vjp(x=lambda g, x: square_backward(g, x))
+square_backward.vjp(
+    g=lambda h, x: square_backward(h, x),
+    x=lambda h, g: square_backward(h, g),
+)
+
+
+@elementwise(floating=True, kernel="reciprocal")
 def reciprocal(x):
     """`1 / x`."""
     return 1 / x
 
 
-reciprocal.vjp(x=lambda g, out: -g * out * out)
+@elementwise(kernel="reciprocal_backward")
+def reciprocal_backward(g, y):
+    """-g * y * y, for y = 1 / x."""
+    return -g * y * y
 
 
-@elementwise(ufunc=np.sqrt, floating=True)
+reciprocal.vjp(x=lambda g, out: reciprocal_backward(g, out))
+reciprocal_backward.vjp(
+    g=lambda h, y: reciprocal_backward(h, y),
+    y=lambda h, g, y: h * g * y * -2,
+)
+
+
+@elementwise(ufunc=np.sqrt, floating=True, kernel="sqrt")
 def sqrt(x):
     """Square root; NaN below 0."""
 
 
-sqrt.vjp(x=lambda g, out: g / (out * 2))
+@elementwise(kernel="sqrt_backward")
+def sqrt_backward(g, y):
+    """g / (2 y), for y = sqrt(x)."""
+    return g / (y * 2)
 
 
-@elementwise(floating=True)
+sqrt.vjp(x=lambda g, out: sqrt_backward(g, out))
+sqrt_backward.vjp(
+    g=lambda h, y: sqrt_backward(h, y),
+    y=lambda h, y, out: -h * out / y,
+)
+
+
+@elementwise(floating=True, kernel="rsqrt")
 def rsqrt(x):
     """`1 / sqrt(x)`."""
     return 1 / np.sqrt(x)
 
 
-rsqrt.vjp(x=lambda g, out: g * (out * out * out) * -0.5)
+@elementwise(kernel="rsqrt_backward")
+def rsqrt_backward(g, y):
+    """-g * y ** 3 / 2, for y = 1 / sqrt(x)."""
+    return g * (y * y * y) * y.dtype.type(-0.5)
+
+
+rsqrt.vjp(x=lambda g, out: rsqrt_backward(g, out))
+rsqrt_backward.vjp(
+    g=lambda h, y: rsqrt_backward(h, y),
+    y=lambda h, g, y: h * g * (y * y) * -1.5,
+)
+
+
+@elementwise(kernel="add_scaled", node_name="Add")
+def add_scaled(x, y, *, alpha):
+    """`x + alpha * y`."""
+    return x + y * y.dtype.type(alpha)
+
+
+add_scaled.vjp(x=lambda g: g, y=lambda g, alpha: g * alpha)
+
+
+@elementwise(kernel="addcmul", node_name="Addcmul")
+def addcmul_arrays(x, y, z, *, value):
+    """`x + value * y * z`."""
+    product = y * z
+    return x + (product if value == 1 else product * value)
+
+
+addcmul_arrays.vjp(
+    x=lambda g: g,
+    y=lambda g, z, value: g * z * value,
+    z=lambda g, y, value: g * y * value,
+)
+
+
+@elementwise(kernel="addcdiv", floating=True, node_name="Addcdiv")
+def addcdiv_arrays(x, y, z, *, value):
+    """`x + value * y / z`."""
+    return x + y / z * z.dtype.type(value)
+
+
+addcdiv_arrays.vjp(
+    x=lambda g: g,
+    y=lambda g, z, value: g * value / z,
+    z=lambda g, y, z, value: g * y / (z * z) * -value,
+)
+
+
+@elementwise(kernel="lerp", floating=True, node_name="Lerp")
+def lerp_arrays(x, y, w):
+    """`x + w * (y - x)`; exactly y for w = 1."""
+    return np.where(np.abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1 - w))
+
+
+lerp_arrays.vjp(
+    x=lambda g, w: g * (1 - w),
+    y=lambda g, w: g * w,
+    w=lambda g, x, y: g * (y - x),
+)
+
+
+def with_alpha(plain, sign, other, alpha):
+    """How to add (sign 1) or subtract (-1) alpha * other: a primitive, its second operand and its
+    static arguments. `plain` is the primitive without alpha."""
+    if alpha == 1:
+        return plain, other, {}
+    if is_tensor(other) and other.array.dtype.kind == "f":
+        return add_scaled, other, {"alpha": sign * alpha}
+    return plain, other * alpha, {}
 
 
 def add(input, other, *, alpha=1):
     """`input + alpha * other`."""
-    return add_arrays(input, other if alpha == 1 else other * alpha)
+    primitive, other, static = with_alpha(add_arrays, 1, other, alpha)
+    return primitive(input, other, **static)
 
 
 def sub(input, other, *, alpha=1):
     """`input - alpha * other`."""
-    return sub_arrays(input, other if alpha == 1 else other * alpha)
+    primitive, other, static = with_alpha(sub_arrays, -1, other, alpha)
+    return primitive(input, other, **static)
+
+
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """`input + value * tensor1 * tensor2`."""
+    return addcmul_arrays(input, tensor1, tensor2, value=value)
+
+
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """`input + value * tensor1 / tensor2`."""
+    return addcdiv_arrays(input, tensor1, tensor2, value=value)
+
+
+def lerp(input, end, weight):
+    """`input + weight * (end - input)`; `weight` a number or a tensor."""
+    return lerp_arrays(input, end, weight)
 
 
 def rsub(input, other, *, alpha=1):
@@ -288,7 +414,7 @@ def div(input, other, *, rounding_mode=None):
 # ---- exponentials and logarithms --------------------------------------------------------------
 
 
-@elementwise(ufunc=np.exp, floating=True)
+@elementwise(ufunc=np.exp, floating=True, kernel="exp")
 def exp(x):
     """`e ** x`."""
 
@@ -304,15 +430,22 @@ def exp2(x):
 exp2.vjp(x=lambda g, out: g * out * math.log(2))
 
 
-@elementwise(ufunc=np.expm1, floating=True)
+@elementwise(ufunc=np.expm1, floating=True, kernel="expm1")
 def expm1(x):
     """`e ** x - 1`, accurate near 0."""
 
 
-expm1.vjp(x=lambda g, out: g * (out + 1))
+@elementwise(kernel="expm1_backward")
+def expm1_backward(g, y):
+    """g * (y + 1), for y = expm1(x)."""
+    return g * (y + 1)
 
 
-@elementwise(ufunc=np.log, floating=True)
+expm1.vjp(x=lambda g, out: expm1_backward(g, out))
+expm1_backward.vjp(g=lambda h, y: expm1_backward(h, y), y=lambda h, g: h * g)
+
+
+@elementwise(ufunc=np.log, floating=True, kernel="log")
 def log(x):
     """Natural logarithm; -inf at 0, NaN below."""
 
@@ -336,12 +469,22 @@ def log10(x):
 log10.vjp(x=lambda g, x: g / (x * math.log(10)))
 
 
-@elementwise(ufunc=np.log1p, floating=True)
+@elementwise(ufunc=np.log1p, floating=True, kernel="log1p")
 def log1p(x):
     """`log(1 + x)`, accurate near 0."""
 
 
-log1p.vjp(x=lambda g, x: g / (x + 1))
+@elementwise(kernel="log1p_backward")
+def log1p_backward(g, x):
+    """g / (1 + x)."""
+    return g / (x + 1)
+
+
+log1p.vjp(x=lambda g, x: log1p_backward(g, x))
+log1p_backward.vjp(
+    g=lambda h, x: log1p_backward(h, x),
+    x=lambda h, x, out: -h * out / (x + 1),
+)
 
 
 @elementwise(ufunc=np.logaddexp, floating=True)
@@ -352,7 +495,7 @@ def logaddexp(x, y):
 logaddexp.vjp(x=lambda g, x, out: g * exp(x - out), y=lambda g, y, out: g * exp(y - out))
 
 
-@elementwise(floating=True)
+@elementwise(floating=True, kernel="sigmoid")
 def sigmoid(x):
     """`1 / (1 + e ** -x)`."""
     y = np.asarray(-x)  # the one array this takes
@@ -361,7 +504,17 @@ def sigmoid(x):
     return np.reciprocal(y, out=y)
 
 
-sigmoid.vjp(x=lambda g, out: g * ((1 - out) * out))
+@elementwise(kernel="sigmoid_backward")
+def sigmoid_backward(g, y):
+    """g * y * (1 - y), for y = sigmoid(x)."""
+    return g * ((1 - y) * y)
+
+
+sigmoid.vjp(x=lambda g, out: sigmoid_backward(g, out))
+sigmoid_backward.vjp(
+    g=lambda h, y: sigmoid_backward(h, y),
+    y=lambda h, g, y: h * g * (1 - y * 2),
+)
 
 
 @elementwise(floating=True)
@@ -375,7 +528,7 @@ logit.vjp(x=lambda g, x: g / (x * (1 - x)))
 # ---- trigonometry -----------------------------------------------------------------------------
 
 
-@elementwise(ufunc=np.sin, floating=True)
+@elementwise(ufunc=np.sin, floating=True, kernel="sin")
 def sin(x):
     """Sine of radians."""
 
@@ -383,7 +536,7 @@ def sin(x):
 sin.vjp(x=lambda g, x: g * cos(x))
 
 
-@elementwise(ufunc=np.cos, floating=True)
+@elementwise(ufunc=np.cos, floating=True, kernel="cos")
 def cos(x):
     """Cosine of radians."""
 
@@ -447,12 +600,22 @@ def cosh(x):
 cosh.vjp(x=lambda g, x: g * sinh(x))
 
 
-@elementwise(ufunc=np.tanh, floating=True)
+@elementwise(ufunc=np.tanh, floating=True, kernel="tanh")
 def tanh(x):
     """Hyperbolic tangent."""
 
 
-tanh.vjp(x=lambda g, out: g * (1 - out * out))
+@elementwise(kernel="tanh_backward")
+def tanh_backward(g, y):
+    """g * (1 - y * y), for y = tanh(x)."""
+    return g * (1 - y * y)
+
+
+tanh.vjp(x=lambda g, out: tanh_backward(g, out))
+tanh_backward.vjp(
+    g=lambda h, y: tanh_backward(h, y),
+    y=lambda h, g, y: h * g * y * -2,
+)
 
 # ---- error function ---------------------------------------------------------------------------
 # W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969):
@@ -520,22 +683,32 @@ def _erf_array(x, complement):
     return result.reshape(x.shape).astype(x.dtype, copy=False)
 
 
-@elementwise(floating=True)
+@elementwise(floating=True, kernel="erf")
 def erf(x):
     """Error function, 2 / sqrt(pi) times the integral of e**(-t*t) from 0 to x."""
     return _erf_array(x, complement=False)
 
 
-erf.vjp(x=lambda g, x: g * (exp(-(x * x)) * (2 / math.sqrt(math.pi))))
+@elementwise(kernel="erf_backward")
+def erf_backward(g, x):
+    """g * e**(-x*x) * 2 / sqrt(pi)."""
+    return g * (np.exp(-(x * x)) * x.dtype.type(2 / math.sqrt(math.pi)))
 
 
-@elementwise(floating=True)
+erf.vjp(x=lambda g, x: erf_backward(g, x))
+erf_backward.vjp(
+    g=lambda h, x: erf_backward(h, x),
+    x=lambda h, g, x: erf_backward(h, x) * g * x * -2,
+)
+
+
+@elementwise(floating=True, kernel="erfc")
 def erfc(x):
     """`1 - erf(x)`, accurate where that is tiny."""
     return _erf_array(x, complement=True)
 
 
-erfc.vjp(x=lambda g, x: g * (exp(-(x * x)) * (-2 / math.sqrt(math.pi))))
+erfc.vjp(x=lambda g, x: -erf_backward(g, x))
 
 # ---- rounding and tests: no slope -------------------------------------------------------------
 
@@ -606,32 +779,32 @@ def signbit(x):
     """Is the sign bit set (true of -0.0 too)?"""
 
 
-@elementwise(ufunc=np.equal)
+@elementwise(ufunc=np.equal, kernel="eq")
 def eq(x, y):
     """`x == y`, element by element."""
 
 
-@elementwise(ufunc=np.not_equal)
+@elementwise(ufunc=np.not_equal, kernel="ne")
 def ne(x, y):
     """`x != y`."""
 
 
-@elementwise(ufunc=np.less)
+@elementwise(ufunc=np.less, kernel="lt")
 def lt(x, y):
     """`x < y`."""
 
 
-@elementwise(ufunc=np.less_equal)
+@elementwise(ufunc=np.less_equal, kernel="le")
 def le(x, y):
     """`x <= y`."""
 
 
-@elementwise(ufunc=np.greater)
+@elementwise(ufunc=np.greater, kernel="gt")
 def gt(x, y):
     """`x > y`."""
 
 
-@elementwise(ufunc=np.greater_equal)
+@elementwise(ufunc=np.greater_equal, kernel="ge")
 def ge(x, y):
     """`x >= y`."""
 
@@ -689,32 +862,46 @@ def bitwise_right_shift(x, y):
 # ---- selection --------------------------------------------------------------------------------
 
 
-@elementwise(ufunc=np.maximum)
+@elementwise(ufunc=np.maximum, kernel="maximum")
 def maximum(x, y):
     """The greater; NaN if either is. Ties share the gradient."""
 
 
+@elementwise(kernel="maximum_backward")
+def maximum_backward(g, x, y):
+    """g where x > y, half of it where they are equal, else 0."""
+    return g * ((x > y) + (x == y) * g.dtype.type(0.5))
+
+
 maximum.vjp(
-    x=lambda g, x, y: g * ((x > y) + (x == y) * 0.5),
-    y=lambda g, x, y: g * ((y > x) + (x == y) * 0.5),
+    x=lambda g, x, y: maximum_backward(g, x, y),
+    y=lambda g, x, y: maximum_backward(g, y, x),
 )
+maximum_backward.vjp(g=lambda h, x, y: maximum_backward(h, x, y))
 
 
-@elementwise(ufunc=np.minimum)
+@elementwise(ufunc=np.minimum, kernel="minimum")
 def minimum(x, y):
     """The smaller; NaN if either is. Ties share the gradient."""
 
 
+@elementwise(kernel="minimum_backward")
+def minimum_backward(g, x, y):
+    """g where x < y, half of it where they are equal, else 0."""
+    return g * ((x < y) + (x == y) * g.dtype.type(0.5))
+
+
 minimum.vjp(
-    x=lambda g, x, y: g * ((x < y) + (x == y) * 0.5),
-    y=lambda g, x, y: g * ((y < x) + (x == y) * 0.5),
+    x=lambda g, x, y: minimum_backward(g, x, y),
+    y=lambda g, x, y: minimum_backward(g, y, x),
 )
+minimum_backward.vjp(g=lambda h, x, y: minimum_backward(h, x, y))
 
 
 @elementwise(promote=False)
 def select(condition, x, y):
     """x where `condition`, else y; x and y of one dtype."""
-    return np.where(condition, x, y)
+    return backends.of(condition).select(condition, x, y)
 
 
 select.vjp(
@@ -754,13 +941,15 @@ def _as_dtype(a, dtype):
 
 
 def _masked_fill_into(out, x, mask, value):
-    np.copyto(out, value, where=mask.astype(bool, copy=False), casting="same_kind")
+    mask = mask.astype(bool, copy=False)
+    backends.of(x).masked_fill(x, mask, np.asarray(value, x.dtype), out)
 
 
 @elementwise(promote=False, into=_masked_fill_into)
 def masked_fill(x, mask, value):
     """x with `value` (a number or 0-d tensor) where `mask` is true."""
-    return np.where(mask.astype(bool, copy=False), np.asarray(value, x.dtype), x)
+    mask = mask.astype(bool, copy=False)
+    return backends.of(x).masked_fill(x, mask, np.asarray(value, x.dtype))
 
 
 masked_fill.vjp(
@@ -784,7 +973,7 @@ def _clamp_into(out, x, *, min, max):
     np.clip(x, min, max, out=out, casting="same_kind")
 
 
-@elementwise(into=_clamp_into)
+@elementwise(into=_clamp_into, kernel="clamp")
 def clamp_numbers(x, *, min, max):
     """x held between the numbers `min` and `max` (None: no bound)."""
     if x.dtype.kind != "f" and (isinstance(min, float) or isinstance(max, float)):
@@ -792,14 +981,15 @@ def clamp_numbers(x, *, min, max):
     return np.clip(x, min, max)
 
 
-def _clamp_slope(g, x, min, max):
-    inside = None if min is None else x >= min
-    if max is not None:
-        inside = x <= max if inside is None else inside & (x <= max)
-    return g * inside
+@elementwise(kernel="clamp_backward")
+def clamp_backward(g, x, *, min, max):
+    """g where min <= x <= max (None: no bound), else 0."""
+    low, high = (-math.inf if min is None else min), (math.inf if max is None else max)
+    return g * ((x >= low) & (x <= high))
 
 
-clamp_numbers.vjp(x=_clamp_slope)
+clamp_numbers.vjp(x=lambda g, x, min, max: clamp_backward(g, x, min=min, max=max))
+clamp_backward.vjp(g=lambda h, x, min, max: clamp_backward(h, x, min=min, max=max))
 
 
 @elementwise(promote=False)

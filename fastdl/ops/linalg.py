@@ -12,8 +12,6 @@ from fastdl.ops.diagonal import diagonal
 from fastdl.ops.join import stack
 
 __all__ = [
-    "addcdiv",
-    "addcmul",
     "addmm",
     "addmv",
     "baddbmm",
@@ -26,7 +24,6 @@ __all__ = [
     "einsum",
     "inner",
     "inverse",
-    "lerp",
     "matmul",
     "mm",
     "mv",
@@ -382,20 +379,3 @@ def cdist(x1, x2, p=2.0):
     from fastdl.ops.reduce import vector_norm
 
     return vector_norm(S.unsqueeze(x1, -2) - S.unsqueeze(x2, -3), p, -1)
-
-
-def lerp(input, end, weight):
-    """`input + weight * (end - input)`."""
-    return input + weight * (end - input)
-
-
-def addcmul(input, tensor1, tensor2, *, value=1):
-    """`input + value * tensor1 * tensor2`."""
-    product = tensor1 * tensor2
-    return input + (product if value == 1 else product * value)
-
-
-def addcdiv(input, tensor1, tensor2, *, value=1):
-    """`input + value * tensor1 / tensor2`."""
-    ratio = tensor1 / tensor2
-    return input + (ratio if value == 1 else ratio * value)
