@@ -66,7 +66,7 @@ class Tensor(TensorBase):
     is_quantized = property(lambda self: False, doc="False: there are no quantized tensors.")
     itemsize = property(lambda self: self.array.itemsize, doc="Bytes of one element.")
     nbytes = property(lambda self: self.array.nbytes, doc="Bytes of all elements.")
-    T = property(lambda self: shape.permute_to(self, dims=tuple(range(self.array.ndim))[::-1]),
+    T = property(lambda self: shape.permute_to(self, dims=core.ALL_DIMS[self.array.ndim][::-1]),
                  doc="All dimensions in reverse order.")  # fmt: skip
     mT = property(
         lambda self: shape.transpose(self, -2, -1), doc="The last two dimensions exchanged."

@@ -171,6 +171,55 @@ print(int(status == 0 and _kernels.softmax(x, threads=4).tobytes() == expected))
     assert run(program) == 1
 
 
+def trained(seed):
+    """The bytes of a small convolutional network's parameters after two steps."""
+    nn = fastdl.nn
+    rng = np.random.default_rng(seed)
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16 * 64, 10),
+    )  # fmt: skip
+    with fastdl.no_grad():
+        for p in net.parameters():
+            p.copy_(fastdl.from_numpy(0.1 * rng.standard_normal(p.shape).astype("f4")))
+    x = fastdl.from_numpy(rng.standard_normal((32, 3, 16, 16)).astype("f4"))
+    y = fastdl.from_numpy(rng.integers(0, 10, 32))
+    optimizer = fastdl.optim.Adam(net.parameters(), 0.01)
+    for _ in range(2):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+    return b"".join(p.detach().numpy().tobytes() for p in net.parameters())
+
+
+def test_training_in_several_python_threads(restored):
+    """Engine, pool and threaded kernels, all at once: the bits of one after the other."""
+    runtime.set_num_threads(2)
+    expected = [trained(seed) for seed in range(4)]
+    found = {}
+    threads = [
+        threading.Thread(target=lambda seed=seed: found.update({seed: trained(seed)}))
+        for seed in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[seed] for seed in range(4)] == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_training_after_a_fork(restored):
+    runtime.set_num_threads(2)
+    expected = trained(0)
+    child = os.fork()
+    if child == 0:
+        os._exit(trained(0) != expected)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert trained(0) == expected
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")
 def test_threads_give_their_scratch_back():
     """200 threads that each used 2 MB of scratch memory; kept, it would be 400 MB."""

@@ -187,12 +187,13 @@ def aliases(function):
 
     @functools.wraps(function)
     def accepting(*args, **kwargs):
-        if kwargs:
-            for old, new in _ALIASES.items():
-                if old in kwargs:
-                    if new in kwargs:
-                        raise TypeError(f"{function.__name__}() got both {new!r} and {old!r}")
-                    kwargs[new] = kwargs.pop(old)
+        if not kwargs:
+            return function(*args)
+        for old, new in _ALIASES.items():
+            if old in kwargs:
+                if new in kwargs:
+                    raise TypeError(f"{function.__name__}() got both {new!r} and {old!r}")
+                kwargs[new] = kwargs.pop(old)
         return function(*args, **kwargs)
 
     return accepting

@@ -93,7 +93,7 @@ def permute_to(x, *, dims):
 def _inverse(dims):
     back = [0] * len(dims)
     for i, d in enumerate(dims):
-        back[d] = i
+        back[d] = i  # d may be negative
     return tuple(back)
 
 
@@ -327,6 +327,8 @@ def reshape_as(input, other):
 def flatten(input, start_dim=0, end_dim=-1):
     """Dimensions start_dim to end_dim joined to one."""
     shape = input.array.shape
+    if len(shape) > 1 and start_dim == 0 and end_dim == -1:
+        return reshape_to(input, shape=(-1,))
     first, last = normal_dim(start_dim, len(shape)), normal_dim(end_dim, len(shape))
     if first > last:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -370,7 +372,12 @@ def permute(input, *dims):
     """Dimension i of the result is dimension dims[i] of `input`; a view."""
     dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
     ndim = input.array.ndim
-    if len(dims) != ndim:
+    if len(dims) == ndim:
+        try:
+            return permute_to(input, dims=dims)
+        except Exception:
+            pass  # find out what is wrong, and word it as PyTorch does
+    else:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the "
             f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal "
@@ -416,7 +423,8 @@ def squeeze(input, dim=None):
 def unsqueeze(input, dim):
     """A new dimension of length 1 at `dim`."""
     shape = input.array.shape
-    dim = normal_dim(dim, len(shape) + 1)
+    if type(dim) is not int or not 0 <= dim <= len(shape):
+        dim = normal_dim(dim, len(shape) + 1)
     return reshape_to(input, shape=(*shape[:dim], 1, *shape[dim:]))
 
 
