@@ -31,6 +31,8 @@ __all__ = [
 @primitive(node_name="Index")
 def take_at(x, *, index):
     """x[index] for an advanced index (a tuple with integer or bool arrays); a row-major copy."""
+    if len(index) == 2 and index[1] is Ellipsis and x.ndim and index[0].dtype.kind == "i":
+        return x.take(index[0], 0)  # rows: twice as fast
     return np.asarray(x[index], order="C")
 
 
