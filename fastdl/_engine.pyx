@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=True
-# cython: c_api_binop_methods=True, auto_pickle=False
+# cython: c_api_binop_methods=True, auto_pickle=False, autotestdict=False
 """The autograd engine: TensorBase, Node, Primitive and the backward walk.
 
 It records which primitive made a tensor and replays the primitives' gradient functions backwards.

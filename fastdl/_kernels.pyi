@@ -1,6 +1,7 @@
 """Types of the door to the C kernels; what each function does stands in its docstring."""
 
 from collections.abc import Sequence
+from typing import final
 
 from numpy import ndarray
 from numpy.typing import DTypeLike
@@ -277,7 +278,7 @@ def extreme(
 def variance(
     x: ndarray,
     dims: Sequence[int],
-    correction: float = 1,
+    correction: float = 1.0,
     keepdim: bool = False,
     *,
     isa: str | None = None,
@@ -287,8 +288,8 @@ def random_uniform(
     out: ndarray,
     seed: int,
     draw: int,
-    low: float = 0,
-    high: float = 1,
+    low: float = 0.0,
+    high: float = 1.0,
     *,
     isa: str | None = None,
     threads: int = 0,
@@ -297,8 +298,8 @@ def random_normal(
     out: ndarray,
     seed: int,
     draw: int,
-    mean: float = 0,
-    std: float = 1,
+    mean: float = 0.0,
+    std: float = 1.0,
     *,
     isa: str | None = None,
     threads: int = 0,
@@ -307,7 +308,7 @@ def random_exponential(
     out: ndarray,
     seed: int,
     draw: int,
-    rate: float = 1,
+    rate: float = 1.0,
     *,
     isa: str | None = None,
     threads: int = 0,
@@ -422,6 +423,10 @@ def scatter_rows(
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
+
+@final
+class ParamList: ...
+
 def sgd_step(
     params: list[ndarray],
     grads: list[ndarray],

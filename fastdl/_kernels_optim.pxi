@@ -3,11 +3,14 @@
 # `params`, `grads` and each state are lists of the same length: C-ordered arrays of one dtype,
 # those at one place of one shape. A state that is None is not kept. All is checked before anything
 # is written. `steps` lists for each parameter which step this is, from 1.
+cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport pow, sqrt
 from libc.string cimport memset
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class ParamList:
     """The contract's list of `fdl_param` for arrays that its maker keeps alive."""
     cdef fdl_param *items
