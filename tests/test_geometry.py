@@ -129,6 +129,7 @@ def test_output_size_of_a_transposed_convolution(dims, size):
 def test_convolution_of_an_empty_batch(dims):
     x, w = np.ones((0, 2, *(5,) * dims)), np.ones((2, 2, *(3,) * dims))
     compare(lambda F, *a: getattr(F, f"conv{dims}d")(*a, stride=2), x, w)
+    compare(lambda F, *a: getattr(F, f"conv{dims}d")(*a), x, np.ones((2, 2, *x.shape[2:])))
     compare(lambda F, *a: getattr(F, f"conv_transpose{dims}d")(*a, stride=2), x, w)
 
 

@@ -53,28 +53,72 @@ NOINLINE void F(avg_whole_planes)(const fdl_pool *g, const REAL *x, REAL *y, int
     }
 }
 
-/* First the maximum, then where it stands: the search ends early, and needs no taps in vectors. */
+/* Lane k: the maximum over the lanes of v[k]; none is NaN */
+INLINE V F(lane_maxima)(V *v)
+{
+    UNROLL(8) for (int m = VL / 2; m > 0; m /= 2)
+        UNROLL(16) for (int k = 0; k < m; k++)
+            v[k] = VMAX(EVEN(v[2 * k], v[2 * k + 1]), ODD(v[2 * k], v[2 * k + 1]));
+    return v[0];
+}
+
+/* In every lane the greatest element of a plane, and 1 if the plane holds a NaN */
+INLINE V F(run_max)(const REAL *v, int64_t n, V *nan)
+{
+    V best = SPLAT(-INFINITY);
+    VI found = {0};
+    for (int64_t i = 0; i < n; i += VL) {
+        V a = LDN(v + i, n - i, -INFINITY);
+        best = VMAX(a, best); /* the second where one is NaN */
+        found |= (VI)(a != a);
+    }
+    *nan = SEL(found, SPLAT(1), SPLAT(0));
+    return best;
+}
+
+/* In every lane minus the first position of `top`, counted from `position`; -inf: not there */
+INLINE V F(run_find)(const REAL *v, int64_t n, REAL top, V position)
+{
+    V where = SPLAT(-INFINITY);
+    for (int64_t i = 0; i < n; i += VL) {
+        V a = LDN(v + i, n - i, -INFINITY); /* what stands behind the plane comes last */
+        where = VMAX(where, SEL(a == SPLAT(top), position, SPLAT(-INFINITY)));
+        position -= SPLAT(VL);
+    }
+    return where;
+}
+
+/* First the maxima of VL planes, then where each stands first: no taps to carry along. */
 NOINLINE void F(max_whole_planes)(const fdl_pool *g, const REAL *x, REAL *y, void *taps,
                                   int64_t begin, int64_t end)
 {
     const int64_t n = g->h * g->w;
-    for (int64_t p = begin; p < end; p++) {
-        const REAL *v = x + p * n;
-        V best = SPLAT(-INFINITY);
-        VI nan = {0};
-        for (int64_t i = 0; i < n; i += VL) {
-            V a = LDN(v + i, n - i, -INFINITY);
-            best = VMAX(a, best); /* the second where one is NaN */
-            nan |= (VI)(a != a);
+    const int countable = n <= 1 << 24; /* positions are exact as REAL */
+    REAL lanes[VL], top[VL], nan[VL], where[VL];
+    for (int k = 0; k < VL; k++) lanes[k] = (REAL)-k;
+    for (int64_t p = begin; p < end; p += VL) {
+        const int64_t m = min64(VL, end - p);
+        V a[VL], b[VL];
+        for (int64_t k = 0; k < VL; k++) a[k] = F(run_max)(x + (p + (k < m ? k : 0)) * n, n, b + k);
+        ST(top, F(lane_maxima)(a));
+        ST(nan, F(lane_maxima)(b));
+        for (int64_t k = 0; k < VL; k++)
+            a[k] = F(run_find)(x + (p + (k < m ? k : 0)) * n, countable ? n : 0, top[k], LD(lanes));
+        ST(where, F(lane_maxima)(a));
+        for (int64_t k = 0; k < m; k++) {
+            const REAL *v = x + (p + k) * n;
+            int64_t at = 0;
+            if (nan[k] > 0)
+                for (at = n - 1; v[at] == v[at];) at--;
+            else if (countable)
+                at = (int64_t)-where[k];
+            else
+                while (v[at] != top[k]) at++;
+            y[p + k] = v[at];
+            if (g->w != g->kw || g->pad_h || g->pad_w)
+                at = (at / g->w + g->pad_h) * g->kw + at % g->w + g->pad_w;
+            F(put_tap)(g, taps, p + k, at);
         }
-        const REAL top = HMAX(best);
-        int64_t at = 0;
-        if (HMAX(SEL(nan, SPLAT(1), SPLAT(0))) > 0)
-            for (at = n - 1; v[at] == v[at];) at--;
-        else
-            while (v[at] != top) at++;
-        y[p] = v[at];
-        F(put_tap)(g, taps, p, (at / g->w + g->pad_h) * g->kw + at % g->w + g->pad_w);
     }
 }
 

@@ -96,7 +96,7 @@ def forward_2d(x, w, bias, geom):
     """Arrays; see `convolution`."""
     backend = backends.of(x)
     if is_product(geom):
-        y = backend.linear(x.reshape(geom.n, -1), w.reshape(geom.k, -1), bias)
+        y = backend.linear(x.reshape(geom.n, w[0].size), w.reshape(geom.k, -1), bias)
         return y.reshape(geom.n, geom.k, 1, 1)
     return backend.conv2d(x, w, bias, geom)
 
@@ -114,7 +114,8 @@ def grad_weight_2d(x, dy, geom):
     """Arrays; see `convolution_grad_weight`."""
     backend = backends.of(x)
     if is_product(geom):
-        w = backend.matmul(dy.reshape(geom.n, geom.k).T, x.reshape(geom.n, -1))
+        size = geom.c * geom.r * geom.s
+        w = backend.matmul(dy.reshape(geom.n, geom.k).T, x.reshape(geom.n, size))
         return w.reshape(geom.k, geom.c, geom.r, geom.s)
     return backend.conv2d_grad_weight(x, dy, geom)
 
