@@ -53,11 +53,10 @@ NOINLINE void F(cells_planes)(const fdl_cells *g, const REAL *x, REAL *y, int64_
                 for (int64_t s = s0 + 1; s < s1; s++) {
                     const REAL v = line[s];
                     const int64_t here = at[s] + s;
-                    if (v > best || (v == best && here < won) ||
-                        (v != v && (best == best || here > won))) {
-                        best = v;
-                        won = here;
-                    }
+                    const int wins = (v > best) | ((v == best) & (here < won)) |
+                                     ((v != v) & ((best == best) | (here > won)));
+                    best = wins ? v : best;
+                    won = wins ? here : won;
                 }
                 positions[out] = won;
                 y[out] = best;
