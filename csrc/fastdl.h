@@ -241,6 +241,9 @@ typedef struct fdl_kernels {
      * of NaN; n > 0 */
     int (*extreme)(int op, const fdl_reduce *g, const void *x, void *values, int64_t *places,
                    int threads);
+    /* running sums, or products, along n of (outer, n, inner), C-contiguous; made in double */
+    int (*scan)(int product, int64_t outer, int64_t n, int64_t inner, const void *x, void *y,
+                int threads);
     /* variance = sum of squared deviations / divisor, mean; n > 0 */
     int (*variance)(const fdl_reduce *g, const void *x, double divisor, void *variance,
                     void *mean, int threads);

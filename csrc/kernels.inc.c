@@ -49,6 +49,7 @@
 #include "reduce/blocks.c"
 #include "reduce/extreme.c"
 #include "reduce/variance.c"
+#include "reduce/scan.c"
 #include "random/philox.c"
 #include "random/fill.c"
 #include "random/dropout.c"
@@ -141,6 +142,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .reduce = F(reduce),
     .extreme = F(extreme),
     .variance = F(variance),
+    .scan = F(scan),
     .random_fill = F(random_fill),
 #if REAL_BYTES == 8
     .random_integers = random_integers,

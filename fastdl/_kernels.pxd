@@ -152,6 +152,8 @@ cdef extern from "fastdl.h" nogil:
                 int threads) noexcept nogil
         int (*extreme)(int op, const fdl_reduce *g, const void *x, void *values, int64_t *places,
                 int threads) noexcept nogil
+        int (*scan)(int product, int64_t outer, int64_t n, int64_t inner, const void *x, void *y,
+                int threads) noexcept nogil
         int (*variance)(const fdl_reduce *g, const void *x, double divisor, void *variance,
                 void *mean, int threads) noexcept nogil
         int (*random_fill)(int kind, fdl_draw d, int64_t n, double a, double b, void *y,

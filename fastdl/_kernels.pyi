@@ -275,6 +275,9 @@ def extreme(
     isa: str | None = None,
     threads: int = 0,
 ) -> tuple[ndarray, ndarray]: ...
+def scan(
+    x: ndarray, dim: int, product: bool = False, *, isa: str | None = None, threads: int = 0
+) -> ndarray: ...
 def variance(
     x: ndarray,
     dims: Sequence[int],

@@ -284,3 +284,25 @@ def variance(
         status = kernels.variance(&g, data_of(x), divisor, data_of(var), data_of(mean), n)
     finish(status, "variance")
     return var, mean
+
+
+def scan(cnp.ndarray x not None, int dim, bint product=False, *, isa=None, int threads=0):
+    """Running sums (or products) of a C-contiguous x along axis `dim`, counted from the front."""
+    cdef const fdl_kernels *kernels = table_of(x, isa, "scan", "x")
+    cdef int n = threads_of(threads), status, i, ndim = cnp.PyArray_NDIM(x)
+    cdef int64_t outer = 1, inner = 1, length
+    cdef cnp.ndarray y
+    if not 0 <= dim < ndim:
+        raise ValueError(f"scan: dim must lie in [0, {ndim}), got {dim}")
+    need_c_order(x, "scan", "x")
+    for i in range(ndim):
+        if i < dim:
+            outer *= cnp.PyArray_DIM(x, i)
+        elif i > dim:
+            inner *= cnp.PyArray_DIM(x, i)
+    y = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    length = cnp.PyArray_DIM(x, dim)
+    with nogil:
+        status = kernels.scan(product, outer, length, inner, data_of(x), data_of(y), n)
+    finish(status, "scan")
+    return y

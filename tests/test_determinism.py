@@ -181,6 +181,7 @@ ROWS = {
         (x(1100, 1300), (0, 1), 1, False),
         (x(9, 64, 50, 50), (0, 2, 3), 1, True),
     ],
+    "scan": lambda x: [(x(1100, 1300), 0), (x(1101, 1300), 1), (x(9, 70, 800), 1, True)],
     "random_uniform": lambda x: [(x(1000003), 1, 2, -1.0, 3.0)],
     "random_normal": lambda x: [(x(500003), 1, 2, -1.0, 3.0)],
     "random_exponential": lambda x: [(x(500003), 1, 2, 3.0)],

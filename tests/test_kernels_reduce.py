@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastdl
-from fastdl._kernels import extreme, isa_available, reduce, variance
+from fastdl._kernels import extreme, isa_available, reduce, scan, variance
 
 each_tier = pytest.mark.parametrize("isa", isa_available())
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -213,6 +213,23 @@ def test_variance_without_enough_elements(isa):
     assert (variance(np.arange(2.0)[None], (1,), 2, isa=isa)[0] == np.inf).all()
 
 
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("product", [False, True])
+def test_scan(isa, dtype, product):
+    """Running values in double: rounded once for a float, and as NumPy's for a double."""
+    rng = np.random.default_rng(4)
+    for shape in (*SHAPES, (5, 300, 2), (6, 4, 300)):
+        x = np.asarray(rng.standard_normal(shape)).astype(dtype)
+        x = np.asarray(np.exp(x / 64)).astype(dtype) if product else x
+        for dim in range(x.ndim):
+            found = scan(x, dim, product, isa=isa)
+            wide = x.astype("f8")
+            expected = (np.cumprod if product else np.cumsum)(wide, dim)
+            assert found.dtype == dtype
+            np.testing.assert_array_equal(found, expected.astype(dtype))
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
@@ -224,11 +241,32 @@ def test_variance_without_enough_elements(isa):
         (lambda: extreme(np.ones((2, 3)), "sum", 1), ValueError),
         (lambda: extreme(np.ones((2, 3)), "max", 2), ValueError),
         (lambda: variance(np.ones((2, 3)), (0, 0)), ValueError),
+        (lambda: scan(np.ones((2, 3)), 2), ValueError),
+        (lambda: scan(np.ones((2, 3)).T, 0), ValueError),
     ],
 )
 def test_bad_arguments(call, error):
     with pytest.raises(error):
         call()
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("special", [None, np.nan, np.inf, -np.inf])
+def test_topk_of_few(special, dim, largest):
+    """k below n / 64, where elements are found one by one; with NaN and infinities among them."""
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(5).permutation(9 * 700).reshape(9, 700).astype("f4")
+    x = np.ascontiguousarray(x.T) if dim == 0 else x
+    if special is not None:
+        x[:3, :3] = special
+    for k in (1, 5, 10):
+        ours = fastdl.from_numpy(x).topk(k, dim, largest)
+        theirs = torch.from_numpy(x).topk(k, dim, largest)
+        np.testing.assert_array_equal(ours.values.numpy(), theirs.values.numpy())
+        index = ours.indices.numpy()
+        np.testing.assert_array_equal(np.take_along_axis(x, index, dim), theirs.values.numpy())
+        assert all(len(set(row)) == k for row in np.moveaxis(index, dim, -1))
 
 
 DTYPES = (fastdl.float16, fastdl.int64, fastdl.uint8, fastdl.bool)

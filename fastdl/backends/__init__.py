@@ -45,6 +45,7 @@ VOCABULARY = (
     "reduce",
     "extreme",
     "variance",
+    "scan",
     "random_uniform",
     "random_normal",
     "random_exponential",

@@ -390,6 +390,14 @@ def extreme(x, op, dim, keepdim):
     return (values, places) if keepdim else (np.squeeze(values, dim), np.squeeze(places, dim))
 
 
+def scan(x, dim, product=False):
+    """Running sums (or products) of x along `dim`; of bools and integers as int64."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _kernels.scan(_ordered(x), dim, product)
+    ufunc = np.multiply if product else np.add
+    return ufunc.accumulate(x, dim, None if x.dtype.kind == "f" else np.int64)
+
+
 def variance(x, dims, correction, keepdim):
     """(variance, mean) over `dims`; the variance is divided by the count less `correction`."""
     if x.dtype.char in KERNEL_DTYPES:

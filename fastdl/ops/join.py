@@ -170,9 +170,23 @@ def _joinable(function, tensors):
     return tensors
 
 
+def _alike(tensors):
+    """The shape of several tensors of one shape and dtype; None for whatever else is given."""
+    if type(tensors) not in (list, tuple) or not tensors or not is_tensor(tensors[0]):
+        return None
+    first = tensors[0].array
+    shape, dtype = first.shape, first.dtype
+    for x in tensors:
+        if not is_tensor(x) or x.array.shape != shape or x.array.dtype != dtype:
+            return None
+    return shape
+
+
 @aliases
 def cat(tensors, dim=0):
     """The tensors after one another along `dim`. Empty 1-d tensors are skipped, as PyTorch does."""
+    if shape := _alike(tensors):
+        return concatenate(*tensors, dim=normal_dim(dim, len(shape)))
     tensors = _joinable("cat", tensors)
     full = [x for x in tensors if x.array.shape != (0,)] or tensors[:1]
     shape = full[0].array.shape
@@ -200,6 +214,8 @@ concat = cat
 @aliases
 def stack(tensors, dim=0):
     """The tensors, of one shape, side by side along a new dimension."""
+    if shape := _alike(tensors):
+        return stack_along(*tensors, dim=normal_dim(dim, len(shape) + 1))
     tensors = _joinable("stack", tensors)
     shape = tensors[0].array.shape
     for i, x in enumerate(tensors):

@@ -147,9 +147,10 @@ def next_draw(generator=None):
 def _drawn(name, shape, dtype, generator, *parameters):
     """An array of `shape` filled by the kernel `name`; dtypes it does not take are cast."""
     _need_floating(dtype)
-    array = np.empty(shape, dtype if dtype.char in "fd" else np.float32)
+    direct = dtype.char in "fd"
+    array = np.empty(shape, dtype if direct else np.float32)
     getattr(backends.of(array), name)(array, *next_draw(generator), *parameters)
-    return array.astype(dtype, copy=False)
+    return array if direct else array.astype(dtype)
 
 
 def _need_floating(dtype):

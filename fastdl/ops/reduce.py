@@ -223,7 +223,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None):
 @primitive(node_name="Cumsum")
 def cumsum_along(x, *, dim):
     """Running sum along `dim`."""
-    return np.add.accumulate(x, dim, None if x.dtype.kind == "f" else np.int64)
+    return backends.of(x).scan(x, dim)
 
 
 def _reverse_cumsum(g, dim):
@@ -236,7 +236,7 @@ cumsum_along.vjp(x=_reverse_cumsum)
 @primitive(node_name="Cumprod")
 def cumprod_along(x, *, dim):
     """Running product along `dim`."""
-    return np.multiply.accumulate(x, dim, None if x.dtype.kind == "f" else np.int64)
+    return backends.of(x).scan(x, dim, True)
 
 
 def _cumprod_slope(g, x, out, dim):
