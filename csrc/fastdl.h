@@ -60,7 +60,10 @@ enum { FDL_CONV_NAIVE, FDL_CONV_IM2COL, FDL_CONV_IMPLICIT, /* the ladder; any ge
 /* forward:     y[n,k,i,j] = bias[k] + sum_crs w[k,c,r,s] x[n,c, i*sh + r*dh - ph, j*sw + s*dw - pw]
  *              bias may be NULL
  * grad_input:  dx = d sum(y * dy) / dx
- * grad_weight: dw = d sum(y * dy) / dw */
+ * grad_weight: dw = d sum(y * dy) / dw
+ * A NaN or infinity in x (grad_input: dy) reaches what depends on it and, but for Winograd's
+ * algorithm, which mixes a tile, nothing else. One in w, or in dy of grad_weight, may also reach
+ * results that meet it at a zero of the padding only: which, depends on the algorithm. */
 typedef int fdl_conv_forward_fn(const fdl_conv *g, const void *x, const void *w, const void *bias,
                                 void *y, int threads);
 typedef int fdl_conv_grad_input_fn(const fdl_conv *g, const void *dy, const void *w, void *dx,

@@ -97,18 +97,19 @@ static int outer_products_pay(const fdl_conv *g, int pass, int lanes)
 {
     (void)pass, (void)lanes;
     const int64_t k = g->k / g->groups, taps = g->c / g->groups * g->r * g->s;
-    return (g->oh * g->ow <= 64 && k >= 48 && taps >= 64) || (k * g->r >= 576 && taps >= 288);
+    const int64_t planes = g->c / g->groups * g->s;
+    return (g->oh * g->ow <= 64 && k >= 48 && taps >= 64) ||
+           (k * g->r >= 576 && taps >= 288 && planes >= 96);
 }
 
 /* Estimates of a 3x3 convolution's time, in the time of one multiplication and addition (fitted to
- * timings of some 180 shapes, 3 to 512 channels, 3 to 45 pixels, batches of 1 to 16). */
-static double cost_of_implicit(const fdl_conv *g, int pass)
+ * timings of some 500 shapes, 3 to 512 channels, 3 to 45 pixels, batches of 1 to 16). */
+static double cost_of_implicit(const fdl_conv *g, int pass, int lanes)
 {
+    const int dx = pass == FDL_CONV_GRAD_INPUT;
     const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
-    const double from = pass == FDL_CONV_GRAD_INPUT ? k : c;
-    const int64_t plane = pass == FDL_CONV_GRAD_INPUT ? g->h * g->w : g->oh * g->ow;
-    const double pixels = (double)g->n * plane;
-    return (9 * c * k + 33 * from) * pixels + 1000 * c * k;
+    const double rows = (double)g->n * (dx ? g->h : g->oh), w = (double)(dx ? g->w : g->ow);
+    return rows * (9.5 * c * k * w + 14 * (dx ? k : c) * whole_vectors(w, lanes)) + 300 * c * k;
 }
 
 /* Lanes are tiles, but channels in the weight gradient: what does not fill a vector is wasted. */
@@ -124,19 +125,20 @@ static double cost_of_winograd(const fdl_conv *g, int pass, int m, int lanes)
         return (m + 2) * (m + 2) * whole_vectors(c, lanes) * k * tiles +
                (tile * tiles + row * rows) * (c + k) + filters;
     }
-    const double tile = m == 2 ? 105 : 350;
-    return ((m + 2) * (m + 2) * c * k + tile * (c + k)) * whole_vectors(tiles, lanes) + filters;
+    const double in = m == 2 ? 245 : 680, out = m == 2 ? 150 : 420;      /* a tile of a channel */
+    const double transforms = pass == FDL_CONV_FORWARD ? in * c + out * k : in * k + out * c;
+    return ((m + 2) * (m + 2) * c * k + transforms) * whole_vectors(tiles, lanes) + filters;
 }
 
 static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
 {
     const double cost = cost_of_winograd(g, pass, 4, lanes);
-    return cost < cost_of_implicit(g, pass) && cost < cost_of_winograd(g, pass, 2, lanes);
+    return cost < cost_of_implicit(g, pass, lanes) && cost < cost_of_winograd(g, pass, 2, lanes);
 }
 
 static int small_tiles_pay(const fdl_conv *g, int pass, int lanes)
 {
-    return cost_of_winograd(g, pass, 2, lanes) < cost_of_implicit(g, pass);
+    return cost_of_winograd(g, pass, 2, lanes) < cost_of_implicit(g, pass, lanes);
 }
 
 typedef struct {
