@@ -221,14 +221,16 @@ typedef struct fdl_kernels {
     int (*map)(int function, const fdl_map *m, int threads);
     const char *(*map_name)(int function, int *inputs, const char **value);
 
-    /* rows x cols, C-contiguous; log: 0 softmax, 1 log-softmax */
-    int (*softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log, int threads);
-    int (*softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y, void *dx,
-                            int log, int threads);
-    /* loss[i] = -log softmax(x[i])[target[i]], grad[i] = softmax(x[i]) - onehot(target[i]); both 0
-     * where target[i] == ignore_index; every other target lies in [0, cols) */
-    int (*cross_entropy)(int64_t rows, int64_t cols, const void *x, const int64_t *target,
-                         int64_t ignore_index, void *loss, void *grad, int threads);
+    /* (n, c, p) over c; log: 0 softmax, 1 log-softmax */
+    int (*softmax)(int64_t n, int64_t c, int64_t p, const void *x, void *y, int log, int threads);
+    int (*softmax_backward)(int64_t n, int64_t c, int64_t p, const void *dy, const void *y,
+                            void *dx, int log, int threads);
+    /* loss (n, p) of scores x (n, c, p) against classes target (n, p), times scale, and its
+     * gradient (n, c, p); both 0 where the target is ignore_index; every other lies in [0, c).
+     * weight: (c) or NULL; smoothing: the part of a target that is spread over all classes */
+    int (*cross_entropy)(int64_t n, int64_t c, int64_t p, const void *x, const int64_t *target,
+                         int64_t ignore_index, const void *weight, double smoothing, double scale,
+                         void *loss, void *grad, int threads);
     /* db[c] = sum over n and p of dy[n, c, p] */
     int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads);
 

@@ -74,6 +74,16 @@ INLINE V F(vexp)(V x)
 /* e^-|x| */
 INLINE V F(exp_minus_abs)(V x) { return F(exp_within)(VMAX(EXP_LEAST, -VABS(x)), SPLAT(0)); }
 
+/* e^x for scores minus their maximum, x <= 0 but for rounding: vexp without its care for large
+ * results and for the last half ulp. 1.5 ulp; e^-inf is 0, NaN stays NaN. */
+INLINE V F(exp_below)(V x)
+{
+    x = VMAX(SPLAT(SINGLE ? -104 : -746), x);
+    V k = x * SPLAT(1.4426950408889634) + SPLAT(MAGIC) - SPLAT(MAGIC);
+    V r = x - k * SPLAT(LN2_HIGH) - k * SPLAT(LN2_LOW);
+    return VSCALE(F(exp_tail)(r) * (r * r) + r + SPLAT(1), k);
+}
+
 /* e^x - 1 = 2 (2^(k-1) (e^r - 1) + 2^(k-1) - 1/2): half of it does not overflow before it does */
 INLINE V F(vexpm1)(V x)
 {

@@ -136,13 +136,14 @@ cdef extern from "fastdl.h" nogil:
                 const int64_t *at, void *y, int add, int threads) noexcept nogil
         int (*map)(int function, const fdl_map *m, int threads) noexcept nogil
         const char *(*map_name)(int function, int *inputs, const char **value) noexcept nogil
-        int (*softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log,
+        int (*softmax)(int64_t n, int64_t c, int64_t p, const void *x, void *y, int log,
                 int threads) noexcept nogil
-        int (*softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y,
-                void *dx, int log, int threads) noexcept nogil
-        int (*cross_entropy)(int64_t rows, int64_t cols, const void *x, const int64_t *target,
-                int64_t ignore_index,
-                          void *loss, void *grad, int threads) noexcept nogil
+        int (*softmax_backward)(int64_t n, int64_t c, int64_t p, const void *dy,
+                const void *y, void *dx, int log, int threads) noexcept nogil
+        int (*cross_entropy)(int64_t n, int64_t c, int64_t p, const void *x,
+                const int64_t *target, int64_t ignore_index, const void *weight,
+                double smoothing, double scale, void *loss, void *grad,
+                int threads) noexcept nogil
         int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db,
                 int threads) noexcept nogil
         int (*copy)(const fdl_copy *g, const void *x, void *y, int threads) noexcept nogil

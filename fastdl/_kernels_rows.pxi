@@ -57,17 +57,28 @@ cdef int need_writable(cnp.ndarray x, str where, str argument) except -1:
     return 0
 
 
+cdef int need_middle(cnp.ndarray x, int64_t *p, str where, str argument) except -1:
+    """x must be C-ordered (n, c) or (n, c, p); *p becomes p, or 1."""
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    if ndim != 2 and ndim != 3:
+        raise ValueError(
+            f"{where}: {argument} must have shape (n, c) or (n, c, p), got {np.shape(x)}"
+        )
+    p[0] = cnp.PyArray_DIM(x, 2) if ndim == 3 else 1
+    return need_c_order(x, where, argument)
+
+
 def softmax(cnp.ndarray x not None, bint log=False, *, out=None, isa=None, int threads=0):
-    """Softmax of each row of x (rows, cols); its logarithm if `log`."""
+    """Softmax over the second axis of x (n, c) or (n, c, p); its logarithm if `log`."""
     cdef const fdl_kernels *kernels = table_of(x, isa, "softmax", "x")
-    cdef int n = threads_of(threads), status
-    cdef int64_t rows, cols
+    cdef int n_threads = threads_of(threads), status
+    cdef int64_t p
+    cdef cnp.npy_intp *d = cnp.PyArray_DIMS(x)
     cdef cnp.ndarray y
-    need_rows(x, "softmax", "x")
-    rows, cols = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
+    need_middle(x, &p, "softmax", "x")
     y = output_like(out, x, "softmax")
     with nogil:
-        status = kernels.softmax(rows, cols, data_of(x), data_of(y), log, n)
+        status = kernels.softmax(d[0], d[1], p, data_of(x), data_of(y), log, n_threads)
     finish(status, "softmax")
     return y
 
@@ -76,59 +87,69 @@ def softmax_backward(
     cnp.ndarray dy not None, cnp.ndarray y not None, bint log=False, *, out=None, isa=None,
     int threads=0
 ):
-    """The gradient for x, from the one for y = softmax(x, log) and y itself; all (rows, cols)."""
+    """The gradient for x, from the one for y = softmax(x, log) and y itself, all of x's shape."""
     cdef const fdl_kernels *kernels = table_of(dy, isa, "softmax_backward", "dy")
-    cdef int n = threads_of(threads), status
-    cdef int64_t rows, cols
+    cdef int n_threads = threads_of(threads), status
+    cdef int64_t p
+    cdef cnp.npy_intp *d = cnp.PyArray_DIMS(dy)
     cdef cnp.ndarray dx
-    need_rows(dy, "softmax_backward", "dy")
+    need_middle(dy, &p, "softmax_backward", "dy")
     need_like(dy, y, "softmax_backward", "y")
-    rows, cols = cnp.PyArray_DIM(dy, 0), cnp.PyArray_DIM(dy, 1)
     dx = output_like(out, dy, "softmax_backward")
     with nogil:
         status = kernels.softmax_backward(
-            rows, cols, data_of(dy), data_of(y), data_of(dx), log, n
+            d[0], d[1], p, data_of(dy), data_of(y), data_of(dx), log, n_threads
         )
     finish(status, "softmax_backward")
     return dx
 
 
 def cross_entropy(
-    cnp.ndarray logits not None, cnp.ndarray target not None, int64_t ignore_index=-100, *,
-    out=None, isa=None, int threads=0
+    cnp.ndarray logits not None, cnp.ndarray target not None, int64_t ignore_index=-100,
+    weight=None, double smoothing=0.0, double scale=1.0, *, out=None, isa=None, int threads=0
 ):
-    """Each row's cross-entropy with its class, and the gradient, in one pass.
+    """The cross-entropy of scores with classes, times `scale`, and its gradient, in one pass.
 
-    logits (rows, cols), target (rows,) int64 -> loss (rows,), grad (rows, cols) = softmax - onehot;
-    both are 0 for rows whose target is `ignore_index`. Any other target outside [0, cols) raises
-    IndexError. `out`: (loss, grad).
+    logits (n, c) or (n, c, p), target (n,) or (n, p) int64 -> loss of target's shape, grad of
+    logits' shape; both are 0 where the target is `ignore_index`. Any other target outside [0, c)
+    raises IndexError. weight: (c,) or None; smoothing: the part of a target that is spread over
+    all classes. `out`: (loss, grad).
     """
     cdef const fdl_kernels *kernels = table_of(logits, isa, "cross_entropy", "logits")
-    cdef int n = threads_of(threads), status
+    cdef int n_threads = threads_of(threads), status
     cdef cnp.ndarray loss, grad
-    cdef int64_t rows, cols, i
+    cdef int64_t p, i, wrong = 0, value = 0
+    cdef cnp.npy_intp *d = cnp.PyArray_DIMS(logits)
     cdef const int64_t *t
-    need_rows(logits, "cross_entropy", "logits")
-    rows, cols = cnp.PyArray_DIM(logits, 0), cnp.PyArray_DIM(logits, 1)
+    cdef void *w
+    need_middle(logits, &p, "cross_entropy", "logits")
     if cnp.PyArray_TYPE(target) != cnp.NPY_INT64:
         raise TypeError(f"cross_entropy: target must be int64, got {target.dtype}")
     need_c_order(target, "cross_entropy", "target")
-    if cnp.PyArray_NDIM(target) != 1 or cnp.PyArray_DIM(target, 0) != rows:
+    if np.shape(target) != np.shape(logits)[:1] + np.shape(logits)[2:]:
         raise ValueError(
-            f"cross_entropy: target must have shape ({rows},), got {np.shape(target)}"
+            f"cross_entropy: target must have shape {np.shape(logits)[:1] + np.shape(logits)[2:]}, "
+            f"got {np.shape(target)}"
         )
+    w = vector_of(logits, weight, d[1], "cross_entropy", "weight")
     t = <const int64_t *> cnp.PyArray_DATA(target)
-    for i in range(rows):
-        if (t[i] < 0 or t[i] >= cols) and t[i] != ignore_index:
-            raise IndexError(f"Target {t[i]} is out of bounds.")
+    with nogil:
+        for i in range(d[0] * p):
+            if (t[i] < 0 or t[i] >= d[1]) and t[i] != ignore_index:
+                wrong, value = 1, t[i]
+                break
+    if wrong:
+        raise IndexError(f"Target {value} is out of bounds.")
     loss_out, grad_out = (None, None) if out is None else out
     loss = output(
-        loss_out, 1, cnp.PyArray_DIMS(logits), cnp.PyArray_TYPE(logits), "cross_entropy"
+        loss_out, cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(logits),
+        "cross_entropy"
     )
     grad = output_like(grad_out, logits, "cross_entropy")
     with nogil:
         status = kernels.cross_entropy(
-            rows, cols, data_of(logits), t, ignore_index, data_of(loss), data_of(grad), n
+            d[0], d[1], p, data_of(logits), t, ignore_index, w, smoothing, scale, data_of(loss),
+            data_of(grad), n_threads
         )
     finish(status, "cross_entropy")
     return loss, grad

@@ -401,19 +401,38 @@ for reduction in ("mean", "sum", "none"):
         lambda t, x, y, options=options: F(t).binary_cross_entropy_with_logits(x, y, **options),
         [apart(3, 4), between(0.2, 0.8, 3, 4)],
         more=[[given([800.0, -800.0]), given([0.5, 1.0])]])
-    row("elementwise.select",
+    row("loss.huber",
         lambda t, x, y, options=options: F(t).smooth_l1_loss(x, y, beta=0.7, **options),
-        [apart(3, 4), fixed(normal(3, 4))])
+        [apart(3, 4), normal(3, 4)])
+    row("loss.huber",
+        lambda t, x, y, options=options: F(t).huber_loss(x, y, delta=0.7, **options),
+        [apart(3, 4), normal(3, 4)])
+    row("loss.divergence",
+        lambda t, x, y, options=options: F(t).kl_div(x, y, **options),
+        [normal(3, 4), between(0.2, 0.8, 3, 4)], more=[[normal(2), given([0.0, 1.0], False)]])
+    row("loss.softmax_cross_entropy",
+        lambda t, x, y, w, options=options: F(t).cross_entropy(
+            x, y, w, ignore_index=1, label_smoothing=0.2, **options),
+        [normal(4, 3), given([0, 2, 1, 2], False), fixed(between(0.5, 2, 3))],
+        more=[[normal(2, 3, 2, 2), ints(0, 3, 2, 2, 2), fixed(between(0.5, 2, 3))]])
 
 
-def loss_gradient(t, x, y):
+def loss_gradient(t, x, y, **options):
     with t.enable_grad():
         x = x if x.requires_grad else x.clone().requires_grad_()
-        loss = F(t).cross_entropy(x, y, ignore_index=0)
+        loss = F(t).cross_entropy(x, y, ignore_index=0, **options)
         return t.autograd.grad(loss, x, create_graph=True)[0]
 
 
 row("loss.softmax_cross_entropy", loss_gradient, [normal(3, 4), given([3, 0, 1], False)])
+row("loss.softmax_cross_entropy",
+    lambda t, x, y, w: loss_gradient(t, x, y, weight=w, label_smoothing=0.3),
+    [normal(3, 4), given([3, 0, 1], False), fixed(between(0.5, 2, 4))])
+row("loss.softmax_cross_entropy",
+    lambda t, x, y: loss_gradient(t, x, y, label_smoothing=0.3, reduction="sum"),
+    [normal(2, 4, 3), given([[3, 0, 1], [1, 2, 0]], False)])
+row("elementwise.mul", lambda t, x, y: F(t).kl_div(x, y, reduction="batchmean", log_target=True),
+    [normal(3, 4), normal(3, 4)])
 row(
     "elementwise.abs",
     lambda t, x, y: F(t).l1_loss(x, y),

@@ -147,11 +147,16 @@ ROWS = {
     "select": lambda x: [(x(1500007) > 0, x(1500007), x(1))],
     "masked_fill": lambda x: [(x(1500007), x(1500007) > 0, x(1))],
     "power": lambda x: [(x(1500007), 2), (x.positive(1500007), 0.5)],
-    "softmax": lambda x: [(x(997, 1000), 1), (x(3, 300, 1000), 1)],
+    "softmax": lambda x: [(x(997, 1000), 1), (x(3, 300, 1000), 1), (x(20001, 9), 1)],
     "softmax_backward": lambda x: [(x(997, 1000), x(997, 1000), 1)],
     "log_softmax": lambda x: [(x(997, 1000), 1)],
     "log_softmax_backward": lambda x: [(x(997, 1000), x(997, 1000), 1)],
-    "cross_entropy": lambda x: [(x(997, 1000), x.integers(1000, 997), -100)],
+    "cross_entropy": lambda x: [
+        (x(997, 1000), x.integers(1000, 997), -100, None, 0.0, 1.0),
+        (x(997, 1000), x.integers(1000, 997), 3, x.positive(1000), 0.1, 0.01),
+        (x(3, 21, 5000), x.integers(21, 3, 5000), 3, x.positive(21), 0.1, 0.01),
+        (x(5001, 10), x.integers(10, 5001), 3, x.positive(10), 0.1, 0.01),
+    ],
     "copy": lambda x: [
         (x(1500007),),
         (x(1101, 1203).T,),

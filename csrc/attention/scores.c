@@ -27,16 +27,6 @@
 #define KEYS 64
 #define STRIP 16 /* a multiple of every VL */
 
-/* e^x for the scores minus their maximum, x <= 0 but for rounding: vexp without its care for large
- * results and for the last half ulp. 1.5 ulp; e^-inf is 0, NaN stays NaN. */
-INLINE V F(exp_below)(V x)
-{
-    x = VMAX(SPLAT(SINGLE ? -104 : -746), x);
-    V k = x * SPLAT(1.4426950408889634) + SPLAT(MAGIC) - SPLAT(MAGIC);
-    V r = x - k * SPLAT(LN2_HIGH) - k * SPLAT(LN2_LOW);
-    return VSCALE(F(exp_tail)(r) * (r * r) + r + SPLAT(1), k);
-}
-
 /* Where a thread is, and its scratch memory */
 typedef struct F(attention_tile) {
     int64_t n, h;                           /* the head                                         */

@@ -1,73 +1,154 @@
-/* cross_entropy.c: the loss of class scores against class numbers, with its gradient.
+/* cross_entropy.c: the loss of class scores (n, c, p) against class numbers (n, p), with its
+ * gradient; for each of the n p rows, t being its class, w the class weights, s the smoothing:
  *
- *   loss[i] = log(sum_j exp(x[i,j] - max)) - (x[i,t] - max),      t = target[i]
- *   grad[i,j] = softmax(x[i])[j] - [j == t]
+ *   z = x - max,   L = log(sum_k exp(z[k])),   W = sum_k w[k]
+ *   loss    = (1 - s) w[t] (L - z[t]) + s / c (W L - sum_k w[k] z[k])
+ *   grad[k] = a softmax(x)[k] - s / c w[k] - (1 - s) w[t] [k == t],    a = (1 - s) w[t] + s / c W
+ *
+ * all of it times `scale`, which a mean over the rows asks for.
  *
  * Idea      both need the same exponentials: the gradient costs a scaling more
  * Removes   log-softmax, gather, exp and scatter as passes and arrays of their own
  * Leaves    as softmax.c
- * Requires  C-contiguous rows; targets in [0, cols), or ignore_index: loss and gradient are then 0
+ * Requires  C-contiguous; targets in [0, c), or ignore_index: loss and gradient are then 0
  * Checked   against PyTorch in float64
  * Timed     python -m fastdl bench rows
  */
-/* Few columns: a row in every lane, as in softmax.c */
-NOINLINE void F(cross_entropy_few)(int64_t cols, const REAL *x, const int64_t *target,
-                                   int64_t ignore_index, REAL *loss, REAL *grad, int64_t begin,
-                                   int64_t end)
+typedef struct {
+    int64_t c, p;
+    const REAL *x;
+    const int64_t *target;
+    int64_t ignore_index;
+    const REAL *weight;      /* (c), or NULL: all 1         */
+    REAL *loss, *grad;
+    REAL hit, spread, total; /* scale (1 - s), scale s / c, W */
+} F(ce);
+
+/* sum of w (x - max) over a row; of x - max where w is NULL */
+INLINE REAL F(row_weighted)(int64_t n, const REAL *x, REAL max, const REAL *w)
+{
+    V sum = SPLAT(0);
+    for (int64_t j = 0; j < n; j += VL) {
+        V z = LDN(x + j, n - j, max) - SPLAT(max);
+        sum += w ? z * LDN(w + j, n - j, 0) : z;
+    }
+    return HSUM(sum);
+}
+
+NOINLINE void F(cross_entropy_rows)(const F(ce) *s, int64_t begin, int64_t end)
+{
+    const int64_t c = s->c;
+    for (int64_t i = begin; i < end; i++) {
+        const REAL *row = s->x + i * c, *w = s->weight;
+        REAL *g = s->grad + i * c;
+        const int64_t t = s->target[i];
+        if (t == s->ignore_index) {
+            s->loss[i] = 0;
+            memset(g, 0, c * sizeof(REAL));
+            continue;
+        }
+        const REAL max = F(row_max)(c, row), sum = F(row_exp_sum)(c, row, max, g);
+        const REAL log_sum = (REAL)log(sum), hit = w ? s->hit * w[t] : s->hit;
+        const REAL all = (hit + s->spread * s->total) / sum;
+        s->loss[i] = hit * (log_sum - (row[t] - max));
+        if (s->spread != 0) {
+            REAL dot = w ? F(row_weighted)(c, row, max, w) : F(row_weighted)(c, row, max, NULL);
+            s->loss[i] += s->spread * (s->total * log_sum - dot);
+            for (int64_t j = 0; j < c; j += VL) {
+                V share = w ? LDN(w + j, c - j, 0) * SPLAT(s->spread) : SPLAT(s->spread);
+                STN(g + j, LDN(g + j, c - j, 0) * SPLAT(all) - share, c - j);
+            }
+        } else {
+            for (int64_t j = 0; j < c; j += VL)
+                STN(g + j, LDN(g + j, c - j, 0) * SPLAT(all), c - j);
+        }
+        g[t] -= hit;
+    }
+}
+
+/* VL rows, one in every lane (see softmax.c), the first `live` of which exist; g may be x */
+INLINE void F(lanes_cross_entropy)(const F(ce) *s, int64_t stride, int64_t live, const REAL *x,
+                                   const int64_t *target, REAL *loss, REAL *g)
+{
+    const int64_t c = s->c;
+    REAL hit[VL], at_target[VL];
+    int64_t class[VL];
+    for (int i = 0; i < VL; i++) { /* lanes without a row, or ignored, get 0 whatever they hold */
+        const int used = i < live && target[i] != s->ignore_index;
+        class[i] = used ? target[i] : -1;
+        at_target[i] = used ? x[target[i] * stride + i] : 0;
+        hit[i] = !used ? 0 : s->weight ? s->hit * s->weight[target[i]] : s->hit;
+    }
+    V max, dot = SPLAT(0), sum, log_sum, some = LD(hit), all = some;
+    if (s->spread != 0) {
+        V spread = SPLAT(s->spread);
+        for (int i = 0; i < VL; i++) spread[i] = class[i] < 0 ? 0 : spread[i];
+        V m = SPLAT(-INFINITY);
+        for (int64_t k = 0; k < c; k++) m = VMAX(COLUMN(x, k), m);
+        for (int64_t k = 0; k < c; k++)
+            dot += (COLUMN(x, k) - m) * SPLAT(s->weight ? s->weight[k] : 1);
+        sum = F(lanes_exp_sum)(c, stride, live, x, &max, g);
+        log_sum = F(vlog)(sum);
+        all += spread * SPLAT(s->total);
+        V scale = all / sum;
+        for (int64_t k = 0; k < c; k++)
+            STN(g + k * stride,
+                COLUMN(g, k) * scale - spread * SPLAT(s->weight ? s->weight[k] : 1), live);
+        dot = spread * (SPLAT(s->total) * log_sum - dot);
+    } else {
+        sum = F(lanes_exp_sum)(c, stride, live, x, &max, g);
+        log_sum = F(vlog)(sum);
+        V scale = all / sum;
+        for (int64_t k = 0; k < c; k++) STN(g + k * stride, COLUMN(g, k) * scale, live);
+    }
+    V result = some * (log_sum - (LD(at_target) - max)) + dot;
+    for (int i = 0; i < min64(live, VL); i++) {
+        loss[i] = class[i] < 0 ? 0 : result[i];
+        if (class[i] >= 0) g[class[i] * stride + i] -= hit[i];
+        else
+            for (int64_t k = 0; k < c; k++) g[k * stride + i] = 0; /* NaN times 0 would be none */
+    }
+}
+
+NOINLINE void F(cross_entropy_few)(const F(ce) *s, int64_t begin, int64_t end)
 {
     REAL t[FEW_COLUMNS * VL];
     for (int64_t i = begin; i < end; i += VL) {
-        F(load_columns)(end - i, cols, x + i * cols, t);
-        V max, sum = F(columns_exp_sum)(cols, t, 1, &max), scale = SPLAT(1) / sum;
-        V log_sum = F(lanes_log)(sum);
-        for (int64_t c = 0; c < cols; c++) ST(t + c * VL, LD(t + c * VL) * scale);
-        F(store_columns)(end - i, cols, t, grad + i * cols);
-        for (int64_t k = i; k < min64(end, i + VL); k++) {
-            if (target[k] == ignore_index) {
-                loss[k] = 0;
-                memset(grad + k * cols, 0, cols * sizeof(REAL));
-            } else {
-                loss[k] = log_sum[k - i] - (x[k * cols + target[k]] - max[k - i]);
-                grad[k * cols + target[k]] -= 1;
-            }
-        }
+        F(load_columns)(end - i, s->c, s->x + i * s->c, t);
+        F(lanes_cross_entropy)(s, VL, end - i, t, s->target + i, s->loss + i, t);
+        F(store_columns)(end - i, s->c, t, s->grad + i * s->c);
     }
 }
 
-NOINLINE void F(cross_entropy_rows)(int64_t cols, const REAL *x, const int64_t *target,
-                                    int64_t ignore_index, REAL *loss, REAL *grad, int64_t begin,
-                                    int64_t end)
+NOINLINE void F(cross_entropy_planes)(const F(ce) *s, int64_t begin, int64_t end)
 {
+    const int64_t tiles = ceil_div(s->p, VL);
     for (int64_t i = begin; i < end; i++) {
-        const REAL *row = x + i * cols;
-        REAL *g = grad + i * cols;
-        int64_t t = target[i];
-        if (t == ignore_index) {
-            loss[i] = 0;
-            memset(g, 0, cols * sizeof(REAL));
-            continue;
-        }
-        REAL max = F(row_max)(cols, row), sum = F(row_exp_sum)(cols, row, max, g);
-        loss[i] = (REAL)log(sum) - (row[t] - max);
-        for (int64_t j = 0; j < cols; j += VL)
-            STN(g + j, LDN(g + j, cols - j, 0) * SPLAT(1 / sum), cols - j);
-        g[t] -= 1;
+        const int64_t sample = i / tiles, j = i % tiles * VL, at = sample * s->c * s->p + j;
+        F(lanes_cross_entropy)(s, s->p, s->p - j, s->x + at, s->target + sample * s->p + j,
+                               s->loss + sample * s->p + j, s->grad + at);
     }
 }
 
-static int F(cross_entropy)(int64_t rows, int64_t cols, const void *x, const int64_t *target,
-                            int64_t ignore_index, void *loss, void *grad, int threads)
+static int F(cross_entropy)(int64_t n, int64_t c, int64_t p, const void *x, const int64_t *target,
+                            int64_t ignore_index, const void *weight, double smoothing,
+                            double scale, void *loss, void *grad, int threads)
 {
-    int parts = fdl_plan(threads, rows * (20 + 0.15 * sizeof(REAL) * cols));
-    if (cols == 0) { /* nothing but ignored rows */
-        memset(loss, 0, rows * sizeof(REAL));
-        return FDL_OK;
-    }
-    if (cols <= FEW_COLUMNS)
-        SPLIT(parts, rows, VL,
-              F(cross_entropy_few)(cols, x, target, ignore_index, loss, grad, begin, end));
+    int parts = fdl_plan(threads, n * p * (20 + 0.15 * sizeof(REAL) * c));
+    if (c == 0) memset(loss, 0, n * p * sizeof(REAL)); /* nothing but ignored rows */
+    if (n == 0 || c == 0 || p == 0) return FDL_OK;
+    const REAL *w = weight;
+    double total = w ? 0 : (double)c;
+    for (int64_t k = 0; w && k < c; k++) total += w[k];
+    const F(ce) s = {.c = c, .p = p, .x = x, .target = target, .ignore_index = ignore_index,
+                     .weight = w, .loss = loss, .grad = grad,
+                     .hit = (REAL)(scale * (1 - smoothing)),
+                     .spread = (REAL)(scale * smoothing / c), .total = (REAL)total};
+    if (p > 1)
+        SPLIT(parts, n * ceil_div(p, VL), 1, F(cross_entropy_planes)(&s, begin, end));
+    else if (c <= FEW_COLUMNS)
+        SPLIT(parts, n, VL, F(cross_entropy_few)(&s, begin, end));
     else
-        SPLIT(parts, rows, 1,
-              F(cross_entropy_rows)(cols, x, target, ignore_index, loss, grad, begin, end));
+        SPLIT(parts, n, 1, F(cross_entropy_rows)(&s, begin, end));
     return FDL_OK;
 }

@@ -1,13 +1,13 @@
-/* softmax.c: softmax and log-softmax of rows, and their gradients.
+/* softmax.c: softmax and log-softmax over c of (n, c, p), and their gradients.
  *
  *   softmax      y = exp(x - max) / sum exp(x - max)         dx = y (dy - sum dy y)
  *   log-softmax  y = x - max - log(sum exp(x - max))         dx = dy - exp(y) sum dy
  *
- * Idea      a row is read three times while it is in the cache: its maximum, the sum of
- *           exponentials, the result
+ * Idea      a row (p = 1) is read three times while it is in the cache: its maximum, the sum of
+ *           exponentials, the result. Where p > 1 or c is small, every lane has a row of its own
  * Removes   the temporaries of the NumPy formulation, and its scalar exponential
  * Leaves    the arithmetic of exp: about 20 vector operations for VL elements
- * Requires  C-contiguous rows
+ * Requires  C-contiguous
  * Checked   against float64; a row of -inf gives NaN, as in PyTorch
  * Timed     python -m fastdl bench rows
  *
@@ -34,7 +34,7 @@ INLINE REAL F(row_exp_sum)(int64_t n, const REAL *x, REAL max, REAL *y)
         V sum = SPLAT(0);
         to = min64(n, from + ROW_BLOCK);
         for (int64_t j = from; j < to; j += VL) {
-            V e = F(vexp)(LDN(x + j, to - j, -INFINITY) - SPLAT(max));
+            V e = F(exp_below)(LDN(x + j, to - j, -INFINITY) - SPLAT(max));
             if (y) STN(y + j, e, to - j);
             sum += e;
         }
@@ -60,11 +60,54 @@ INLINE REAL F(row_dot)(int64_t n, const REAL *u, const REAL *v)
     return total;
 }
 
-/* ---- few columns: a row in every lane --------------------------------------------------------
+/* ---- a row in every lane ----------------------------------------------------------------------
  *
- * A row of 10 would leave lanes idle and add up across them, which is slow. VL rows are transposed
- * instead: t[c VL + i] is column c of row i, and no lane needs another. */
+ * VL rows at a time, column k of all of them in one vector: x[k stride ...]. No lane needs another.
+ * So lie the pixels of (n, c, p); and rows of few columns, which would leave lanes idle and add up
+ * across them, which is slow, are transposed to lie so. */
 #define FEW_COLUMNS 24
+
+/* The first `live` lanes of column k */
+#define COLUMN(x, k) LDN((x) + (k)*stride, live, 0)
+
+/* The sum of exp(x - max) in every lane; exp(x - max) goes to e unless that is NULL; e may be x */
+INLINE V F(lanes_exp_sum)(int64_t c, int64_t stride, int64_t live, const REAL *x, V *max, REAL *e)
+{
+    V m = SPLAT(-INFINITY), sum = SPLAT(0);
+    for (int64_t k = 0; k < c; k++) m = VMAX(COLUMN(x, k), m);
+    for (int64_t k = 0; k < c; k++) {
+        V v = F(exp_below)(COLUMN(x, k) - m);
+        if (e) STN(e + k * stride, v, live);
+        sum += v;
+    }
+    *max = m;
+    return sum;
+}
+
+INLINE void F(lanes_softmax)(int64_t c, int64_t stride, int64_t live, const REAL *x, REAL *y,
+                             int log)
+{
+    V max;
+    if (log) {
+        V log_sum = F(vlog)(F(lanes_exp_sum)(c, stride, live, x, &max, NULL));
+        for (int64_t k = 0; k < c; k++)
+            STN(y + k * stride, COLUMN(x, k) - max - log_sum, live);
+    } else {
+        V scale = SPLAT(1) / F(lanes_exp_sum)(c, stride, live, x, &max, y);
+        for (int64_t k = 0; k < c; k++) STN(y + k * stride, COLUMN(y, k) * scale, live);
+    }
+}
+
+INLINE void F(lanes_softmax_backward)(int64_t c, int64_t stride, int64_t live, const REAL *dy,
+                                      const REAL *y, REAL *dx, int log)
+{
+    V sum = SPLAT(0);
+    for (int64_t k = 0; k < c; k++) sum += log ? COLUMN(dy, k) : COLUMN(dy, k) * COLUMN(y, k);
+    for (int64_t k = 0; k < c; k++) {
+        V d = COLUMN(dy, k), v = COLUMN(y, k);
+        STN(dx + k * stride, log ? d - F(vexp)(v) * sum : v * (d - sum), live);
+    }
+}
 
 INLINE void F(load_columns)(int64_t rows, int64_t cols, const REAL *x, REAL *t)
 {
@@ -78,59 +121,51 @@ INLINE void F(store_columns)(int64_t rows, int64_t cols, const REAL *t, REAL *y)
         for (int64_t c = 0; c < cols; c++) y[i * cols + c] = t[c * VL + i];
 }
 
-/* t becomes x - max, or if `exps` exp(x - max); returns the sum of exp(x - max) in every lane */
-INLINE V F(columns_exp_sum)(int64_t cols, REAL *t, const int exps, V *max)
-{
-    V m = LD(t), sum = SPLAT(0);
-    for (int64_t c = 1; c < cols; c++) m = VMAX(LD(t + c * VL), m);
-    for (int64_t c = 0; c < cols; c++) {
-        V x = LD(t + c * VL) - m, e = F(vexp)(x);
-        ST(t + c * VL, exps ? e : x);
-        sum += e;
-    }
-    *max = m;
-    return sum;
-}
-
-INLINE V F(lanes_log)(V v)
-{
-    for (int i = 0; i < VL; i++) v[i] = sizeof(REAL) == 4 ? logf(v[i]) : log(v[i]);
-    return v;
-}
-
-NOINLINE void F(softmax_few)(int64_t cols, const REAL *x, REAL *y, int log_, int64_t begin,
+NOINLINE void F(softmax_few)(int64_t cols, const REAL *x, REAL *y, int log, int64_t begin,
                              int64_t end)
 {
     REAL t[FEW_COLUMNS * VL];
     for (int64_t i = begin; i < end; i += VL) {
-        V max;
         F(load_columns)(end - i, cols, x + i * cols, t);
-        if (log_) {
-            V log_sum = F(lanes_log)(F(columns_exp_sum)(cols, t, 0, &max));
-            for (int64_t c = 0; c < cols; c++) ST(t + c * VL, LD(t + c * VL) - log_sum);
-        } else {
-            V scale = SPLAT(1) / F(columns_exp_sum)(cols, t, 1, &max);
-            for (int64_t c = 0; c < cols; c++) ST(t + c * VL, LD(t + c * VL) * scale);
-        }
+        if (log) F(lanes_softmax)(cols, VL, VL, t, t, 1);
+        else F(lanes_softmax)(cols, VL, VL, t, t, 0);
         F(store_columns)(end - i, cols, t, y + i * cols);
     }
 }
 
 NOINLINE void F(softmax_backward_few)(int64_t cols, const REAL *dy, const REAL *y, REAL *dx,
-                                      int log_, int64_t begin, int64_t end)
+                                      int log, int64_t begin, int64_t end)
 {
     REAL g[FEW_COLUMNS * VL], t[FEW_COLUMNS * VL];
     for (int64_t i = begin; i < end; i += VL) {
         F(load_columns)(end - i, cols, dy + i * cols, g);
         F(load_columns)(end - i, cols, y + i * cols, t);
-        V sum = SPLAT(0);
-        for (int64_t c = 0; c < cols; c++)
-            sum += log_ ? LD(g + c * VL) : LD(g + c * VL) * LD(t + c * VL);
-        for (int64_t c = 0; c < cols; c++) {
-            V d = LD(g + c * VL), v = LD(t + c * VL);
-            ST(g + c * VL, log_ ? d - F(vexp)(v) * sum : v * (d - sum));
-        }
+        if (log) F(lanes_softmax_backward)(cols, VL, VL, g, t, g, 1);
+        else F(lanes_softmax_backward)(cols, VL, VL, g, t, g, 0);
         F(store_columns)(end - i, cols, g, dx + i * cols);
+    }
+}
+
+/* Tiles of VL pixels, `tiles` of them in each of n samples: the tiles [begin, end) */
+NOINLINE void F(softmax_planes)(int64_t c, int64_t p, const REAL *x, REAL *y, int log,
+                                int64_t begin, int64_t end)
+{
+    const int64_t tiles = ceil_div(p, VL);
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t j = i % tiles * VL, at = i / tiles * c * p + j;
+        if (log) F(lanes_softmax)(c, p, p - j, x + at, y + at, 1);
+        else F(lanes_softmax)(c, p, p - j, x + at, y + at, 0);
+    }
+}
+
+NOINLINE void F(softmax_backward_planes)(int64_t c, int64_t p, const REAL *dy, const REAL *y,
+                                         REAL *dx, int log, int64_t begin, int64_t end)
+{
+    const int64_t tiles = ceil_div(p, VL);
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t j = i % tiles * VL, at = i / tiles * c * p + j;
+        if (log) F(lanes_softmax_backward)(c, p, p - j, dy + at, y + at, dx + at, 1);
+        else F(lanes_softmax_backward)(c, p, p - j, dy + at, y + at, dx + at, 0);
     }
 }
 
@@ -183,29 +218,35 @@ NOINLINE void F(log_softmax_backward_rows)(int64_t cols, const REAL *dy, const R
     }
 }
 
-static int F(softmax)(int64_t rows, int64_t cols, const void *x, void *y, int log, int threads)
+static int F(softmax)(int64_t n, int64_t c, int64_t p, const void *x, void *y, int log,
+                      int threads)
 {
-    int parts = fdl_plan(threads, rows * (10 + 0.15 * sizeof(REAL) * cols));
-    if (cols == 0) return FDL_OK;
-    if (cols <= FEW_COLUMNS)
-        SPLIT(parts, rows, VL, F(softmax_few)(cols, x, y, log, begin, end));
+    int parts = fdl_plan(threads, n * p * (10 + 0.15 * sizeof(REAL) * c));
+    if (n == 0 || c == 0 || p == 0) return FDL_OK;
+    if (p > 1)
+        SPLIT(parts, n * ceil_div(p, VL), 1, F(softmax_planes)(c, p, x, y, log, begin, end));
+    else if (c <= FEW_COLUMNS)
+        SPLIT(parts, n, VL, F(softmax_few)(c, x, y, log, begin, end));
     else if (log)
-        SPLIT(parts, rows, 1, F(log_softmax_rows)(cols, x, y, begin, end));
+        SPLIT(parts, n, 1, F(log_softmax_rows)(c, x, y, begin, end));
     else
-        SPLIT(parts, rows, 1, F(softmax_rows)(cols, x, y, begin, end));
+        SPLIT(parts, n, 1, F(softmax_rows)(c, x, y, begin, end));
     return FDL_OK;
 }
 
-static int F(softmax_backward)(int64_t rows, int64_t cols, const void *dy, const void *y, void *dx,
-                               int log, int threads)
+static int F(softmax_backward)(int64_t n, int64_t c, int64_t p, const void *dy, const void *y,
+                               void *dx, int log, int threads)
 {
-    int parts = fdl_plan(threads, rows * (10 + 0.08 * sizeof(REAL) * cols));
-    if (cols == 0) return FDL_OK;
-    if (cols <= FEW_COLUMNS)
-        SPLIT(parts, rows, VL, F(softmax_backward_few)(cols, dy, y, dx, log, begin, end));
+    int parts = fdl_plan(threads, n * p * (10 + 0.08 * sizeof(REAL) * c));
+    if (n == 0 || c == 0 || p == 0) return FDL_OK;
+    if (p > 1)
+        SPLIT(parts, n * ceil_div(p, VL), 1,
+              F(softmax_backward_planes)(c, p, dy, y, dx, log, begin, end));
+    else if (c <= FEW_COLUMNS)
+        SPLIT(parts, n, VL, F(softmax_backward_few)(c, dy, y, dx, log, begin, end));
     else if (log)
-        SPLIT(parts, rows, 1, F(log_softmax_backward_rows)(cols, dy, y, dx, begin, end));
+        SPLIT(parts, n, 1, F(log_softmax_backward_rows)(c, dy, y, dx, begin, end));
     else
-        SPLIT(parts, rows, 1, F(softmax_backward_rows)(cols, dy, y, dx, begin, end));
+        SPLIT(parts, n, 1, F(softmax_backward_rows)(c, dy, y, dx, begin, end));
     return FDL_OK;
 }

@@ -282,25 +282,18 @@ def power(x, y):
 # ----------------------------------------------------------------------- softmax, cross-entropy
 
 
-def _as_rows(x, axis):
-    """x as C-ordered rows (n, length of `axis`)."""
-    if axis != x.ndim - 1:
-        x = np.moveaxis(x, axis, -1)
-    return _ordered(x).reshape(-1, x.shape[-1])
-
-
-def _from_rows(rows, shape, axis):
-    """The inverse of `_as_rows` for an array of `shape`."""
-    if axis == len(shape) - 1:
-        return rows.reshape(shape)
-    moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
-    return np.moveaxis(rows.reshape(moved), -1, axis)
+def _around(x, axis):
+    """x in C order as (n, length of `axis`, p), or (n, length) for the last axis."""
+    shape = x.shape
+    if axis == x.ndim - 1:
+        return _ordered(x).reshape(-1, shape[-1]) if x.size else x.reshape(0, shape[-1])
+    return _ordered(x).reshape(math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
 
 
 def softmax(x, axis):
     """exp(x) / sum(exp(x)) along `axis`."""
     if x.dtype.char in KERNEL_DTYPES:
-        return _from_rows(_kernels.softmax(_as_rows(x, axis)), x.shape, axis)
+        return _kernels.softmax(_around(x, axis)).reshape(x.shape)
     e = np.exp(x - x.max(axis, keepdims=True))
     return e / e.sum(axis, keepdims=True)
 
@@ -308,15 +301,14 @@ def softmax(x, axis):
 def softmax_backward(g, out, axis):
     """out * (g - sum(g * out)) along `axis`."""
     if g.dtype.char in KERNEL_DTYPES:
-        rows = _kernels.softmax_backward(_as_rows(g, axis), _as_rows(out, axis))
-        return _from_rows(rows, g.shape, axis)
+        return _kernels.softmax_backward(_around(g, axis), _around(out, axis)).reshape(g.shape)
     return out * (g - (g * out).sum(axis, keepdims=True))
 
 
 def log_softmax(x, axis):
     """x - log(sum(exp(x))) along `axis`."""
     if x.dtype.char in KERNEL_DTYPES:
-        return _from_rows(_kernels.softmax(_as_rows(x, axis), True), x.shape, axis)
+        return _kernels.softmax(_around(x, axis), True).reshape(x.shape)
     x = x - x.max(axis, keepdims=True)
     return x - np.log(np.exp(x).sum(axis, keepdims=True))
 
@@ -324,17 +316,25 @@ def log_softmax(x, axis):
 def log_softmax_backward(g, out, axis):
     """g - exp(out) * sum(g) along `axis`."""
     if g.dtype.char in KERNEL_DTYPES:
-        rows = _kernels.softmax_backward(_as_rows(g, axis), _as_rows(out, axis), True)
-        return _from_rows(rows, g.shape, axis)
+        dx = _kernels.softmax_backward(_around(g, axis), _around(out, axis), True)
+        return dx.reshape(g.shape)
     return g - np.exp(out) * g.sum(axis, keepdims=True)
 
 
-def cross_entropy(logits, target, ignore_index):
-    """logits (N, C), target (N,) int64 -> loss (N,) = -log softmax at the target, and its gradient
-    (N, C) = softmax - onehot; both 0 in rows whose target is `ignore_index`. IndexError for any
-    other target outside [0, C)."""
+def cross_entropy(logits, target, ignore_index, weight, smoothing, scale):
+    """logits (N, C) or (N, C, P), target (N,) or (N, P) int64, weight (C,) or None -> the
+    cross-entropy for each target, times `scale`, and its gradient in the logits; both 0 where the
+    target is `ignore_index`. `smoothing`: the part of a target that is spread over all classes.
+    IndexError for any other target outside [0, C)."""
     wide = logits if logits.dtype.char in KERNEL_DTYPES else logits.astype(np.float32)
-    loss, grad = _kernels.cross_entropy(_ordered(wide), _ordered(target), ignore_index)
+    loss, grad = _kernels.cross_entropy(
+        _ordered(wide),
+        _ordered(target),
+        ignore_index,
+        _vector(weight, wide.dtype),
+        smoothing,
+        scale,
+    )
     if wide is logits:
         return loss, grad
     return loss.astype(logits.dtype), grad.astype(logits.dtype)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 
 from fastdl import backends
+from fastdl._engine import tensor_of
 from fastdl.ops.activation import _log_softmax, _softmax, softmax_backward, softplus
 from fastdl.ops.core import elementwise, primitive, tensor_argument
-from fastdl.ops.elementwise import abs, log, sigmoid, where
+from fastdl.ops.elementwise import abs, exp, log, sigmoid, where
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "huber_loss",
+    "kl_div",
     "l1_loss",
     "legacy_reduction",
     "mse_loss",
@@ -69,6 +73,37 @@ def squared_error(x, y, *, scale):
 squared_error.vjp(
     x=lambda g, x, y, scale: (x - y) * (g * (2 * scale)),
     y=lambda g, x, y, scale: (y - x) * (g * (2 * scale)),
+)
+
+
+@elementwise
+def huber(x, y, *, delta):
+    """d^2 / 2 where d = abs(x - y) is below delta, delta (d - delta / 2) beyond."""
+    d = np.abs(x - y)
+    inner = np.minimum(d, x.dtype.type(delta))
+    d -= inner * x.dtype.type(0.5)
+    d *= inner
+    return d
+
+
+huber.vjp(
+    x=lambda g, x, y, delta: g * (x - y).clamp(-delta, delta),
+    y=lambda g, x, y, delta: -(g * (x - y).clamp(-delta, delta)),
+)
+
+
+@elementwise
+def divergence(x, y):
+    """y (log(y) - x); 0 where y is 0."""
+    loss = np.log(np.where(y > 0, y, 1))
+    loss -= x
+    loss *= y
+    return loss
+
+
+divergence.vjp(
+    x=lambda g, y: -(g * y),
+    y=lambda g, x, y: g * where(y > 0, log(where(y > 0, y, 1.0)) + 1 - x, 0.0),
 )
 
 
@@ -138,48 +173,105 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     _check_sizes("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    d = abs(input - target)
     if beta == 0:
-        return reduced(d, reduction)
-    return reduced(where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction)
+        return reduced(abs(input - target), reduction)
+    loss = huber(input, target, delta=beta)
+    return reduced(loss if beta == 1 else loss * (1 / beta), reduction)
+
+
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+    """(input - target)^2 / 2 within `delta` of the target, delta (abs(input - target) - delta / 2)
+    beyond; other arguments and errors as in :func:`mse_loss`.
+
+    Raises:
+        ValueError: `delta` is not positive.
+    """
+    check_reduction(reduction)
+    _check_sizes("huber_loss", input, target)
+    _check_weight(input, weight)
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    return reduced(huber(input, target, delta=delta), reduction, weight)
+
+
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+    """Kullback-Leibler divergence target * (log(target) - input), for log-probabilities `input`.
+
+    Args:
+        input: log-probabilities.
+        target: probabilities; with `log_target` their logarithms.
+        reduction: ``"batchmean"`` (the sum divided by the first size), ``"sum"``, ``"none"``, or
+            ``"mean"``, over all elements, which is not the divergence; `size_average` and `reduce`
+            are PyTorch's older spelling.
+
+    Raises:
+        ValueError: an unknown reduction.
+    """
+    batch = reduction == "batchmean"
+    reduction = legacy_reduction(size_average, reduce, "sum" if batch else reduction)
+    tensor_argument("kl_div", "input", input)
+    tensor_argument("kl_div", "target", target)
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL math definition."
+            "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+            stacklevel=2,
+        )
+    loss = exp(target) * (target - input) if log_target else divergence(input, target)
+    if batch and input.ndim:
+        return loss.sum() / input.shape[0]
+    return reduced(loss, reduction)
 
 
 # -------------------------------------------------------------------------------- cross-entropies
 
 
 @primitive(node_name="CrossEntropy")
-def softmax_cross_entropy(logits, target, *, ignore_index, reduction):
-    """logits (N, C), target (N,) int64 -> the loss -log softmax(logits)[target], (N,) or reduced to
-    (), and its gradient (N, C) for a g of ones."""
-    loss, grad = backends.of(logits).cross_entropy(logits, target, ignore_index)
+def softmax_cross_entropy(logits, target, weight, *, ignore_index, smoothing, reduction):
+    """logits (N, C) or (N, C, P), target (N,) or (N, P) int64, weight (C,) or None -> the loss, of
+    target's shape or reduced to (), and its gradient in the logits for a g of ones."""
+    share = 1.0
+    if reduction == "mean":
+        counted = target[target != ignore_index]
+        total = counted.size if weight is None else weight.take(counted, mode="clip").sum()
+        share = 1.0 / float(total) if total else math.nan
+    loss, grad = backends.of(logits).cross_entropy(
+        logits, target, ignore_index, weight, smoothing, share
+    )
     if reduction == "none":
         return loss, grad
-    loss = loss.sum()
-    if reduction == "mean":
-        share = _share(target, ignore_index)
-        loss *= share
-        grad *= share
-    return loss, grad
+    return loss.sum() if target.size and not math.isnan(share) else loss.sum() * share, grad
 
 
-def _share(target, ignore_index):
-    """1 / the number of targets that count; NaN, as in PyTorch, where none does."""
-    count = int(np.count_nonzero(target != ignore_index))
-    return 1.0 / count if count else float("nan")
+def _mass(target, weight, classes, ignore_index, smoothing, reduction, dtype):
+    """What the target of each row adds up to: the factor of softmax in the gradient."""
+    used = target != ignore_index
+    each = used * (1.0 if weight is None else weight.take(target, mode="clip"))
+    spread = smoothing / classes * (classes if weight is None else weight.sum())
+    mass = (1 - smoothing) * each + used * spread
+    return (mass / each.sum() if reduction == "mean" else mass).astype(dtype)
 
 
 @softmax_cross_entropy.vjp_joint
-def _(g, logits, target, out, ignore_index, reduction):
+def _(g, logits, target, weight, out, ignore_index, smoothing, reduction):
     g_loss, g_grad = g
     terms = []
     if g_loss is not None:
         terms.append(out[1] * (g_loss.unsqueeze(1) if reduction == "none" else g_loss))
-    if g_grad is not None:  # second order: the gradient of softmax - onehot
-        used = (target != ignore_index).unsqueeze(1)
-        if reduction == "mean":
-            g_grad = g_grad * _share(target.array, ignore_index)
-        terms.append(softmax_backward(g_grad * used, _softmax(logits, axis=1), axis=1))
-    return sum(terms[1:], terms[0]), None
+    if g_grad is not None:  # second order: the gradient of mass * softmax - what is constant
+        mass = _mass(
+            target.array,
+            None if weight is None else weight.array,
+            logits.shape[1],
+            ignore_index,
+            smoothing,
+            reduction,
+            logits.array.dtype,
+        )
+        h = g_grad * tensor_of(mass).unsqueeze(1)
+        terms.append(softmax_backward(h, _softmax(logits, axis=1), axis=1))
+    return sum(terms[1:], terms[0]), None, None
 
 
 @primitive
@@ -330,30 +422,22 @@ def cross_entropy(
     if input.array.shape == target.array.shape and input.ndim > 0:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     _check_classes("cross_entropy", input, target)
-    if weight is None and not label_smoothing:
-        rows = target if target.ndim == 1 else target.reshape(-1)
-        if rows.array.dtype != np.int64:
-            rows = rows.long()
-        loss, _ = softmax_cross_entropy(
-            _rows(input), rows, ignore_index=ignore_index, reduction=reduction
-        )
-        return loss.reshape(target.shape) if reduction == "none" and target.ndim != 1 else loss
-
-    log_p = _log_softmax(_rows(input), axis=1)
-    flat = target.reshape(-1)
-    loss = nll_loss(log_p, flat, weight, ignore_index=ignore_index, reduction=reduction)
-    if label_smoothing:
-        used = flat != ignore_index
-        smooth = -(log_p if weight is None else log_p * weight).sum(1)
-        smooth = where(used, smooth, 0.0)
-        if reduction != "none":
-            smooth = smooth.sum()
-        if reduction == "mean":
-            share = used if weight is None else weight[flat.long() * used] * used
-            smooth = smooth / share.sum()
-        classes = log_p.shape[1]
-        loss = loss * (1 - label_smoothing) + smooth * (label_smoothing / classes)
-    return loss.reshape(target.shape) if reduction == "none" else loss
+    x, classes = input, target
+    if x.ndim == 1:
+        x, classes = x.unsqueeze(0), target.reshape(1)
+    elif x.ndim > 2:
+        pixels = math.prod(x.shape[2:])
+        x = x.reshape(x.shape[0], x.shape[1], pixels)
+        classes = target.reshape(x.shape[0], pixels)
+    loss, _ = softmax_cross_entropy(
+        x,
+        classes.long(),
+        weight,
+        ignore_index=ignore_index,
+        smoothing=label_smoothing,
+        reduction=reduction,
+    )
+    return loss.reshape(target.shape) if reduction == "none" and target.ndim != 1 else loss
 
 
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
