@@ -221,7 +221,17 @@ def test_cross_entropy_targets_are_checked(bad):
 @each_dtype
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize(
-    "shape", [(3, 5, 2), (2, 1, 7), (4, 21, 16), (2, 33, 17), (1, 7, 100), (3, 100, 31), (2, 3, 64)]
+    "shape",
+    [
+        (3, 5, 2),
+        (2, 1, 7),
+        (4, 21, 16),
+        (2, 33, 17),
+        (1, 7, 100),
+        (3, 128, 31),
+        (2, 129, 64),
+        (2, 5, 1024),
+    ],
 )
 def test_softmax_of_planes(isa, dtype, log, shape):
     """Pixels stand in lanes: the errors of test_softmax, for each of them."""
@@ -267,7 +277,17 @@ def cross_entropy64(x, target, ignore_index, weight, smoothing):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     "shape",
-    [(40, 3, 1), (17, 24, 1), (5, 25, 1), (6, 1000, 1), (2, 3, 7), (3, 21, 50), (1, 70, 16)],
+    [
+        (40, 3, 1),
+        (17, 24, 1),
+        (5, 25, 1),
+        (6, 1000, 1),
+        (2, 3, 7),
+        (3, 21, 50),
+        (1, 128, 16),
+        (2, 129, 33),
+        (1, 128, 512),
+    ],
 )
 def test_cross_entropy_options(isa, dtype, shape, weighted, smoothing):
     """A sum over c classes of values up to 20 errs by some eps of 20; gradients by some of 1."""

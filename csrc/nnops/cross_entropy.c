@@ -122,11 +122,20 @@ NOINLINE void F(cross_entropy_few)(const F(ce) *s, int64_t begin, int64_t end)
 
 NOINLINE void F(cross_entropy_planes)(const F(ce) *s, int64_t begin, int64_t end)
 {
-    const int64_t tiles = ceil_div(s->p, VL);
+    REAL t[TILE_COLUMNS * VL];
+    const int64_t c = s->c, p = s->p, tiles = ceil_div(p, VL);
+    const int crowded = F(crowded)(c, p);
     for (int64_t i = begin; i < end; i++) {
-        const int64_t sample = i / tiles, j = i % tiles * VL, at = sample * s->c * s->p + j;
-        F(lanes_cross_entropy)(s, s->p, s->p - j, s->x + at, s->target + sample * s->p + j,
-                               s->loss + sample * s->p + j, s->grad + at);
+        const int64_t sample = i / tiles, j = i % tiles * VL, at = sample * c * p + j;
+        const int64_t *target = s->target + sample * p + j;
+        REAL *loss = s->loss + sample * p + j;
+        if (crowded) {
+            F(load_tile)(c, p, p - j, s->x + at, t);
+            F(lanes_cross_entropy)(s, VL, p - j, t, target, loss, t);
+            F(store_tile)(c, p, p - j, t, s->grad + at);
+        } else {
+            F(lanes_cross_entropy)(s, p, p - j, s->x + at, target, loss, s->grad + at);
+        }
     }
 }
 
