@@ -14,7 +14,7 @@ Nothing is copied from the product for the purpose of study: the last rung of ea
 every layer runs on.
 """
 
-from fastdl._kernels import gemm, isa_available
+from fastdl._kernels import attention, attention_backward, gemm, isa_available
 from fastdl._measure import bandwidth, peak
 from fastdl.kernels.calling import (
     avg_pool2d,
@@ -28,6 +28,8 @@ from fastdl.kernels.climbing import ladder
 from fastdl.kernels.reading import describe, list, source
 
 __all__ = [
+    "attention",
+    "attention_backward",
     "avg_pool2d",
     "bandwidth",
     "conv2d",

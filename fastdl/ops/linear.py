@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from fastdl import backends
-from fastdl.ops.activation import relu_backward
+from fastdl._engine import is_grad_enabled
+from fastdl.ops.activation import gelu_backward, gelu_tanh_backward, relu_backward
 from fastdl.ops.conv import channel_sum
 from fastdl.ops.core import primitive, tensor_argument
-from fastdl.ops.elementwise import erf, exp, sigmoid
 
 __all__ = ["activated_linear", "linear"]
 
@@ -36,10 +34,14 @@ def affine_map_grad_weight(x, dy):
     return backends.of(x).matmul(dy.T, x)
 
 
+def _bias_slope(g):
+    return channel_sum(g if g.ndim == 2 else g.reshape(-1, g.shape[-1]))
+
+
 affine_map.vjp(
     x=lambda g, w: affine_map_grad_input(g, w),
     w=lambda g, x: affine_map_grad_weight(x, g),
-    bias=lambda g: channel_sum(g if g.ndim == 2 else g.reshape(-1, g.shape[-1])),
+    bias=lambda g: _bias_slope(g),
 )
 affine_map_grad_input.vjp(
     dy=lambda g, w: affine_map(g, w, None),
@@ -66,29 +68,20 @@ def _(g, x, w, out, needs):
 
 
 @primitive(node_name="AddmmGelu")
-def gelu_of_affine(x, w, bias, *, approximate):
-    """gelu(x w^T + bias, approximate) (..., out), and x w^T + bias, which its slope needs."""
-    activation = "gelu_tanh" if approximate == "tanh" else "gelu"
-    return backends.of(x).linear(x, w, bias, activation, True)
+def gelu_of_affine(x, w, bias, *, activation, recorded):
+    """The activation, "gelu" or "gelu_tanh", of x w^T + bias (..., out); if it is to be `recorded`,
+    also x w^T + bias, which the slope needs."""
+    return backends.of(x).linear(x, w, bias, activation, recorded)
 
 
 @gelu_of_affine.vjp_joint
-def _(g, x, w, out, approximate, needs):
+def _(g, x, w, out, activation, needs):
     g_gelu, g_affine = g
     if g_gelu is not None:
-        g_gelu = g_gelu * _gelu_slope(out[1], approximate)
+        slope = gelu_backward if activation == "gelu" else gelu_tanh_backward
+        g_gelu = slope(g_gelu, out[1])
         g_affine = g_gelu if g_affine is None else g_affine + g_gelu
     return _affine_slopes(g_affine, x, w, needs)
-
-
-def _gelu_slope(x, approximate):
-    """The slope of gelu at x."""
-    if approximate == "tanh":  # gelu is x * sigmoid(u), u = x (c + d x^2)
-        c, d = math.sqrt(8 / math.pi), 0.044715 * math.sqrt(8 / math.pi)
-        s = sigmoid(x * (x * x * d + c))
-        return s + x * s * (1 - s) * (x * x * (3 * d) + c)
-    density = exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
-    return (erf(x * math.sqrt(0.5)) + 1) * 0.5 + x * density
 
 
 def _affine_slopes(g, x, w, needs):
@@ -96,7 +89,7 @@ def _affine_slopes(g, x, w, needs):
     return (
         affine_map_grad_input(g, w) if needs[0] else None,
         affine_map_grad_weight(x, g) if needs[1] else None,
-        channel_sum(g.reshape(-1, g.shape[-1])) if needs[2] else None,
+        _bias_slope(g) if needs[2] else None,
     )
 
 
@@ -124,9 +117,11 @@ def activated_linear(input, weight, bias, activation):
             "activated_linear: activation must be 'relu', 'gelu' or 'gelu_tanh', "
             f"but got {activation!r}"
         )
-    return gelu_of_affine(
-        input, weight, bias, approximate="tanh" if activation == "gelu_tanh" else "none"
-    )[0]
+    recorded = is_grad_enabled() and (
+        input.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
+    )
+    y = gelu_of_affine(input, weight, bias, activation=activation, recorded=recorded)
+    return y[0] if recorded else y
 
 
 def linear(input, weight, bias=None):
