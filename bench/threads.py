@@ -96,8 +96,9 @@ CASES = {
         function: (partial(pool, function), [2**k for k in range(0, 13, 2)])
         for function in ("max_pool2d", "max_pool2d_scatter", "avg_pool2d", "avg_pool2d_backward")
     },
-    "relu": (lambda n: partial(_kernels.relu, normal(n)), FINE),
-    "relu_backward": (lambda n: partial(_kernels.relu_backward, normal(n), normal(n)), FINE),
+    "relu": (lambda n: partial(_kernels.MAPS["relu"], normal(n)), FINE),
+    "exp": (lambda n: partial(_kernels.MAPS["exp"], normal(n)), FINE),
+    "add": (lambda n: partial(_kernels.MAPS["add"], normal(n), normal(n)), FINE),
     "softmax": (lambda n: partial(_kernels.softmax, normal(n, 512)), ROWS),
     "softmax_backward": (
         lambda n: partial(_kernels.softmax_backward, normal(n, 512), normal(n, 512)),
