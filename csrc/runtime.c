@@ -228,15 +228,16 @@ int fdl_free_threads(void)
 
 static __thread int planned = 1; /* the most threads that fdl_plan granted to this thread */
 
-/* A region costs 0.6 us while OpenMP's threads still spin after the last one, and 5-50 us if they
- * have gone to sleep (measured, 2 cores): with 20 us of work each they pay even then. */
+/* A region costs 0.6 us while OpenMP's threads still spin after the last one, as they do between the
+ * operations of a step, and 5-50 us if they have gone to sleep (measured, 2 cores): 8 us of work
+ * each pay in the first case and lose little in the second. */
 int fdl_plan(int threads, double work)
 {
     if (forked || threads <= 1) return 1;
 #ifdef _OPENMP
     if (omp_in_parallel()) return 1;
 #endif
-    double useful = work / 20e3;
+    double useful = work / 8e3;
     if (threads > most_threads) threads = most_threads;
     if (useful < threads) threads = useful < 2 ? 1 : (int)useful;
     if (threads > planned) planned = threads;

@@ -110,12 +110,19 @@ static inline int fdl_kernel_ready(PyObject *arrays)
     return n > 0;
 }
 
-/* Does the array own its memory, in C order, with nobody else holding it? */
+/* Does the array own its memory, in C order, with nobody else holding it? The memory may be that of
+ * an array which only this one knows and shows whole: a result that was reshaped. */
 static inline int fdl_exclusive(PyObject *a)
 {
     if (!PyArray_CheckExact(a) || Py_REFCNT(a) != 1) return 0;
-    PyArrayObject *x = (PyArrayObject *)a;
-    return (PyArray_FLAGS(x) & NPY_ARRAY_OWNDATA) && PyArray_IS_C_CONTIGUOUS(x) &&
+    PyArrayObject *x = (PyArrayObject *)a, *owner = x;
+    PyObject *base = PyArray_BASE(x);
+    if (base != NULL) {
+        if (!PyArray_CheckExact(base) || Py_REFCNT(base) != 1) return 0;
+        owner = (PyArrayObject *)base;
+        if (PyArray_NBYTES(owner) != PyArray_NBYTES(x)) return 0;
+    }
+    return (PyArray_FLAGS(owner) & NPY_ARRAY_OWNDATA) && PyArray_IS_C_CONTIGUOUS(x) &&
            PyArray_ISWRITEABLE(x);
 }
 

@@ -168,6 +168,10 @@ ROWS = {
         ((x(500, 900), x(500, 333)), 1),
         ((x(500, 900), x(300, 900)), 0),
     ],
+    "logsumexp": lambda x: [
+        (x(1100, 1300), (1,), False),
+        (x(1100, 1300), (0, 1), True),
+    ],
     "reduce": lambda x: [
         *((x(1100, 1300), op, (0,), False) for op in REDUCTIONS),
         *((x(1100, 1300), op, (1,), False) for op in REDUCTIONS),

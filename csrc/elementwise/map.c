@@ -7,14 +7,14 @@
  * Removes   temporaries: a gradient such as g * (1 - y * y) is one pass over memory, not three
  * Leaves    one read of every operand and one write; results that do not fit the last-level cache
  *           go past it, since it would read each line before it is overwritten (measured with
- *           32 MiB of it: half the time above, up to twice the time below)
+ *           32 MiB of it: half the time above 40 MiB, up to twice the time below)
  * Requires  y not to overlap an operand, unless it is that operand
  * Checked   against NumPy and PyTorch in float64, over layouts, tails and special values
  * Timed     python -m fastdl bench elementwise
  */
 #ifndef MAP_BLOCK
 #define MAP_BLOCK 512         /* elements in a block: four of doubles are half of L1            */
-#define MAP_STREAM (32 << 20) /* bytes of operands and result from which results go past caches */
+#define MAP_STREAM (40 << 20) /* bytes of operands and result from which results go past caches */
 #endif
 
 #define ZERO SPLAT(0)
@@ -189,6 +189,14 @@ static const char *F(map_name)(int function, int *inputs, const char **value)
     return F(maps)[function].name;
 }
 
+/* elements of an operand that are not the same one, broadcast */
+static int64_t F(map_distinct)(const fdl_map *m, const fdl_map_operand *x)
+{
+    int64_t n = 1;
+    for (int d = 0; d < m->ndim; d++) n *= x->step[d] ? m->shape[d] : 1;
+    return n;
+}
+
 static int F(map)(int function, const fdl_map *m, int threads)
 {
     const int inputs = F(maps)[function].inputs, last = m->ndim - 1;
@@ -196,7 +204,9 @@ static int F(map)(int function, const fdl_map *m, int threads)
     for (int d = 0; d <= last; d++) n *= m->shape[d];
     if (n == 0) return FDL_OK;
 
-    int stream = n * (int64_t)sizeof(REAL) * (inputs + 1) >= MAP_STREAM && !m->out.bytes &&
+    int64_t touched = n; /* elements that move between memory and caches */
+    for (int k = 0; k < inputs; k++) touched += F(map_distinct)(m, &m->in[k]);
+    int stream = touched * (int64_t)sizeof(REAL) >= MAP_STREAM && !m->out.bytes &&
                  m->out.step[last] == 1 && (uintptr_t)m->out.data % VBYTES == 0 &&
                  (last == 0 || inner % VL == 0);
     for (int k = 0; k < inputs; k++) stream &= m->in[k].data != m->out.data;

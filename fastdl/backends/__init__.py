@@ -43,6 +43,7 @@ VOCABULARY = (
     "copy_into",
     "concatenate",
     "reduce",
+    "logsumexp",
     "extreme",
     "variance",
     "scan",

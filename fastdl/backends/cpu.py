@@ -376,6 +376,19 @@ def reduce(x, op, dims, keepdim, mean=False):
     return y / math.prod([x.shape[d] for d in dims]) if mean else y
 
 
+def logsumexp(x, dims, keepdim):
+    """log(sum(exp(x))) over `dims`; the greatest element is taken out and added again."""
+    top = reduce(x, "max", dims, True) if x.size else np.zeros((), x.dtype)
+    top = np.where(np.isfinite(top), top, 0).astype(x.dtype, copy=False)
+    if _is_kernel_array(x):
+        y = MAPS["sub"](x, top)
+        y = MAPS["exp"](y, out=y)
+    else:
+        y = np.exp(x - top)
+    y = np.log(reduce(y, "sum", dims, True)) + top
+    return y if keepdim else y.reshape([n for i, n in enumerate(x.shape) if i not in dims])
+
+
 def extreme(x, op, dim, keepdim):
     """(greatest or smallest elements along `dim`, their places, int64): `op` "max" or "min"; the
     first of equal ones, NaN before all. `dim` None: of all elements."""
