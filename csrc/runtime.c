@@ -228,9 +228,9 @@ int fdl_free_threads(void)
 
 static __thread int planned = 1; /* the most threads that fdl_plan granted to this thread */
 
-/* A region costs 0.6 us while OpenMP's threads still spin after the last one, as they do between the
- * operations of a step, and 5-50 us if they have gone to sleep (measured, 2 cores): 8 us of work
- * each pay in the first case and lose little in the second. */
+/* A region costs 0.6 us while OpenMP's threads still spin after the last one, as they do between
+ * the operations of a step, and 5-50 us if they have gone to sleep (measured, 2 cores): 8 us of
+ * work each pay in the first case and lose little in the second. */
 int fdl_plan(int threads, double work)
 {
     if (forked || threads <= 1) return 1;
