@@ -157,6 +157,7 @@ class Primitive:
     variadic: bool
     gradients: dict[str, Callable[..., Any]]
     joint: Callable[..., Any] | None
+    kernel: Callable[..., Any] | None
     operands: tuple[str, ...]
     __name__: str
     __qualname__: str
@@ -169,6 +170,7 @@ class Primitive:
         floating: bool = False,
         promote: bool = True,
         into: Callable[..., Any] | None = None,
+        kernel: Callable[..., Any] | None = None,
         node_name: str | None = None,
     ) -> None: ...
     def vjp(self, **functions: Callable[..., Any]) -> Self: ...

@@ -205,6 +205,7 @@ def plane_scatter(
     threads: int = 0,
 ) -> ndarray: ...
 
+@final
 class Map:
     name: str
     formula: str

@@ -27,6 +27,7 @@ cdef tuple MAP_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Map:
     """An elementwise function of one to three arrays that broadcast against each other.
 
