@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from fences import fenced
 
 from fastdl import _kernels
 from fastdl._kernels import (
@@ -39,19 +40,6 @@ ROWS = [
     (3, 1, 4097, 1), (2, 1, 9000, 1), (4, 2, 3, 5), (3, 7, 1, 15), (3, 2, 5, 16), (9, 4, 2, 49),
     (2, 1, 3, 4100), (5, 3, 1, 100), (1, 5, 60, 8),
 ]  # fmt: skip
-
-
-def fenced(shape, dtype):
-    """An uninitialised output (NaN) between canaries, and a check that they live."""
-    n = math.prod(shape)
-    memory = np.full(n + 256, np.nan, dtype)
-    memory[:128] = memory[128 + n :] = 12345
-
-    def check():
-        assert (memory[:128] == 12345).all(), "wrote before the output"
-        assert (memory[128 + n :] == 12345).all(), "wrote past the output"
-
-    return memory[128 : 128 + n].reshape(shape), check
 
 
 def reference(x, dy, w, b, axes, centred=True):

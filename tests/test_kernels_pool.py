@@ -14,6 +14,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from fences import fenced
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -118,19 +119,6 @@ def scatter_by_definition(dy, taps, g):
     plane = np.arange(g.planes)[:, None, None]
     np.add.at(dx, (np.broadcast_to(plane, taps.shape), rows * g.w + cols), dy)
     return dx.reshape(g.planes, g.h, g.w), rows * g.w + cols
-
-
-def fenced(shape, dtype, fill=np.nan):
-    """An uninitialised output between canaries, and a check that they live."""
-    n = int(np.prod(shape))
-    memory = np.full(n + 256, fill, dtype)
-    memory[:128] = memory[128 + n :] = 77
-
-    def check():
-        assert (memory[:128] == 77).all(), "wrote before the output"
-        assert (memory[128 + n :] == 77).all(), "wrote past the output"
-
-    return memory[128 : 128 + n].reshape(shape), check
 
 
 def check_max(x, g, variant, isa, threads=1):

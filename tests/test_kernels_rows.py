@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
+from fences import fenced
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,19 +31,6 @@ COLS = (1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 100, 1000, 2047, 204
 
 each_tier = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
-
-
-def fenced(shape, dtype):
-    """An uninitialised output (NaN) between canaries, and a check that they live."""
-    n = math.prod(shape)
-    memory = np.full(n + 256, np.nan, dtype)
-    memory[:128] = memory[128 + n :] = 12345
-
-    def check():
-        assert (memory[:128] == 12345).all(), "wrote before the output"
-        assert (memory[128 + n :] == 12345).all(), "wrote past the output"
-
-    return memory[128 : 128 + n].reshape(shape), check
 
 
 def softmax64(x, log):

@@ -7,7 +7,7 @@
  * Removes   temporaries: a gradient such as g * (1 - y * y) is one pass over memory, not three
  * Leaves    one read of every operand and one write; results that do not fit the last-level cache
  *           go past it, since it would read each line before it is overwritten (measured with
- *           32 MiB of it: half the time above 40 MiB, up to twice the time below)
+ *           32 MiB of it: half the time well above, twice the time where 33 MB still fit)
  * Requires  y not to overlap an operand, unless it is that operand
  * Checked   against NumPy and PyTorch in float64, over layouts, tails and special values
  * Timed     python -m fastdl bench elementwise

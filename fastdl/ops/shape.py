@@ -379,10 +379,9 @@ def permute(input, *dims):
             pass  # find out what is wrong, and word it as PyTorch does
     else:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
-            f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal "
-            "to len(dims) = "
-            f"{len(dims)}".replace("(sparse_coo)", "")
+            "permute: number of dimensions in the tensor input does not match the length of the "
+            f"desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
+            f"{len(dims)}"
         )
     dims = tuple([normal_dim(d, ndim) for d in dims])
     if len(set(dims)) != ndim:
