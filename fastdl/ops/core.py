@@ -20,7 +20,7 @@ import numpy as np
 from fastdl import _dtype, backends, runtime
 from fastdl._engine import Primitive, TensorBase
 
-REGISTRY = {}  # "module.name" -> Primitive; the test table must name each
+REGISTRY = {}  # "module.name" -> Primitive; a package stands for its parts
 
 
 def primitive(forward=None, **options):
@@ -35,7 +35,9 @@ def primitive(forward=None, **options):
     if "kernel" in options:
         options["kernel"] = backends.cpu.MAPS[options["kernel"]]
     made = Primitive(forward, **options)
-    REGISTRY[f"{forward.__module__.rpartition('.')[2]}.{forward.__name__}"] = made
+    path = forward.__module__.split(".")
+    place = path[2] if path[:2] == ["fastdl", "ops"] else path[-1]
+    REGISTRY[f"{place}.{forward.__name__}"] = made
     return made
 
 

@@ -10,6 +10,7 @@ from fastdl.ops.core import (
     normal_dim,
     normal_dims,
     primitive,
+    result_dtype,
     sizes,
     tensor_argument,
 )
@@ -165,7 +166,7 @@ def _joinable(function, tensors):
             )
     dtypes = {x.array.dtype for x in tensors}
     if len(dtypes) > 1:
-        common = E.result_dtype([x.array for x in tensors])
+        common = result_dtype([x.array for x in tensors])
         tensors = [x if x.array.dtype == common else E.cast(x, dtype=common) for x in tensors]
     return tensors
 

@@ -13,6 +13,7 @@ from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
     aliases,
+    elementwise,
     normal_dim,
     normal_dims,
     primitive,
@@ -554,7 +555,7 @@ def contiguous(input):
     return input if input.array.flags.c_contiguous else copy_in_order(input)
 
 
-@E.elementwise(promote=False, node_name="Clone")
+@elementwise(promote=False, node_name="Clone")
 def copy_in_order(x):
     """A row-major copy."""
     return backends.of(x).copy(x)

@@ -1,0 +1,64 @@
+"""Whole numbers near a number: no slope."""
+
+import numpy as np
+
+from fastdl.ops.core import elementwise
+
+__all__ = [
+    "ceil",
+    "fix",
+    "floor",
+    "frac",
+    "round",
+    "trunc",
+]
+
+
+def _flat(g):
+    return g * 0
+
+
+@elementwise(ufunc=np.floor)
+def floor(x):
+    """Largest whole number not above x."""
+
+
+floor.vjp(x=_flat)
+
+
+@elementwise(ufunc=np.ceil)
+def ceil(x):
+    """Smallest whole number not below x."""
+
+
+ceil.vjp(x=_flat)
+
+
+@elementwise(ufunc=np.trunc)
+def trunc(x):
+    """x without its fraction."""
+
+
+trunc.vjp(x=_flat)
+
+
+@elementwise
+def round(x, *, decimals=0):
+    """Nearest whole number (or multiple of 10 ** -decimals), halves to even."""
+    return np.round(x, decimals)
+
+
+round.vjp(x=_flat)
+
+
+@elementwise
+def frac(x):
+    """x minus its whole part."""
+    return x - np.trunc(x)
+
+
+frac.vjp(x=lambda g: g)
+
+
+# PyTorch's other names.
+fix = trunc
