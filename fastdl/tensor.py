@@ -72,6 +72,12 @@ class Tensor(TensorBase):
         lambda self: shape.transpose(self, -2, -1), doc="The last two dimensions exchanged."
     )
 
+    def where(self, condition, other):
+        """The elements of this tensor where `condition` is true, those of `other` (a tensor or
+        number) elsewhere; see `fastdl.where`.
+        """
+        return elementwise.where(condition, self, other)
+
     def dim(self):
         """Number of dimensions."""
         return self.array.ndim
@@ -501,7 +507,7 @@ METHODS = {
         gt isfinite isinf isnan le lerp less less_equal log log10 log1p log2 logaddexp logical_and
         logical_not logical_or logical_xor logit lt masked_fill maximum minimum mul multiply ne neg
         negative not_equal pow reciprocal remainder round rsqrt rsub sigmoid sign signbit sin sinh
-        sqrt square sub subtract tan tanh true_divide trunc where
+        sqrt square sub subtract tan tanh true_divide trunc
     """,
     reduce: """
         all allclose amax amin aminmax any argmax argmin count_nonzero cumprod cumsum dist equal

@@ -1,0 +1,85 @@
+"""The rows of the table of ops hold as methods and in place."""
+
+import inspect
+
+import coverage_table
+import numpy as np
+import pytest
+from op_cases import CASES
+from test_ops import arrays_of, check_close, gradients_of, outputs_of, tensors_of, value
+
+import fastdl
+
+REFUSALS = (RuntimeError, TypeError, ValueError, IndexError)
+
+
+class Form:
+    """A stand-in for a library whose functions are called as methods of their first argument:
+    `t.add(x, y)` runs `x.add(y)`, or `x.clone().add_(y)` if `ending` is '_'.
+    """
+
+    def __init__(self, lib, ending):
+        self._lib, self._ending = lib, ending
+
+    def __getattr__(self, name):
+        found = getattr(self._lib, name)
+        if inspect.ismodule(found) or inspect.isclass(found) or not callable(found):
+            return found
+
+        def call(*args, **kwargs):
+            method = name + self._ending
+            if name == "where":  # the method is x.where(condition, y)
+                args = args[1::-1] + args[2:]
+            first = next(iter(args), None)
+            if not isinstance(first, self._lib.Tensor) or not hasattr(first, method):
+                return found(*args, **kwargs)
+            first = first.clone() if self._ending else first
+            return getattr(first, method)(*args[1:], **kwargs)
+
+        return call
+
+
+def rows_with(ending):
+    """Cases that ask for a function of which tensors have a method."""
+    chosen = [
+        case
+        for case, names in zip(CASES, coverage_table.asked_by_case())
+        if case.torch is None
+        and any("." not in name and hasattr(fastdl.Tensor, name + ending) for name in names)
+    ]
+    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.name)
+
+
+def same_as_pytorchs(case, ending):
+    torch = pytest.importorskip("torch")
+    for specs in [case.inputs, *case.more]:
+        arrays = arrays_of(specs)
+        results = []
+        for lib in (fastdl, torch):
+            inputs = tensors_of(lib, specs, arrays)
+            try:
+                outputs = outputs_of(case.run(Form(lib, ending), *inputs))
+                results.append((outputs, gradients_of(lib, inputs, outputs)))
+            except REFUSALS as error:
+                results.append(error)
+        ours, theirs = results
+        if isinstance(theirs, Exception) or isinstance(ours, Exception):
+            assert isinstance(theirs, REFUSALS), (ours, theirs)
+            assert isinstance(ours, REFUSALS), (ours, theirs)
+            continue
+        check_close([value(y) for y in ours[0]], [value(y) for y in theirs[0]])
+        for a, b in zip(ours[1] or [], theirs[1] or []):
+            if a is None or b is None:
+                assert not np.any(a if b is None else b)
+            else:
+                check_close([a], [b])
+
+
+@rows_with("")
+def test_as_method(case):
+    same_as_pytorchs(case, "")
+
+
+@rows_with("_")
+def test_in_place(case):
+    same_as_pytorchs(case, "_")
