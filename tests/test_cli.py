@@ -412,7 +412,7 @@ def test_damaged_networks_are_named(demo, tmp_path):
         "is empty": b"",
         "truncated": whole[:-100],
         "not a safetensors file": b"hello, this is text and no network",
-        "looks like a PyTorch or pickle file": b"\x80\x02}q\x00.",
+        "no file of torch.save": b"\x80\x02}q\x00.",
         "does not say of what network": (tmp_path / "other").read_bytes(),
         "its description does not fit its tensors": whole[:8] + wrong + whole[length:],
     }

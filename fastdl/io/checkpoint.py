@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from fastdl.io import pytorch_file
+from fastdl.io.errors import CheckpointError
 from fastdl.ops.creation import as_tensor
 from fastdl.tensor import Tensor
 
@@ -26,10 +28,6 @@ __all__ = ["CheckpointError", "load", "save"]
 STRUCTURE = "fastdl.structure"  # the metadata key of the JSON text
 HEADER_LENGTH_BYTES = 8
 HEADER_LIMIT = 100_000_000  # safetensors' own bound on the JSON header
-
-
-class CheckpointError(RuntimeError):
-    """A file is no readable checkpoint; the message names the file and what is wrong with it."""
 
 
 def _safetensors():
@@ -143,12 +141,14 @@ def _umask() -> int:
 def load(
     f: str | os.PathLike | Any, map_location=None, *, weights_only: bool = True, mmap=None
 ) -> Any:
-    """Reads what :func:`save` wrote, or any safetensors file as a dict of Tensors.
+    """Reads what :func:`save` wrote, any safetensors file as a dict of Tensors, or the weights in
+    a file of PyTorch's ``torch.save`` (a ``state_dict()``, a checkpoint of an optimizer).
 
     Args:
         f: a path, or a file opened for reading bytes.
         map_location: ``"cpu"`` or a device; tensors are read to the CPU.
-        weights_only: accepted for PyTorch's programs; a checkpoint never holds anything else.
+        weights_only: accepted for PyTorch's programs; nothing but weights, numbers, strings and
+            containers of them is ever read, and nothing in a file is executed.
         mmap: accepted for PyTorch's programs, without effect.
 
     Returns:
@@ -156,7 +156,8 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: the file is empty, truncated or no safetensors file; the message names it.
+        CheckpointError: the file is empty, truncated or altered, neither a safetensors file nor
+            one of PyTorch's, or holds more than weights (a pickled model); the message names it.
         ImportError: the safetensors package is missing.
     """
     if hasattr(f, "read"):
@@ -170,6 +171,10 @@ def load(
             raise FileNotFoundError(f"load: there is no file {name!r}") from None
         except IsADirectoryError:
             raise CheckpointError(f"load: {name!r} is a folder, not a checkpoint") from None
+    # A safetensors header of 128, 384, ... bytes begins with the byte that a pickle begins with.
+    is_header = data[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + 1] == b"{"
+    if not is_header and pytorch_file.is_pytorch_file(data):
+        return pytorch_file.read(data, name)
     header = _read_header(name, data)
     library = _safetensors()
     try:
@@ -191,14 +196,6 @@ def _read_header(name: str, data: bytes) -> dict[str, Any]:
     """The JSON header of a safetensors file, checked against the file's length."""
     if not data:
         raise CheckpointError(f"load: {name!r} is empty")
-    # A header of 128, 384, ... bytes begins with the byte that a pickle begins with.
-    is_header = data[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + 1] == b"{"
-    if not is_header and (data[:2] == b"PK" or data[:1] == b"\x80"):
-        raise CheckpointError(
-            f"load: {name!r} looks like a PyTorch or pickle file; fastdl reads safetensors files "
-            "only, because unpickling can run any code. Convert it where it was made: "
-            "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
-        )
     if len(data) < HEADER_LENGTH_BYTES:
         raise CheckpointError(f"load: {name!r} is truncated: only {len(data)} bytes")
     length = int.from_bytes(data[:HEADER_LENGTH_BYTES], "little")
