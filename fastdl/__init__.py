@@ -5,6 +5,9 @@ from math import e, inf, nan, pi
 from fastdl import autograd
 from fastdl._dtype import (
     Size,
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
     device,
     dtype,
     finfo,
@@ -17,7 +20,12 @@ from fastdl._dtype import (
     int16,
     int32,
     int64,
+    layout,
+    memory_format,
+    preserve_format,
     set_default_dtype,
+    sparse_coo,
+    strided,
     uint8,
 )
 from fastdl._dtype import (
@@ -46,28 +54,7 @@ from fastdl._version import __version__
 from fastdl.ops import random
 from fastdl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from fastdl.ops.core import is_tensor
-from fastdl.ops.creation import (
-    arange,
-    as_tensor,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_numpy,
-    frombuffer,
-    full,
-    full_like,
-    linspace,
-    logspace,
-    ones,
-    ones_like,
-    promote_types,
-    result_type,
-    tril_indices,
-    triu_indices,
-    zeros,
-    zeros_like,
-)
+from fastdl.ops.creation import *
 from fastdl.ops.creation import (
     range_inclusive as range,
 )

@@ -2,7 +2,9 @@
 `fastdl.Size`.
 """
 
+import functools
 import math
+import operator
 
 import numpy as np
 
@@ -145,26 +147,67 @@ class iinfo:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
 
 
+_DEVICE_TYPES = (
+    "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia",
+    "xla", "lazy", "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone",
+)  # fmt: skip
+
+
 class device:
-    """Where an array lives: `device("cpu")`, `device("cuda", 0)`, `device("cuda:1")`."""
+    """Where an array lives: `device("cpu")`, `device("cuda", 0)`, `device("cuda:1")`.
+
+    Every device that PyTorch knows has a name; tensors can be made on the CPU only. As a context
+    manager it sets the default device, which changes nothing while there is one.
+    """
 
     __slots__ = ("index", "type")
 
     def __init__(self, type, index=None):
         if isinstance(type, device):
             type, index = type.type, type.index
-        elif isinstance(type, int):
+        elif isinstance(type, int) and not isinstance(type, bool):
             type, index = "cuda", type
         elif isinstance(type, str):
-            type, _, number = type.partition(":")
-            if number:
-                if index is not None or not number.isdigit():
-                    raise RuntimeError(f"Invalid device string: '{type}:{number}'")
-                index = int(number)
-        if type not in ("cpu", "cuda"):
-            raise RuntimeError(f"device: expected one of cpu, cuda, got {type!r}")
+            type, index = self._parsed(type, index)
+        else:
+            raise TypeError(
+                f"device(): argument 'type' (position 1) must be str, not {type.__class__.__name__}"
+            )
+        if index is not None and index < 0:
+            raise RuntimeError("Device index must not be negative")
         self.type = type
         self.index = index
+
+    @staticmethod
+    def _parsed(text, index):
+        if not text:
+            raise RuntimeError("Device string must not be empty")
+        kind, colon, number = text.partition(":")
+        if kind not in _DEVICE_TYPES:
+            raise RuntimeError(
+                f"Expected one of {', '.join(_DEVICE_TYPES)} device type at start of device "
+                f"string: {text}"
+            )
+        if not colon:
+            return kind, index
+        if not (number.isascii() and number.isdigit()) or str(int(number)) != number:
+            raise RuntimeError(f"Invalid device string: '{text}'")
+        if index is not None:
+            raise RuntimeError(
+                "type (string) must not include an index because index was passed explicitly: "
+                f"{text}"
+            )
+        return kind, int(number)
+
+    def __enter__(self):
+        if self.type != "cpu":
+            raise RuntimeError(
+                f"device {str(self)!r} is not available: this build of fastdl runs on the CPU"
+            )
+        return self
+
+    def __exit__(self, *exception):
+        return None
 
     def __eq__(self, other):
         if not isinstance(other, device):
@@ -188,10 +231,66 @@ class device:
 CPU = device("cpu")
 
 
-class Size(tuple):
-    """Lengths of the dimensions of a tensor: a tuple with `numel()`."""
+_NAMED = {}  # (class, name) -> the one object
+
+
+class _Named:
+    """One of a few named values, the same object wherever it comes from."""
+
+    __slots__ = ("name",)
+
+    def __new__(cls, name):
+        found = _NAMED.get((cls, name))
+        if found is None:
+            found = _NAMED[cls, name] = object.__new__(cls)
+            found.name = name
+        return found
+
+    def __repr__(self):
+        return f"fastdl.{self.name}"
+
+    def __reduce__(self):
+        return type(self), (self.name,)
+
+
+class layout(_Named):
+    """How a tensor keeps its elements: `strided` (an array) or `sparse_coo` (a list of places)."""
 
     __slots__ = ()
+
+
+class memory_format(_Named):
+    """The order of dimensions in memory, which functions take for `memory_format`."""
+
+    __slots__ = ()
+
+
+strided = layout("strided")
+sparse_coo = layout("sparse_coo")
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+
+
+class Size(tuple):
+    """Lengths of the dimensions of a tensor: a tuple of ints with `numel()`, whose slices, sums
+    and multiples are Sizes too.
+
+    >>> import fastdl
+    >>> fastdl.Size([2, 3, 4])[1:] + (5,)
+    fastdl.Size([3, 4, 5])
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, lengths=()):
+        if type(lengths) is not tuple:
+            lengths = tuple(lengths)
+        for i, n in enumerate(lengths):
+            if type(n) is not int:
+                return tuple.__new__(cls, [_length(i, n) for i, n in enumerate(lengths)])
+        return tuple.__new__(cls, lengths)
 
     def numel(self):
         """Number of elements."""
@@ -201,8 +300,30 @@ class Size(tuple):
         return f"fastdl.Size([{', '.join(map(str, self))}])"
 
     def __add__(self, other):
-        return Size(tuple.__add__(self, other))
+        return Size(tuple.__add__(self, other)) if isinstance(other, tuple) else NotImplemented
+
+    def __radd__(self, other):
+        return Size(tuple(other) + tuple(self)) if isinstance(other, tuple) else NotImplemented
+
+    def __mul__(self, times):
+        return size_of(tuple.__mul__(self, times))
+
+    __rmul__ = __mul__
 
     def __getitem__(self, i):
         part = tuple.__getitem__(self, i)
-        return Size(part) if isinstance(i, slice) else part
+        return size_of(part) if isinstance(i, slice) else part
+
+
+size_of = functools.partial(tuple.__new__, Size)  # of a tuple of plain ints: without their checks
+
+
+def _length(i, n):
+    try:
+        if isinstance(n, bool):
+            raise TypeError
+        return operator.index(n)
+    except TypeError:
+        raise TypeError(
+            f"fastdl.Size() takes an iterable of 'int' (item {i} is '{type(n).__name__}')"
+        ) from None

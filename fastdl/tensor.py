@@ -37,7 +37,7 @@ class Tensor(TensorBase):
     __array_priority__ = 1000  # NumPy arrays and scalars leave `array * tensor` to us
 
     def __init__(self, *args, dtype=None, device=None):
-        creation._checked_device(device)
+        creation.checked_device(device)
         self.array = _legacy_array(args, _dtype.get_default_dtype() if dtype is None else dtype)
 
     # -- what it is
@@ -57,11 +57,7 @@ class Tensor(TensorBase):
         """Is it on a GPU?"""
         return False
 
-    @property
-    def layout(self):
-        """Always 'strided'."""
-        return "fastdl.strided"
-
+    layout = property(lambda self: _dtype.strided, doc="How it keeps elements: `strided`.")
     is_sparse = property(lambda self: False, doc="False: there are no sparse tensors.")
     is_quantized = property(lambda self: False, doc="False: there are no quantized tensors.")
     itemsize = property(lambda self: self.array.itemsize, doc="Bytes of one element.")
@@ -247,7 +243,7 @@ class Tensor(TensorBase):
                 device = a
             elif a is not None:
                 dtype = a
-        creation._checked_device(device)
+        creation.checked_device(device)
         wanted = self.array.dtype if dtype is None else _dtype.as_numpy(dtype)
         if wanted != self.array.dtype:
             return elementwise.cast(self, dtype=wanted)
@@ -293,35 +289,35 @@ class Tensor(TensorBase):
 
     # -- new tensors of the same kind
 
-    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, **options):
         """`tensor(data)` in this dtype."""
         dtype = self.dtype if dtype is None else dtype
-        return creation.tensor(data, dtype=dtype, device=device, requires_grad=requires_grad)
+        return creation.tensor(
+            data, dtype=dtype, device=device, requires_grad=requires_grad,
+            pin_memory=options.pop("pin_memory", False),
+        )  # fmt: skip
 
-    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
+    def new_zeros(self, *size, dtype=None, **options):
         """`zeros` in this dtype."""
-        return creation.zeros(
-            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
-        )
+        return creation.zeros(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
+    def new_ones(self, *size, dtype=None, **options):
         """`ones` in this dtype."""
-        return creation.ones(
-            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
-        )
+        return creation.ones(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
+    def new_empty(self, *size, dtype=None, **options):
         """`empty` in this dtype."""
-        return creation.empty(
-            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
-        )
+        return creation.empty(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
+    def new_empty_strided(self, size, stride, dtype=None, **options):
+        """`empty_strided` in this dtype."""
+        dtype = self.dtype if dtype is None else dtype
+        return creation.empty_strided(size, stride, dtype=dtype, **options)
+
+    def new_full(self, size, fill_value, *, dtype=None, **options):
         """`full` in this dtype."""
-        dtype = dtype or self.dtype
-        return creation.full(
-            size, fill_value, dtype=dtype, device=device, requires_grad=requires_grad
-        )
+        dtype = self.dtype if dtype is None else dtype
+        return creation.full(size, fill_value, dtype=dtype, **options)
 
     def new(self, *args):
         """`x.new(2, 3)`, old: uninitialised, or with the given values, in this dtype."""
@@ -527,7 +523,10 @@ METHODS = {
         addmm addmv baddbmm bmm cov cross det dot inner inverse matmul mm mv outer trace
     """,
     activation: "log_softmax relu softmax",
-    random: "bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_",
+    random: """
+        bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal_ random_
+        uniform_
+    """,
     join: "flip fliplr flipud repeat repeat_interleave roll tile unbind",
     diagonal: "diag diagonal tril tril_ triu triu_",
     order: "argsort bincount histc kthvalue median sort topk unique",
@@ -553,7 +552,7 @@ OPERATORS = """
 
 _engine.configure(
     tensor=Tensor,
-    size=_dtype.Size,
+    size=_dtype.size_of,
     promote=core.promote,
     fit=shape.fit,
     explain=core.explain,
