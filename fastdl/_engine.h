@@ -141,6 +141,51 @@ static inline int fdl_shares(PyObject *view, PyObject *a)
     return base != NULL && (base == a || base == PyArray_BASE((PyArrayObject *)a));
 }
 
+/* What a shape function needs of a plain array. */
+static inline int fdl_is_plain(PyObject *a) { return PyArray_CheckExact(a); }
+static inline int fdl_ndim(PyObject *a) { return PyArray_NDIM((PyArrayObject *)a); }
+static inline Py_ssize_t fdl_size(PyObject *a) { return PyArray_SIZE((PyArrayObject *)a); }
+static inline Py_ssize_t fdl_item(PyObject *a) { return PyArray_ITEMSIZE((PyArrayObject *)a); }
+static inline Py_ssize_t fdl_length(PyObject *a, int d)
+{
+    return PyArray_DIM((PyArrayObject *)a, d);
+}
+static inline Py_ssize_t fdl_stride(PyObject *a, int d)
+{
+    return PyArray_STRIDE((PyArrayObject *)a, d);
+}
+
+enum { FDL_DIMS = 64 }; /* as many as NumPy has */
+
+/* How a view lies in the memory of a plain array: strides and offset in bytes. */
+typedef struct {
+    int ndim;
+    npy_intp shape[FDL_DIMS], strides[FDL_DIMS], offset;
+    int overlaps; /* several elements are one in memory: not to be written */
+} fdl_layout;
+
+static inline PyObject *fdl_window(PyObject *a, fdl_layout *l)
+{
+    PyArrayObject *x = (PyArrayObject *)a;
+    int flags = PyArray_FLAGS(x) & ~(l->overlaps ? NPY_ARRAY_WRITEABLE : 0);
+    PyArray_Descr *descr = PyArray_DESCR(x);
+    Py_INCREF(descr);
+    PyObject *y = PyArray_NewFromDescr(&PyArray_Type, descr, l->ndim, l->shape, l->strides,
+                                       PyArray_BYTES(x) + l->offset, flags, NULL);
+    if (y == NULL) return NULL;
+    Py_INCREF(a);
+    if (PyArray_SetBaseObject((PyArrayObject *)y, a) < 0) {
+        Py_DECREF(y);
+        return NULL;
+    }
+    return y;
+}
+
+static inline int fdl_is_writable(PyObject *a)
+{
+    return !PyArray_Check(a) || PyArray_ISWRITEABLE((PyArrayObject *)a);
+}
+
 /* callable(*args, **kwargs) inside `quiet`, a context where NumPy's floating-point warnings are
    off: entering one costs a fifth of setting a context variable. NULL with an exception set on
    failure. */

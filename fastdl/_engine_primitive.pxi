@@ -247,7 +247,6 @@ cdef class Primitive:
         cdef TensorBase out
         cdef Node node
         cdef tuple results
-        cdef Py_ssize_t i
         if self.view:
             y = self.view_of(arrays, static)
         elif self.kernel is not None and fdl_kernel_ready(arrays):
@@ -262,14 +261,7 @@ cdef class Primitive:
                     if fdl_shares((<TensorBase>r).array, (<TensorBase>args[0]).array):
                         look_at(<TensorBase>r, <TensorBase>args[0])
             if mask and fdl_recording:
-                node = self.node_for(args, arrays, static, mask, None)
-                node.outputs = <int>len(results)
-                for i in range(node.outputs):
-                    out = <TensorBase>results[i]
-                    if is_floating(out.array):
-                        out.node = node
-                        out.index = <int>i
-                self.save(node, args, results)
+                self.record_several(args, arrays, static, mask, results)
             return results
         out = <TensorBase>wrap(y)
         if self.view and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
@@ -280,6 +272,20 @@ cdef class Primitive:
             self.save(node, args, out)
             out.node = node
         return out
+
+    cdef object record_several(self, tuple args, tuple arrays, dict static, uint64_t mask,
+                               tuple results):
+        """A node for a call with several results, the floating ones of which get it."""
+        cdef Node node = self.node_for(args, arrays, static, mask, None)
+        cdef TensorBase out
+        cdef Py_ssize_t i
+        node.outputs = <int>len(results)
+        for i in range(node.outputs):
+            out = <TensorBase>results[i]
+            if is_floating(out.array):
+                out.node = node
+                out.index = <int>i
+        self.save(node, args, results)
 
     cdef Node node_for(self, tuple args, tuple arrays, dict static, uint64_t mask, object y):
         """A node for this call, all but its saved values."""
@@ -356,6 +362,8 @@ cdef class Primitive:
         cdef Py_ssize_t n = PyTuple_GET_SIZE(args)
         cdef bint recorded = fdl_recording and mask != 0
         cdef tuple before = args
+        if not fdl_is_writable(target.array):
+            raise RuntimeError(REPEATED if repeats(target.array) else READ_ONLY)
         if recorded:
             self.refuse(target)
             # The old target is a tensor of its own (this one will point to the new node), with its
@@ -410,13 +418,8 @@ cdef class Primitive:
         elif Py_REFCNT(<PyObject *>target.base) == 1 and target.version.aliases == 2:
             target.base = None              # nobody else can see the base: the view stands alone
             target.is_view = False
-        elif GEOMETRY(target.base.array, target.array) is not None:
-            if any([n > 1 and step == 0 for n, step in zip(target.array.shape,
-                                                            target.array.strides)]):
-                raise RuntimeError(
-                    "unsupported operation: more than one element of the written-to tensor refers "
-                    "to a single memory location. Please clone() the tensor before performing the "
-                    "operation.")
+        elif GEOMETRY(target.base.array, target.array) is not None and repeats(target.array):
+            raise RuntimeError(REPEATED)
 
     cdef object write(self, object array, tuple arrays, dict static):
         if self.kernel is not None and fdl_kernel_ready((array,) + arrays):
@@ -434,6 +437,11 @@ cdef class Primitive:
             raise RuntimeError(
                 f"result type {y.dtype} can't be cast to the desired output type {array.dtype}")
         array[...] = y
+
+
+cdef bint repeats(object array) except -1:
+    """Are several elements one in memory?"""
+    return any([n > 1 and step == 0 for n, step in zip(array.shape, array.strides)])
 
 
 cdef object called(Primitive op, tuple args, PyObject *keywords):

@@ -210,6 +210,10 @@ cdef class TensorBase:
         """Number of dimensions."""
         return self.array.ndim
 
+    def __getitem__(self, index):
+        y = subscript(SLICE, self, index) if fdl_is_plain(self.array) else None
+        return SUBSCRIPT(self, index) if y is None else y
+
     # -- operators: here, because a slot of a C class is reached without a look-up. Either operand
     # may be the tensor (c_api_binop_methods): so a Python subclass inherits the slots themselves.
 

@@ -62,8 +62,7 @@ class Tensor(TensorBase):
     is_quantized = property(lambda self: False, doc="False: there are no quantized tensors.")
     itemsize = property(lambda self: self.array.itemsize, doc="Bytes of one element.")
     nbytes = property(lambda self: self.array.nbytes, doc="Bytes of all elements.")
-    T = property(lambda self: shape.permute_to(self, dims=core.ALL_DIMS[self.array.ndim][::-1]),
-                 doc="All dimensions in reverse order.")  # fmt: skip
+    T = property(shape.reverse, doc="All dimensions in reverse order.")
     mT = property(
         lambda self: shape.transpose(self, -2, -1), doc="The last two dimensions exchanged."
     )
@@ -223,7 +222,6 @@ class Tensor(TensorBase):
 
     # -- indexing
 
-    __getitem__ = index.getitem
     __setitem__ = index.setitem
 
     # -- conversion
@@ -557,6 +555,7 @@ _engine.configure(
     fit=shape.fit,
     explain=core.explain,
     clone=elementwise.clone,
+    subscript=(shape.slice_of, index.getitem),
     aliasing=(shape.window, shape.put_window, shape.geometry),
     operators={
         **{name: getattr(elementwise, name) for name in OPERATORS.split()},

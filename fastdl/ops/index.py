@@ -179,8 +179,6 @@ def _explain_index(error, x, index):
 def getitem(input, index):
     """`input[index]`."""
     try:
-        if type(index) is int:  # the commonest, and no view where all dimensions have an int
-            return S.slice_of(input, index=(index, ...))
         view, index, basic = normal_index(index)
         return S.slice_of(input, index=index) if basic else slice_or_take(input, index, view)
     except IndexError as error:
