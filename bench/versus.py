@@ -153,8 +153,9 @@ def difference(ours, theirs):
         return math.inf
     worst = 0.0
     for a, b in zip(ours, theirs):
-        gap = np.abs(np.subtract(a, b, dtype=np.float64)).max(initial=0)
-        worst = max(worst, float(gap / max(np.abs(b).max(initial=0), 1e-30)))
+        worst = max(
+            worst, float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), 1e-30))
+        )
     return worst
 
 

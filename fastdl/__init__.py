@@ -5,9 +5,10 @@ from math import e, inf, nan, pi
 from fastdl import autograd
 from fastdl._dtype import (
     Size,
-    channels_last,
-    channels_last_3d,
-    contiguous_format,
+    bfloat16,
+    can_cast,
+    complex64,
+    complex128,
     device,
     dtype,
     finfo,
@@ -20,16 +21,22 @@ from fastdl._dtype import (
     int16,
     int32,
     int64,
-    layout,
-    memory_format,
-    preserve_format,
+    promote_types,
     set_default_dtype,
-    sparse_coo,
-    strided,
+    set_default_tensor_type,
     uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from fastdl._dtype import (
     bool_ as bool,
+)
+from fastdl._dtype import (
+    complex64 as cfloat,
+)
+from fastdl._dtype import (
+    complex128 as cdouble,
 )
 from fastdl._dtype import (
     float16 as half,
@@ -54,10 +61,31 @@ from fastdl._version import __version__
 from fastdl.ops import random
 from fastdl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from fastdl.ops.core import is_tensor
-from fastdl.ops.creation import *
+from fastdl.ops.creation import (
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    frombuffer,
+    full,
+    full_like,
+    linspace,
+    logspace,
+    ones,
+    ones_like,
+    result_type,
+    tril_indices,
+    triu_indices,
+    zeros,
+    zeros_like,
+)
 from fastdl.ops.creation import (
     range_inclusive as range,
 )
+from fastdl.ops.complex import *
 from fastdl.ops.elementwise import *
 from fastdl.ops.order import *
 from fastdl.ops.join import *
@@ -69,6 +97,7 @@ from fastdl.ops.reduce import *
 from fastdl.ops.shape import *
 from fastdl.runtime import get_num_threads, set_num_threads, show_config
 from fastdl.tensor import (
+    BFloat16Tensor,
     BoolTensor,
     ByteTensor,
     CharTensor,
