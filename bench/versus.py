@@ -153,9 +153,8 @@ def difference(ours, theirs):
         return math.inf
     worst = 0.0
     for a, b in zip(ours, theirs):
-        worst = max(
-            worst, float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), 1e-30))
-        )
+        gap = np.abs(np.subtract(a, b, dtype=np.float64)).max(initial=0)
+        worst = max(worst, float(gap / max(np.abs(b).max(initial=0), 1e-30)))
     return worst
 
 

@@ -188,6 +188,22 @@ INLINE V F(vsoftplus)(V x)
     return SEL(x > SPLAT(0), x, SPLAT(0)) + F(log1p_normal)(F(exp_minus_abs)(x));
 }
 
+/* x tanh(log(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2); from x = 30 on, n / (n + 2) is 1 */
+INLINE V F(exp_to_30)(V x) { return F(vexp)(SEL(x > SPLAT(30), SPLAT(30), x)); }
+
+INLINE V F(vmish)(V x)
+{
+    V e = F(exp_to_30)(x), n = e * (e + SPLAT(2));
+    return x * (n / (n + SPLAT(2)));
+}
+
+/* n / (n + 2) + 4 x e^x (1 + e^x) / (n + 2)^2 */
+INLINE V F(vmish_slope)(V x)
+{
+    V e = F(exp_to_30)(x), n = e * (e + SPLAT(2)), t = SPLAT(1) / (n + SPLAT(2));
+    return n * t + x * SPLAT(4) * (e * t) * ((e + SPLAT(1)) * t);
+}
+
 /* ---- error function and normal distribution ----------------------------------------------------
  * erfc z = e^(-z^2) R(z) for z >= 0. R falls from 1 at 0 as 1 / (z sqrt(pi)): a ratio of two
  * polynomials with positive coefficients, so that nothing cancels; relative error 5.7e-9 for

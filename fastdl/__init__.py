@@ -5,10 +5,9 @@ from math import e, inf, nan, pi
 from fastdl import autograd
 from fastdl._dtype import (
     Size,
-    bfloat16,
-    can_cast,
-    complex64,
-    complex128,
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
     device,
     dtype,
     finfo,
@@ -21,22 +20,16 @@ from fastdl._dtype import (
     int16,
     int32,
     int64,
-    promote_types,
+    layout,
+    memory_format,
+    preserve_format,
     set_default_dtype,
-    set_default_tensor_type,
+    sparse_coo,
+    strided,
     uint8,
-    uint16,
-    uint32,
-    uint64,
 )
 from fastdl._dtype import (
     bool_ as bool,
-)
-from fastdl._dtype import (
-    complex64 as cfloat,
-)
-from fastdl._dtype import (
-    complex128 as cdouble,
 )
 from fastdl._dtype import (
     float16 as half,
@@ -61,31 +54,10 @@ from fastdl._version import __version__
 from fastdl.ops import random
 from fastdl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from fastdl.ops.core import is_tensor
-from fastdl.ops.creation import (
-    arange,
-    as_tensor,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_numpy,
-    frombuffer,
-    full,
-    full_like,
-    linspace,
-    logspace,
-    ones,
-    ones_like,
-    result_type,
-    tril_indices,
-    triu_indices,
-    zeros,
-    zeros_like,
-)
+from fastdl.ops.creation import *
 from fastdl.ops.creation import (
     range_inclusive as range,
 )
-from fastdl.ops.complex import *
 from fastdl.ops.elementwise import *
 from fastdl.ops.order import *
 from fastdl.ops.join import *
@@ -97,7 +69,6 @@ from fastdl.ops.reduce import *
 from fastdl.ops.shape import *
 from fastdl.runtime import get_num_threads, set_num_threads, show_config
 from fastdl.tensor import (
-    BFloat16Tensor,
     BoolTensor,
     ByteTensor,
     CharTensor,

@@ -34,56 +34,11 @@ static inline int fdl_alike(PyObject *a, PyObject *b)
            PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), n);
 }
 
-/* Floating point or complex, hence differentiable? The dtypes that packages register with NumPy
-   and tensors may have are floating point: bfloat16. */
-static inline int fdl_is_inexact(PyObject *a)
+static inline int fdl_is_float(PyObject *a)
 {
     if (!PyArray_Check(a)) return -1;
     int t = PyArray_TYPE((PyArrayObject *)a);
-    return PyTypeNum_ISFLOAT(t) || PyTypeNum_ISCOMPLEX(t) || PyTypeNum_ISUSERDEF(t);
-}
-
-static inline int fdl_is_complex(PyObject *a)
-{
-    return PyArray_Check(a) && PyTypeNum_ISCOMPLEX(PyArray_TYPE((PyArrayObject *)a));
-}
-
-/* Are there arrays of float16 or bfloat16, which are computed with in float32, and none of another
-   floating point dtype? */
-static inline int fdl_half(PyObject *arrays)
-{
-    int half = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); i++) {
-        PyObject *a = PyTuple_GET_ITEM(arrays, i);
-        if (!PyArray_Check(a)) continue;
-        int t = PyArray_TYPE((PyArrayObject *)a);
-        if (t != NPY_HALF && !PyTypeNum_ISUSERDEF(t)) {
-            if (PyTypeNum_ISFLOAT(t) || PyTypeNum_ISCOMPLEX(t)) return 0;
-        } else if (half && half != t + 1)
-            return 0;
-        else
-            half = t + 1;
-    }
-    return half;
-}
-
-/* Is this int a value of the integer dtype `type`? NumPy refuses others, PyTorch wraps them. */
-static inline int fdl_int_fits(PyObject *number, int type)
-{
-    int overflow;
-    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
-    if (overflow) return 0;
-    switch (type) {
-    case NPY_UBYTE: return value >= 0 && value <= NPY_MAX_UBYTE;
-    case NPY_BYTE: return value >= NPY_MIN_BYTE && value <= NPY_MAX_BYTE;
-    case NPY_USHORT: return value >= 0 && value <= NPY_MAX_USHORT;
-    case NPY_SHORT: return value >= NPY_MIN_SHORT && value <= NPY_MAX_SHORT;
-    case NPY_UINT: return value >= 0 && value <= NPY_MAX_UINT;
-    case NPY_INT: return value >= NPY_MIN_INT && value <= NPY_MAX_INT;
-    case NPY_LONG:
-    case NPY_LONGLONG: return 1;
-    default: return value >= 0;
-    }
+    return PyTypeNum_ISFLOAT(t);
 }
 
 /* Can the operands go to NumPy as they are: one array dtype, and numbers that do not widen it?
@@ -91,7 +46,7 @@ static inline int fdl_int_fits(PyObject *number, int type)
 static inline int fdl_uniform(PyObject *arrays, int floating)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(arrays);
-    int type = -1, rank = -1; /* rank: 0 bool, 1 int, 2 float, 3 complex (numbers only) */
+    int type = -1, rank = -1; /* rank: 0 bool, 1 int, 2 float (numbers only) */
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *a = PyTuple_GET_ITEM(arrays, i);
         if (PyArray_CheckExact(a)) {
@@ -100,10 +55,8 @@ static inline int fdl_uniform(PyObject *arrays, int floating)
                 type = t;
             else if (t != type)
                 return 0;
-        } else if (PyFloat_CheckExact(a)) {
-            if (rank < 2) rank = 2;
-        } else if (PyComplex_CheckExact(a))
-            rank = 3;
+        } else if (PyFloat_CheckExact(a))
+            rank = 2;
         else if (PyLong_CheckExact(a)) {
             if (rank < 1) rank = 1;
         } else if (!PyBool_Check(a))
@@ -112,19 +65,10 @@ static inline int fdl_uniform(PyObject *arrays, int floating)
             rank = 0;
     }
     if (type < 0) return 0;
-    if (PyTypeNum_ISCOMPLEX(type)) return 1;
-    if (rank == 3) return 0;
     if (type == NPY_FLOAT || type == NPY_DOUBLE) return rank < 0 ? 1 : type;
-    if (PyTypeNum_ISFLOAT(type) || PyTypeNum_ISUSERDEF(type)) return 1;
+    if (PyTypeNum_ISFLOAT(type)) return 1;
     if (floating) return 0;
-    if (rank == 0) return type == NPY_BOOL; /* not `x - True`: PyTorch refuses it */
-    if (!PyTypeNum_ISINTEGER(type)) return rank < 0;
-    if (rank == 1)
-        for (Py_ssize_t i = 0; i < n; i++) {
-            PyObject *a = PyTuple_GET_ITEM(arrays, i);
-            if (PyLong_Check(a) && !fdl_int_fits(a, type)) return 0;
-        }
-    return rank < 2;
+    return PyTypeNum_ISINTEGER(type) ? rank < 2 : rank < 1;
 }
 
 /* Replace the numbers among `arrays`, a new tuple, by 0-d arrays of `type`: NumPy finds its loop
@@ -197,6 +141,51 @@ static inline int fdl_shares(PyObject *view, PyObject *a)
     return base != NULL && (base == a || base == PyArray_BASE((PyArrayObject *)a));
 }
 
+/* What a shape function needs of a plain array. */
+static inline int fdl_is_plain(PyObject *a) { return PyArray_CheckExact(a); }
+static inline int fdl_ndim(PyObject *a) { return PyArray_NDIM((PyArrayObject *)a); }
+static inline Py_ssize_t fdl_size(PyObject *a) { return PyArray_SIZE((PyArrayObject *)a); }
+static inline Py_ssize_t fdl_item(PyObject *a) { return PyArray_ITEMSIZE((PyArrayObject *)a); }
+static inline Py_ssize_t fdl_length(PyObject *a, int d)
+{
+    return PyArray_DIM((PyArrayObject *)a, d);
+}
+static inline Py_ssize_t fdl_stride(PyObject *a, int d)
+{
+    return PyArray_STRIDE((PyArrayObject *)a, d);
+}
+
+enum { FDL_DIMS = 64 }; /* as many as NumPy has */
+
+/* How a view lies in the memory of a plain array: strides and offset in bytes. */
+typedef struct {
+    int ndim;
+    npy_intp shape[FDL_DIMS], strides[FDL_DIMS], offset;
+    int overlaps; /* several elements are one in memory: not to be written */
+} fdl_layout;
+
+static inline PyObject *fdl_window(PyObject *a, fdl_layout *l)
+{
+    PyArrayObject *x = (PyArrayObject *)a;
+    int flags = PyArray_FLAGS(x) & ~(l->overlaps ? NPY_ARRAY_WRITEABLE : 0);
+    PyArray_Descr *descr = PyArray_DESCR(x);
+    Py_INCREF(descr);
+    PyObject *y = PyArray_NewFromDescr(&PyArray_Type, descr, l->ndim, l->shape, l->strides,
+                                       PyArray_BYTES(x) + l->offset, flags, NULL);
+    if (y == NULL) return NULL;
+    Py_INCREF(a);
+    if (PyArray_SetBaseObject((PyArrayObject *)y, a) < 0) {
+        Py_DECREF(y);
+        return NULL;
+    }
+    return y;
+}
+
+static inline int fdl_is_writable(PyObject *a)
+{
+    return !PyArray_Check(a) || PyArray_ISWRITEABLE((PyArrayObject *)a);
+}
+
 /* callable(*args, **kwargs) inside `quiet`, a context where NumPy's floating-point warnings are
    off: entering one costs a fifth of setting a context variable. NULL with an exception set on
    failure. */
@@ -251,8 +240,7 @@ static void fdl_is_method(PyTypeObject *type) { type->tp_flags |= Py_TPFLAGS_MET
 
 static inline int fdl_is_operand(PyObject *a)
 {
-    return PyFloat_Check(a) || PyLong_Check(a) || PyComplex_Check(a) || PyArray_Check(a) ||
-           PyArray_IsScalar(a, Generic);
+    return PyFloat_Check(a) || PyLong_Check(a) || PyArray_Check(a) || PyArray_IsScalar(a, Generic);
 }
 
 #endif

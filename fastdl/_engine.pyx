@@ -17,7 +17,8 @@ alone.
 
 Read on in this order: _engine_graph.pxi (Node), _engine_tensor.pxi (TensorBase),
 _engine_primitive.pxi (Primitive: calling and recording), _engine_walk.pxi (backward),
-_engine_views.pxi (views and in-place operations), _engine_optim.pxi (lists for optimizers).
+_engine_views.pxi (views and in-place operations), _engine_shortcuts.pxi (shape functions without
+Python), _engine_optim.pxi (lists for optimizers).
 """
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
@@ -38,18 +39,31 @@ cdef extern from "_engine.h":
     object FDL_NEW(type, tuple)
     object fdl_as_array(object)
     int fdl_alike(object, object)
-    int fdl_is_inexact(object)
-    int fdl_is_complex(object)
-    int fdl_half(tuple)
+    int fdl_is_float(object)
     int fdl_uniform(tuple, bint)
     int fdl_box(tuple, int) except -1
     int fdl_kernel_ready(tuple)
     int fdl_exclusive(PyObject *)
     int fdl_in_order(object)
     int fdl_shares(object, object)
+    int fdl_is_writable(object)
     int fdl_is_operand(object)
     int fdl_wrap_slots(type) except -1
     void fdl_is_method(type)
+    int FDL_DIMS
+    ctypedef struct fdl_layout:
+        int ndim
+        Py_ssize_t shape[64]
+        Py_ssize_t strides[64]
+        Py_ssize_t offset
+        bint overlaps
+    int fdl_is_plain(object)
+    int fdl_ndim(object)
+    Py_ssize_t fdl_size(object)
+    Py_ssize_t fdl_item(object)
+    Py_ssize_t fdl_length(object, int)
+    Py_ssize_t fdl_stride(object, int)
+    object fdl_window(object, fdl_layout *)
     object fdl_call_in(object, object, tuple, PyObject *)
 
 cdef extern from "Python.h":
@@ -64,6 +78,10 @@ fdl_import_numpy()
 cdef tuple EMPTY = ()
 cdef str LEAF_IN_PLACE = (
     "a leaf Variable that requires grad is being used in an in-place operation.")
+cdef str REPEATED = (
+    "unsupported operation: more than one element of the written-to tensor refers to a single "
+    "memory location. Please clone() the tensor before performing the operation.")
+cdef str READ_ONLY = "the tensor is on the memory of a NumPy array that is not writeable"
 # Slots of a plan: i >= 0 is argument i, OUT the result, SHAPE - i the shape of argument i.
 cdef int OUT = -1
 cdef int SHAPE = -2
@@ -76,10 +94,8 @@ cdef object PROMOTE = None              # (primitive, arrays, floating) -> array
 cdef object FIT = None                  # (gradient Tensor, shape, dtype) -> summed and cast to them
 cdef object EXPLAIN = None              # (primitive, arrays, error) -> PyTorch's exception
 cdef object CLONE = None                # differentiable copy
-cdef object CONJ = None                 # differentiable complex conjugate
-cdef object WIDEN = None                # array -> the same in float32, if it is of half precision
-cdef object NARROW = None               # (result in float32, operands) -> in their half precision
-cdef object CAN_STORE = None            # (primitive, dtype of a result, of its place): or raises
+cdef Primitive SLICE                    # (tensor, index=basic index) -> view
+cdef object SUBSCRIPT = None            # (tensor, any index) -> tensor
 cdef Primitive WINDOW, PUT_WINDOW       # a view as a function of its base, and its opposite
 cdef object GEOMETRY = None             # (array of the base, array of the view) -> their arguments
 cdef object QUIET_CONTEXT = None        # () -> contextvars.Context without floating-point warnings
@@ -88,18 +104,19 @@ cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
 cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
 
 
-def configure(tensor, size, promote, fit, explain, clone, conj, widen, narrow, can_store, aliasing,
-              operators, quiet_context):
+def configure(
+    tensor, size, promote, fit, explain, clone, subscript, aliasing, operators, quiet_context
+):
     """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
 
-    tensor: class of results, size: class of shapes, aliasing: the primitives window(base, **how)
+    tensor: class of results, size: class of shapes, subscript: the primitive that slices, and the
+    function that takes any index, aliasing: the primitives window(base, **how)
     and put_window(base, value, **how), and the function that gives `how` for two arrays, None if
     they do not share memory; operators: dict from operator name ('add') to Primitive,
     quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN.
     """
     global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT, WINDOW, PUT_WINDOW, GEOMETRY
-    global CONJ, WIDEN, NARROW, CAN_STORE
-    global ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
+    global SLICE, SUBSCRIPT, ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
     global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
     TENSOR = tensor
     SIZE = size
@@ -107,8 +124,7 @@ def configure(tensor, size, promote, fit, explain, clone, conj, widen, narrow, c
     FIT = fit
     EXPLAIN = explain
     CLONE = clone
-    CONJ = conj
-    WIDEN, NARROW, CAN_STORE = widen, narrow, can_store
+    SLICE, SUBSCRIPT = subscript
     WINDOW, PUT_WINDOW, GEOMETRY = aliasing
     QUIET_CONTEXT = quiet_context
     ADD, SUB, MUL, DIV = [operators[k] for k in ("add", "sub", "mul", "div")]
@@ -174,6 +190,7 @@ include "_engine_graph.pxi"
 include "_engine_tensor.pxi"
 include "_engine_views.pxi"
 include "_engine_primitive.pxi"
+include "_engine_shortcuts.pxi"
 include "_engine_walk.pxi"
 include "_engine_optim.pxi"
 

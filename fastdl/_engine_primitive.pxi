@@ -21,15 +21,6 @@ cdef class Primitive:
     the result into an existing array and serves the in-place form; without it the result is copied.
     kernel(*arrays, out=None, **static) computes the function and its in-place form where all
     operands are arrays of float32, or all of float64.
-
-    float16 and bfloat16 are computed in float32 and rounded once, as the forward sees float32
-    arrays; half=True says that it takes them as they are.
-
-    Gradients of complex functions follow PyTorch: the conjugate Wirtinger derivative, which for a
-    holomorphic function with derivative f' is g * conj(f'). It is conj(h(conj(g))) for the h that
-    multiplies by f', so the engine conjugates before and after, and h serves real and complex
-    numbers alike. conjugates=False says that the gradient functions do so themselves: those of
-    functions that are not holomorphic.
     """
     cdef readonly object forward
     cdef readonly str name
@@ -45,13 +36,12 @@ cdef class Primitive:
     cdef dict defaults                  # of static arguments
     cdef dict plans                     # mask -> Plan
     cdef uint64_t differentiable
-    cdef bint elementwise, promotes, floating, view, boxes, half, conjugates
+    cdef bint elementwise, promotes, floating, view, boxes
     cdef object signature
     cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
 
     def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
-                 bint promote=True, into=None, kernel=None, str node_name=None, bint half=False,
-                 bint conjugates=True):
+                 bint promote=True, into=None, kernel=None, str node_name=None):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -64,8 +54,6 @@ cdef class Primitive:
         self.view = kind == "view"
         self.promotes = self.elementwise and promote
         self.floating = floating
-        self.half = half or self.view
-        self.conjugates = conjugates and not self.view  # views move numbers: h is real
         self.boxes = ufunc is not None or kernel is not None
         self.kernel = kernel
         if into is None and ufunc is not None:
@@ -225,16 +213,6 @@ cdef class Primitive:
             spare_context = quiet
         return fdl_as_array(y)
 
-    cdef object computed(self, tuple arrays, dict static):
-        """The forward of arrays that are not all of float32, or all of float64."""
-        cdef tuple wide
-        if self.half or not fdl_half(arrays):
-            return self.run(self.forward, arrays, arrays, static)
-        wide = tuple([WIDEN(a) for a in arrays])
-        if self.kernel is not None and fdl_kernel_ready(wide):
-            return NARROW(self.run(self.kernel, wide, wide, static), arrays)
-        return NARROW(self.run(self.forward, wide, wide, static), arrays)
-
     cdef tuple unwrap(self, tuple args, uint64_t *mask):
         """Arrays of the operands; bits of those that have a node."""
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
@@ -269,13 +247,12 @@ cdef class Primitive:
         cdef TensorBase out
         cdef Node node
         cdef tuple results
-        cdef Py_ssize_t i
         if self.view:
             y = self.view_of(arrays, static)
         elif self.kernel is not None and fdl_kernel_ready(arrays):
             y = self.run(self.kernel, arrays, arrays, static)
         else:
-            y = self.computed(arrays, static)
+            y = self.run(self.forward, arrays, arrays, static)
         mask &= self.differentiable
         if type(y) is tuple:
             results = tuple([wrap(fdl_as_array(a)) for a in <tuple>y])
@@ -284,24 +261,31 @@ cdef class Primitive:
                     if fdl_shares((<TensorBase>r).array, (<TensorBase>args[0]).array):
                         look_at(<TensorBase>r, <TensorBase>args[0])
             if mask and fdl_recording:
-                node = self.node_for(args, arrays, static, mask, None)
-                node.outputs = <int>len(results)
-                for i in range(node.outputs):
-                    out = <TensorBase>results[i]
-                    if is_inexact(out.array):
-                        out.node = node
-                        out.index = <int>i
-                self.save(node, args, results)
+                self.record_several(args, arrays, static, mask, results)
             return results
         out = <TensorBase>wrap(y)
         if self.view and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
             if fdl_shares(y, <object>PyTuple_GET_ITEM(arrays, 0)):
                 look_at(out, <TensorBase>PyTuple_GET_ITEM(args, 0))
-        if mask and fdl_recording and is_inexact(y):
+        if mask and fdl_recording and is_floating(y):
             node = self.node_for(args, arrays, static, mask, y)
             self.save(node, args, out)
             out.node = node
         return out
+
+    cdef object record_several(self, tuple args, tuple arrays, dict static, uint64_t mask,
+                               tuple results):
+        """A node for a call with several results, the floating ones of which get it."""
+        cdef Node node = self.node_for(args, arrays, static, mask, None)
+        cdef TensorBase out
+        cdef Py_ssize_t i
+        node.outputs = <int>len(results)
+        for i in range(node.outputs):
+            out = <TensorBase>results[i]
+            if is_floating(out.array):
+                out.node = node
+                out.index = <int>i
+        self.save(node, args, results)
 
     cdef Node node_for(self, tuple args, tuple arrays, dict static, uint64_t mask, object y):
         """A node for this call, all but its saved values."""
@@ -378,6 +362,8 @@ cdef class Primitive:
         cdef Py_ssize_t n = PyTuple_GET_SIZE(args)
         cdef bint recorded = fdl_recording and mask != 0
         cdef tuple before = args
+        if not fdl_is_writable(target.array):
+            raise RuntimeError(REPEATED if repeats(target.array) else READ_ONLY)
         if recorded:
             self.refuse(target)
             # The old target is a tensor of its own (this one will point to the new node), with its
@@ -416,7 +402,7 @@ cdef class Primitive:
         """In-place operations that PyTorch forbids, or that would leave wrong histories behind."""
         if target.node is not None and target.node.op is None:
             raise RuntimeError(LEAF_IN_PLACE)
-        if not is_inexact(target.array):
+        if not is_floating(target.array):
             raise RuntimeError(f"{self.name}_: only floating point tensors can record an in-place "
                                f"operation, not {target.array.dtype}")
         if not target.is_view:
@@ -432,34 +418,30 @@ cdef class Primitive:
         elif Py_REFCNT(<PyObject *>target.base) == 1 and target.version.aliases == 2:
             target.base = None              # nobody else can see the base: the view stands alone
             target.is_view = False
-        elif GEOMETRY(target.base.array, target.array) is not None:
-            if any([n > 1 and step == 0 for n, step in zip(target.array.shape,
-                                                            target.array.strides)]):
-                raise RuntimeError(
-                    "unsupported operation: more than one element of the written-to tensor refers "
-                    "to a single memory location. Please clone() the tensor before performing the "
-                    "operation.")
+        elif GEOMETRY(target.base.array, target.array) is not None and repeats(target.array):
+            raise RuntimeError(REPEATED)
 
     cdef object write(self, object array, tuple arrays, dict static):
         if self.kernel is not None and fdl_kernel_ready((array,) + arrays):
             options = {"out": array} if static is None else {"out": array, **static}
             self.run(self.kernel, (array,) + arrays[1:], arrays, options)
             return
-        if self.into is not None and self.writes(array, arrays):
+        if self.into is not None:
             self.run(self.into, (array,) + arrays[1:], (array,) + arrays, static)
             return
-        y = self.computed(arrays, static)
+        y = self.run(self.forward, arrays, arrays, static)
         if y.shape != array.shape:
             raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast "
                                f"shape {list(y.shape)}")
-        CAN_STORE(self, y.dtype, array.dtype)
+        if y.dtype.kind == "f" and array.dtype.kind != "f":
+            raise RuntimeError(
+                f"result type {y.dtype} can't be cast to the desired output type {array.dtype}")
         array[...] = y
 
-    cdef bint writes(self, object array, tuple arrays):
-        """Can `into` write the result of `arrays` into `array`, in the dtype it computes in?"""
-        if self.half or not self.promotes:
-            return self.half or not fdl_half(arrays)
-        return array.dtype == arrays[0].dtype and not fdl_half(arrays)
+
+cdef bint repeats(object array) except -1:
+    """Are several elements one in memory?"""
+    return any([n > 1 and step == 0 for n, step in zip(array.shape, array.strides)])
 
 
 cdef object called(Primitive op, tuple args, PyObject *keywords):

@@ -137,7 +137,6 @@ cdef class Walk:
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(parents)
         cdef Node parent
         cdef int index
-        cdef bint turned
         if saved is None:
             raise RuntimeError(
                 "Trying to backward through the graph a second time (or directly access saved "
@@ -151,10 +150,6 @@ cdef class Walk:
         check_versions(node)
         if self.create:
             saved = with_history(node)
-        # A Function's backward (joint, without a plan for it) follows the convention by itself.
-        turned = op.conjugates and (op.joint is None or plan.joint is not None) and any_complex(g)
-        if turned:
-            g = conjugated(g)
         if node.outputs > 1:
             g = tuple(g)
         if op.joint is not None:
@@ -188,8 +183,6 @@ cdef class Walk:
             if not isinstance(gi, TensorBase):
                 raise TypeError(f"{op.name}: the gradient of argument {i} is a "
                                 f"{type(gi).__name__}, not a Tensor")
-            if turned and fdl_is_complex((<TensorBase>gi).array):
-                gi = CONJ(gi)
             if node.fits is not None:
                 shape, dtype = node.fits[i]
                 if (<TensorBase>gi).array.shape != shape or (<TensorBase>gi).array.dtype != dtype:
@@ -211,19 +204,6 @@ cdef class Walk:
             else:
                 values.append(node.op.defaults[where])
         return values
-
-
-cdef bint any_complex(object g):
-    """Is the gradient, or one of several outputs', complex?"""
-    if isinstance(g, TensorBase):
-        return fdl_is_complex((<TensorBase>g).array)
-    return any([h is not None and fdl_is_complex((<TensorBase>h).array) for h in g])
-
-
-cdef object conjugated(object g):
-    if isinstance(g, TensorBase):
-        return CONJ(g)
-    return [None if h is None else CONJ(h) if any_complex(h) else h for h in g]
 
 
 cdef object check_versions(Node node):
@@ -266,7 +246,7 @@ cdef tuple with_history(Node node):
 
 cdef object joined(TensorBase s, Node node):
     cdef TensorBase t = <TensorBase>shadow(s)
-    if is_inexact(t.array):
+    if is_floating(t.array):
         t.node = node
     return t
 

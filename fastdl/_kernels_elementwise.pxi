@@ -17,10 +17,14 @@ cdef dict MAP_PARAMETERS = {
     "clamp_backward": {"min": -INFINITY, "max": INFINITY},
     "leaky_relu": {"slope": 0.01},
     "leaky_relu_backward": {"slope": 0.01},
-    "elu": {"alpha": 1.0},
-    "elu_backward": {"alpha": 1.0},
+    "elu": {"alpha": 1.0, "scale": 1.0},
+    "elu_backward": {"alpha": 1.0, "scale": 1.0},
     "softplus": {"beta": 1.0, "threshold": 20.0},
     "softplus_backward": {"beta": 1.0, "threshold": 20.0},
+    "hardtanh_backward": {"min": -1.0, "max": 1.0},
+    "softshrink": {"lambd": 0.5},
+    "hardshrink": {"lambd": 0.5},
+    "shrink_backward": {"lambd": 0.5},
 }
 cdef dict MAP_TRUTH_INPUT = {"select": 0, "masked_fill": 1}
 cdef tuple MAP_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")

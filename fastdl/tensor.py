@@ -2,7 +2,6 @@
 `fastdl.ops`.
 """
 
-import builtins
 import copy
 import math
 
@@ -13,7 +12,6 @@ from fastdl._engine import TensorBase, tensor_of
 from fastdl.autograd import gradients
 from fastdl.ops import (
     activation,
-    complex,
     core,
     creation,
     diagonal,
@@ -39,7 +37,7 @@ class Tensor(TensorBase):
     __array_priority__ = 1000  # NumPy arrays and scalars leave `array * tensor` to us
 
     def __init__(self, *args, dtype=None, device=None):
-        creation._checked_device(device)
+        creation.checked_device(device)
         self.array = _legacy_array(args, _dtype.get_default_dtype() if dtype is None else dtype)
 
     # -- what it is
@@ -59,17 +57,12 @@ class Tensor(TensorBase):
         """Is it on a GPU?"""
         return False
 
-    @property
-    def layout(self):
-        """Always 'strided'."""
-        return "fastdl.strided"
-
+    layout = property(lambda self: _dtype.strided, doc="How it keeps elements: `strided`.")
     is_sparse = property(lambda self: False, doc="False: there are no sparse tensors.")
     is_quantized = property(lambda self: False, doc="False: there are no quantized tensors.")
     itemsize = property(lambda self: self.array.itemsize, doc="Bytes of one element.")
     nbytes = property(lambda self: self.array.nbytes, doc="Bytes of all elements.")
-    T = property(lambda self: shape.permute_to(self, dims=core.ALL_DIMS[self.array.ndim][::-1]),
-                 doc="All dimensions in reverse order.")  # fmt: skip
+    T = property(shape.reverse, doc="All dimensions in reverse order.")
     mT = property(
         lambda self: shape.transpose(self, -2, -1), doc="The last two dimensions exchanged."
     )
@@ -79,39 +72,6 @@ class Tensor(TensorBase):
         number) elsewhere; see `fastdl.where`.
         """
         return elementwise.where(condition, self, other)
-
-    @property
-    def H(self):
-        """The conjugate transpose of a matrix."""
-        if self.array.ndim not in (0, 2):
-            raise RuntimeError(
-                "tensor.H is only supported on matrices (2-D tensors). Got "
-                f"{self.array.ndim}-D tensor. For batches of matrices, consider using tensor.mH"
-            )
-        return complex.conj(self.T)
-
-    @property
-    def mH(self):
-        """The conjugates, with the last two dimensions exchanged."""
-        return complex.conj(self.mT)
-
-    @property
-    def real(self):
-        """The real parts, a view; the tensor itself if it is real."""
-        return complex.real(self)
-
-    @real.setter
-    def real(self, value):
-        complex.real(self).copy_(creation.as_tensor(value))
-
-    @property
-    def imag(self):
-        """The imaginary parts, a view."""
-        return complex.imag(self)
-
-    @imag.setter
-    def imag(self, value):
-        complex.imag(self).copy_(creation.as_tensor(value))
 
     def dim(self):
         """Number of dimensions."""
@@ -164,15 +124,15 @@ class Tensor(TensorBase):
 
     def is_floating_point(self):
         """Is the dtype a floating point one?"""
-        return _dtype.is_float(self.array.dtype)
+        return self.array.dtype.kind == "f"
 
     def is_complex(self):
-        """Is the dtype a complex one?"""
-        return self.array.dtype.kind == "c"
+        """False: there are no complex tensors."""
+        return False
 
     def is_signed(self):
         """Can the dtype hold negative values?"""
-        return self.dtype.is_signed
+        return self.array.dtype.kind in "if"
 
     def get_device(self):
         """Number of the GPU; -1 on the CPU."""
@@ -212,7 +172,7 @@ class Tensor(TensorBase):
         return array.copy() if copy else array
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        return tensor_of(array) if array.dtype.kind in "fiubcV" else array
+        return tensor_of(array) if array.dtype.kind in "fiub" else array
 
     def __len__(self):
         if self.array.ndim == 0:
@@ -230,23 +190,14 @@ class Tensor(TensorBase):
             raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
         return bool(self.array.item())
 
-    def _real_item(self, type):
-        """The only element for float() and int(): no complex number that is not real."""
-        value = self.item()
-        if isinstance(value, builtins.complex):
-            if value.imag:
-                raise RuntimeError(f"value cannot be converted to type {type} without overflow")
-            value = value.real
-        return value
-
     def __float__(self):
-        return float(self._real_item("double"))
+        return float(self.item())
 
     def __int__(self):
-        return int(self._real_item("int64_t"))
+        return int(self.item())
 
     def __complex__(self):
-        return builtins.complex(self.item())
+        return complex(self.item())
 
     def __index__(self):
         if self.array.size != 1 or self.array.dtype.kind not in "iub":
@@ -271,7 +222,6 @@ class Tensor(TensorBase):
 
     # -- indexing
 
-    __getitem__ = index.getitem
     __setitem__ = index.setitem
 
     # -- conversion
@@ -291,7 +241,7 @@ class Tensor(TensorBase):
                 device = a
             elif a is not None:
                 dtype = a
-        creation._checked_device(device)
+        creation.checked_device(device)
         wanted = self.array.dtype if dtype is None else _dtype.as_numpy(dtype)
         if wanted != self.array.dtype:
             return elementwise.cast(self, dtype=wanted)
@@ -337,35 +287,35 @@ class Tensor(TensorBase):
 
     # -- new tensors of the same kind
 
-    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, **options):
         """`tensor(data)` in this dtype."""
         dtype = self.dtype if dtype is None else dtype
-        return creation.tensor(data, dtype=dtype, device=device, requires_grad=requires_grad)
+        return creation.tensor(
+            data, dtype=dtype, device=device, requires_grad=requires_grad,
+            pin_memory=options.pop("pin_memory", False),
+        )  # fmt: skip
 
-    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
+    def new_zeros(self, *size, dtype=None, **options):
         """`zeros` in this dtype."""
-        return creation.zeros(
-            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
-        )
+        return creation.zeros(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
+    def new_ones(self, *size, dtype=None, **options):
         """`ones` in this dtype."""
-        return creation.ones(
-            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
-        )
+        return creation.ones(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
+    def new_empty(self, *size, dtype=None, **options):
         """`empty` in this dtype."""
-        return creation.empty(
-            *size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
-        )
+        return creation.empty(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
+    def new_empty_strided(self, size, stride, dtype=None, **options):
+        """`empty_strided` in this dtype."""
+        dtype = self.dtype if dtype is None else dtype
+        return creation.empty_strided(size, stride, dtype=dtype, **options)
+
+    def new_full(self, size, fill_value, *, dtype=None, **options):
         """`full` in this dtype."""
-        dtype = dtype or self.dtype
-        return creation.full(
-            size, fill_value, dtype=dtype, device=device, requires_grad=requires_grad
-        )
+        dtype = self.dtype if dtype is None else dtype
+        return creation.full(size, fill_value, dtype=dtype, **options)
 
     def new(self, *args):
         """`x.new(2, 3)`, old: uninitialised, or with the given values, in this dtype."""
@@ -538,8 +488,7 @@ def _dtype_method(name, dtype):
 for _name, _as in {
     "half": _dtype.float16, "float": _dtype.float32, "double": _dtype.float64, "char": _dtype.int8,
     "short": _dtype.int16, "int": _dtype.int32, "long": _dtype.int64, "byte": _dtype.uint8,
-    "bool": _dtype.bool_, "bfloat16": _dtype.bfloat16, "cfloat": _dtype.complex64,
-    "cdouble": _dtype.complex128,
+    "bool": _dtype.bool_,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _dtype_method(_name, _as))
 
@@ -551,8 +500,8 @@ METHODS = {
         divide eq erf erfc exp exp2 expm1 fix floor floor_divide fmod frac ge greater greater_equal
         gt isfinite isinf isnan le lerp less less_equal log log10 log1p log2 logaddexp logical_and
         logical_not logical_or logical_xor logit lt masked_fill maximum minimum mul multiply ne neg
-        negative not_equal pow reciprocal remainder round rsqrt rsub sgn sigmoid sign signbit sin
-        sinh sqrt square sub subtract tan tanh true_divide trunc
+        negative not_equal pow reciprocal remainder round rsqrt rsub sigmoid sign signbit sin sinh
+        sqrt square sub subtract tan tanh true_divide trunc
     """,
     reduce: """
         all allclose amax amin aminmax any argmax argmin count_nonzero cumprod cumsum dist equal
@@ -572,10 +521,10 @@ METHODS = {
         addmm addmv baddbmm bmm cov cross det dot inner inverse matmul mm mv outer trace
     """,
     activation: "log_softmax relu softmax",
-    complex: """
-        angle conj conj_physical is_conj is_neg isreal resolve_conj resolve_neg
+    random: """
+        bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal_ random_
+        uniform_
     """,
-    random: "bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_",
     join: "flip fliplr flipud repeat repeat_interleave roll tile unbind",
     diagonal: "diag diagonal tril tril_ triu triu_",
     order: "argsort bincount histc kthvalue median sort topk unique",
@@ -588,7 +537,7 @@ INPLACE = """
     abs acos asin atan bitwise_and bitwise_not bitwise_or bitwise_xor ceil cos cosh eq erf exp exp2
     expm1 floor floor_divide fmod frac ge gt le log log10 log1p log2 logical_and logical_not
     logical_or logical_xor logit lt masked_fill mul ne neg pow reciprocal remainder round rsqrt
-    sgn sigmoid sign sin sinh sqrt square tan tanh trunc
+    sigmoid sign sin sinh sqrt square tan tanh trunc
 """
 for _name in INPLACE.split():
     setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name)))
@@ -601,15 +550,12 @@ OPERATORS = """
 
 _engine.configure(
     tensor=Tensor,
-    size=_dtype.Size,
+    size=_dtype.size_of,
     promote=core.promote,
     fit=shape.fit,
     explain=core.explain,
     clone=elementwise.clone,
-    conj=elementwise.conj_of,
-    widen=core.widen,
-    narrow=core.narrow,
-    can_store=core.can_store,
+    subscript=(shape.slice_of, index.getitem),
     aliasing=(shape.window, shape.put_window, shape.geometry),
     operators={
         **{name: getattr(elementwise, name) for name in OPERATORS.split()},
@@ -640,7 +586,6 @@ def _legacy_type(name, dtype):
 
 
 HalfTensor = _legacy_type("HalfTensor", _dtype.float16)
-BFloat16Tensor = _legacy_type("BFloat16Tensor", _dtype.bfloat16)
 FloatTensor = _legacy_type("FloatTensor", _dtype.float32)
 DoubleTensor = _legacy_type("DoubleTensor", _dtype.float64)
 CharTensor = _legacy_type("CharTensor", _dtype.int8)

@@ -83,6 +83,53 @@ row("activation._log_softmax activation.log_softmax_backward",
     numpy=lambda x: np.log(softmax_of(x)) * x, more=[[normal(0, 3)], [normal()]])
 row("activation._log_softmax", lambda t, x: F(t).log_softmax(x, dim=0), [normal(3, 2)])
 
+row("activation._elu", lambda t, x: F(t).selu(x), [apart(3, 4)], more=MORE)
+row("activation._elu", lambda t, x: F(t).celu(x, 1.5) * F(t).celu(x, -0.5), [apart(3, 4)],
+    more=MORE, bad=[(lambda t: F(t).celu(t.ones(2), 0), RuntimeError)])
+WIDE = [[normal(0, 3)], [normal()], [given([-800.0, 800.0])]]
+row("activation.mish activation.mish_backward", lambda t, x: F(t).mish(x), [normal(3, 4)],
+    numpy=lambda x: x * np.tanh(np.logaddexp(x, 0)), more=WIDE)
+row("elementwise.div_arrays", lambda t, x: F(t).softsign(x), [normal(3, 4)],
+    numpy=lambda x: x / (1 + np.abs(x)), more=[[normal(0, 3)], [normal()]])
+row("elementwise.tanh", lambda t, x: F(t).tanhshrink(x), [normal(3, 4)],
+    numpy=lambda x: x - np.tanh(x), more=WIDE)
+row("elementwise.sigmoid", lambda t, x: F(t).glu(x) * F(t).glu(x, dim=0).sum(), [normal(2, 6)],
+    more=[[normal(4, 3, 2)]],
+    bad=[(lambda t: F(t).glu(t.ones(3)), RuntimeError),
+         (lambda t: F(t).glu(t.ones(2), 1), IndexError),
+         (lambda t: F(t).glu(t.tensor(1.0)), RuntimeError)])
+row("activation._softmax", lambda t, x: F(t).softmin(x, 1), [normal(2, 3)],
+    more=[[normal(2, 3, 2)]])
+CORNERS = [[apart(0, 3)], [apart()], [given([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0])]]
+row("piecewise._hardtanh piecewise.hardtanh_backward", lambda t, x: F(t).hardtanh(x, -0.5, 1.5) * x,
+    [apart(3, 4)], numpy=lambda x: np.clip(x, -0.5, 1.5) * x, more=CORNERS,
+    bad=[(lambda t: F(t).hardtanh(t.ones(2) > 0), RuntimeError)])
+row("piecewise._hardtanh", lambda t, x: F(t).relu6(x * 4), [apart(3, 4)], more=CORNERS)
+row("piecewise._hardtanh", lambda t, x: F(t).relu6(x), [ints(-9, 9, 5)], order=0)
+# PyTorch's own slope in float64 is 1/6 rounded to float32.
+row("piecewise._hardsigmoid piecewise.hardsigmoid_backward", lambda t, x: F(t).hardsigmoid(x) * x,
+    [apart(3, 4)], numpy=lambda x: np.clip(x + 3, 0, 6) / 6 * x, more=CORNERS,
+    torch=lambda t, x: (F(t).hardtanh(x, -3.0, 3.0) + 3) / 6 * x)
+row("piecewise._hardswish piecewise.hardswish_backward", lambda t, x: F(t).hardswish(x),
+    [apart(3, 4)], numpy=lambda x: np.clip(x + 3, 0, 6) / 6 * x, more=CORNERS,
+    bad=[(lambda t: F(t).hardswish(t.ones(2).long()), NotImplementedError)])
+row("piecewise._softshrink piecewise.shrink_backward", lambda t, x: F(t).softshrink(x, 0.7) * x,
+    [apart(3, 4)], more=CORNERS, bad=[(lambda t: F(t).softshrink(t.ones(2), -1), RuntimeError)])
+row("piecewise._hardshrink piecewise.shrink_backward", lambda t, x: F(t).hardshrink(x) * x,
+    [apart(3, 4)], more=CORNERS)
+row("piecewise._prelu piecewise.prelu_backward", lambda t, x, w: F(t).prelu(x, w),
+    [apart(2, 3, 2), normal(3)],
+    more=[[apart(4), normal(1)], [apart(2, 3), normal(3)], [apart(), normal(1)],
+          [apart(0, 3), normal(3)], [apart(2, 2), normal()]],
+    bad=[(lambda t: F(t).prelu(t.ones(2, 4), t.ones(3)), RuntimeError),
+         (lambda t: F(t).prelu(t.ones(2, 4), t.ones(2, 2)), RuntimeError),
+         (lambda t: F(t).prelu(t.ones(2), t.ones(1).double()), RuntimeError)])
+row("activation._leaky_relu", lambda t, x: F(t).rrelu(x, 0.1, 0.3), [apart(3, 4)], more=MORE,
+    bad=[(lambda t: F(t).rrelu(t.ones(2), 0.3, 0.1), RuntimeError)])
+for name in ("celu_", "elu_", "hardtanh_", "leaky_relu_", "rrelu_", "selu_"):
+    row("elementwise.mul", lambda t, x, name=name: getattr(F(t), name)(x * 2), [apart(3, 4)],
+        name=f"in-place-{name}")
+
 # ---- linear and convolution -------------------------------------------------------------------
 
 row("linear.affine_map linear.affine_map_grad_input linear.affine_map_grad_weight conv.channel_sum",

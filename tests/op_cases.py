@@ -454,7 +454,7 @@ row(
     ],
 )
 row(
-    "shape.slice_of",
+    "shape.slice_of shape.cut",
     lambda t, x: x.narrow(1, 1, 2) * x.select(0, 1)[:2] + t.chunk(x, 2, dim=1)[1],
     [normal(3, 4)],
     bad=[
@@ -463,7 +463,7 @@ row(
     ],
 )
 row(
-    "shape.slice_of",
+    "shape.cut",
     lambda t, x: t.split(x, [1, 3], 1)[1] * t.split(x, 2, 1)[0][:, :1],
     [normal(3, 4)],
     bad=[(lambda t: t.ones(3).split([1, 1]), RuntimeError)],
@@ -947,8 +947,6 @@ row(
 
 # ---- what other modules contribute ------------------------------------------------------------
 
-from cases_dtypes import CASES as DTYPE_CASES  # noqa: E402 (its rows use the names above)
-from nn_cases import CASES as NN_CASES  # noqa: E402
+from nn_cases import CASES as NN_CASES  # noqa: E402 (its rows use the names above)
 
 CASES += NN_CASES
-CASES += DTYPE_CASES

@@ -179,6 +179,10 @@ def slope(f, x, h=2.0**-20):
 
 
 # name -> the function of NumPy arrays, here in float64; inputs are normal numbers
+def mish(x):
+    return x * np.tanh(np.logaddexp(x, 0))
+
+
 PLAIN = {
     "add": lambda a, b: a + b,
     "add_scaled": lambda a, b, alpha: a + alpha * b,
@@ -233,8 +237,8 @@ PLAIN = {
     "relu_backward": lambda g, y: g * (y > 0),
     "leaky_relu": lambda a, slope: np.where(a > 0, a, slope * a),
     "leaky_relu_backward": lambda g, x, slope: np.where(x > 0, g, slope * g),
-    "elu": lambda a, alpha: np.where(a > 0, a, alpha * np.expm1(a)),
-    "elu_backward": lambda g, x, alpha: g * np.where(x > 0, 1, alpha * np.exp(x)),
+    "elu": lambda a, alpha, scale: scale * np.where(a > 0, a, alpha * np.expm1(a)),
+    "elu_backward": lambda g, x, alpha, scale: scale * g * np.where(x > 0, 1, alpha * np.exp(x)),
     "silu": lambda a: a * sigmoid(a),
     "silu_backward": lambda g, x: g * slope(lambda x: x * sigmoid(x), x),
     "gelu": lambda a: a * normal_cdf(a),
@@ -247,9 +251,21 @@ PLAIN = {
     "softplus_backward": lambda g, x, beta, threshold: (
         g * np.where(x * beta > threshold, 1, sigmoid(x * beta))
     ),
+    "mish": mish,
+    "mish_backward": lambda g, x: g * slope(mish, x),
+    "hardtanh_backward": lambda g, x, min, max: g * ((x > min) & (x < max)),
+    "hardsigmoid": lambda a: np.clip(a + 3, 0, 6) / 6,
+    "hardsigmoid_backward": lambda g, x: g * (np.abs(x) < 3) / 6,
+    "hardswish": lambda a: a * np.clip(a + 3, 0, 6) / 6,
+    "hardswish_backward": lambda g, x: g * np.select([x <= -3, x < 3], [0, x / 3 + 0.5], 1),
+    "softshrink": lambda a, lambd: np.sign(a) * np.maximum(np.abs(a) - lambd, 0),
+    "hardshrink": lambda a, lambd: a * (np.abs(a) > lambd),
+    "shrink_backward": lambda g, x, lambd: g * (np.abs(x) > lambd),
+    "prelu": lambda a, b: np.where(a > 0, a, a * b),
+    "prelu_backward": lambda g, x, w: np.where(x > 0, g, g * w),
 }
 CHOSEN = {"alpha": 1.25, "value": -0.75, "min": -0.5, "max": 0.25, "slope": 0.2}
-CHOSEN |= {"beta": 1.5, "threshold": 2.0}
+CHOSEN |= {"beta": 1.5, "threshold": 2.0, "scale": 1.1, "lambd": 0.4}
 TRUTH = {"select": 0, "masked_fill": 1}
 POSITIVE = {"sqrt", "rsqrt", "sqrt_backward", "rsqrt_backward", "log", "log1p", "log1p_backward"}
 
@@ -291,6 +307,7 @@ def check(name, arrays, found, parameters=None):
 
 
 BY_DIFFERENCE = {"erf_backward", "silu_backward", "gelu_backward", "gelu_tanh_backward"}
+BY_DIFFERENCE |= {"mish_backward"}
 
 
 def call(name, arrays, **options):

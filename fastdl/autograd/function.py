@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl import _dtype, _engine
+from fastdl import _engine
 from fastdl._engine import Primitive, TensorBase, tensor_of
 
 
@@ -108,7 +108,7 @@ def _differentiable(output, ctx):
     return (
         isinstance(output, TensorBase)
         and id(output) not in ctx._flat
-        and _dtype.is_inexact(output.array.dtype)
+        and output.array.dtype.kind == "f"
     )
 
 

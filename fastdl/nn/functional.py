@@ -10,7 +10,19 @@ import numpy as np
 
 from fastdl._engine import tensor_of
 from fastdl.ops import activation as _activation
-from fastdl.ops.activation import gelu, log_softmax, logsigmoid, softmax, softplus
+from fastdl.ops import piecewise as _piecewise
+from fastdl.ops.activation import (
+    gelu,
+    glu,
+    gumbel_softmax,
+    log_softmax,
+    logsigmoid,
+    softmax,
+    softmin,
+    softplus,
+    softsign,
+    tanhshrink,
+)
 from fastdl.ops.attention import scaled_dot_product_attention
 from fastdl.ops.conv import (
     conv1d,
@@ -53,6 +65,7 @@ from fastdl.ops.norm import (
     local_response_norm,
     rms_norm,
 )
+from fastdl.ops.piecewise import hardshrink, prelu, softshrink
 from fastdl.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -88,6 +101,8 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "celu",
+    "celu_",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -100,18 +115,27 @@ __all__ = [
     "dropout2d",
     "dropout3d",
     "elu",
+    "elu_",
     "embedding",
     "embedding_bag",
     "feature_alpha_dropout",
     "fold",
     "gelu",
+    "glu",
     "group_norm",
+    "gumbel_softmax",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
     "huber_loss",
     "instance_norm",
     "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "leaky_relu_",
     "linear",
     "local_response_norm",
     "log_softmax",
@@ -125,21 +149,32 @@ __all__ = [
     "max_unpool1d",
     "max_unpool2d",
     "max_unpool3d",
+    "mish",
     "mse_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
+    "prelu",
     "relu",
+    "relu6",
     "relu_",
     "rms_norm",
+    "rrelu",
+    "rrelu_",
     "scaled_dot_product_attention",
+    "selu",
+    "selu_",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
     "softmax",
+    "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
     "tanh",
+    "tanhshrink",
     "unfold",
 ]
 
@@ -178,6 +213,81 @@ def elu(input, alpha=1.0, inplace=False):
 def silu(input, inplace=False):
     """x * sigmoid(x)."""
     return _perhaps_in_place("silu", _activation.silu, input, inplace)
+
+
+def mish(input, inplace=False):
+    """x * tanh(softplus(x)). Misra 2019."""
+    return _perhaps_in_place("mish", _activation.mish, input, inplace)
+
+
+def selu(input, inplace=False):
+    """scale * elu(x, alpha) with alpha 1.6733, scale 1.0507. Klambauer et al. 2017."""
+    return _perhaps_in_place("selu", _activation.selu, input, inplace)
+
+
+def celu(input, alpha=1.0, inplace=False):
+    """max(0, x) + min(0, alpha * (exp(x / alpha) - 1)). Barron 2017."""
+    return _perhaps_in_place("celu", lambda x: _activation.celu(x, alpha), input, inplace)
+
+
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """`input` held between `min_val` and `max_val`."""
+    return _perhaps_in_place(
+        "hardtanh", lambda x: _piecewise.hardtanh(x, min_val, max_val), input, inplace
+    )
+
+
+def relu6(input, inplace=False):
+    """`input` held between 0 and 6."""
+    return _perhaps_in_place("relu6", _piecewise.relu6, input, inplace)
+
+
+def hardsigmoid(input, inplace=False):
+    """x / 6 + 1/2 held between 0 and 1."""
+    return _perhaps_in_place("hardsigmoid", _piecewise.hardsigmoid, input, inplace)
+
+
+def hardswish(input, inplace=False):
+    """x * hardsigmoid(x). Howard et al. 2019."""
+    return _perhaps_in_place("hardswish", _piecewise.hardswish, input, inplace)
+
+
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    """x where positive, else x times a slope: random in [lower, upper) in training, else their
+    mean. Xu et al. 2015."""
+    return _perhaps_in_place(
+        "rrelu", lambda x: _piecewise.rrelu(x, lower, upper, training), input, inplace
+    )
+
+
+def leaky_relu_(input, negative_slope=0.01):
+    """:func:`leaky_relu` in place."""
+    return leaky_relu(input, negative_slope, inplace=True)
+
+
+def elu_(input, alpha=1.0):
+    """:func:`elu` in place."""
+    return elu(input, alpha, inplace=True)
+
+
+def selu_(input):
+    """:func:`selu` in place."""
+    return selu(input, inplace=True)
+
+
+def celu_(input, alpha=1.0):
+    """:func:`celu` in place."""
+    return celu(input, alpha, inplace=True)
+
+
+def hardtanh_(input, min_val=-1.0, max_val=1.0):
+    """:func:`hardtanh` in place."""
+    return hardtanh(input, min_val, max_val, inplace=True)
+
+
+def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
+    """:func:`rrelu` in place."""
+    return rrelu(input, lower, upper, training, inplace=True)
 
 
 def one_hot(tensor, num_classes=-1):

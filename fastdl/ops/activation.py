@@ -7,20 +7,30 @@ import warnings
 
 import numpy as np
 
-from fastdl import _dtype, backends
+from fastdl import backends
+from fastdl._engine import tensor_of
 from fastdl.ops.core import elementwise, normal_dim, primitive, tensor_argument
-from fastdl.ops.elementwise import erf, exp, sigmoid, where
+from fastdl.ops.creation import zeros_like
+from fastdl.ops.elementwise import erf, exp, expm1, sigmoid, tanh, where
 
 __all__ = [
+    "celu",
     "elu",
     "gelu",
+    "glu",
+    "gumbel_softmax",
     "leaky_relu",
     "log_softmax",
     "logsigmoid",
+    "mish",
     "relu",
+    "selu",
     "silu",
     "softmax",
+    "softmin",
     "softplus",
+    "softsign",
+    "tanhshrink",
 ]
 
 
@@ -69,26 +79,50 @@ def leaky_relu(x, negative_slope=0.01):
 
 
 @elementwise(kernel="elu", node_name="Elu")
-def _elu(x, *, alpha):
-    return np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
+def _elu(x, *, alpha, scale):
+    a, s = x.dtype.type(alpha), x.dtype.type(scale)
+    return s * np.where(x > 0, x, a * np.expm1(np.minimum(x, 0)))
 
 
 @elementwise(kernel="elu_backward")
-def elu_backward(g, x, *, alpha):
-    """g where x > 0, else g * alpha * e**x."""
-    return np.where(x > 0, g, g * x.dtype.type(alpha) * np.exp(np.minimum(x, 0)))
+def elu_backward(g, x, *, alpha, scale):
+    """g * scale where x > 0, else g * scale * alpha * e**x."""
+    a, s = x.dtype.type(alpha), x.dtype.type(scale)
+    return s * np.where(x > 0, g, g * a * np.exp(np.minimum(x, 0)))
 
 
-_elu.vjp(x=lambda g, x, alpha: elu_backward(g, x, alpha=alpha))
+_elu.vjp(x=lambda g, x, alpha, scale: elu_backward(g, x, alpha=alpha, scale=scale))
 elu_backward.vjp(
-    g=lambda h, x, alpha: elu_backward(h, x, alpha=alpha),
-    x=lambda h, g, x, alpha: h * g * where(x > 0, 0.0, exp(-relu(-x)) * alpha),
+    g=lambda h, x, alpha, scale: elu_backward(h, x, alpha=alpha, scale=scale),
+    x=lambda h, g, x, alpha, scale: h * g * where(x > 0, 0.0, exp(-relu(-x)) * (alpha * scale)),
 )
 
 
 def elu(x, alpha=1.0):
-    """x where positive, alpha * (exp(x) - 1) elsewhere."""
-    return _elu(x, alpha=alpha)
+    """x where positive, alpha * (exp(x) - 1) elsewhere. Clevert et al. 2015."""
+    return _elu(x, alpha=alpha, scale=1.0)
+
+
+# Klambauer et al. 2017: with these, activations of mean 0 and variance 1 stay so.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def selu(x):
+    """scale * elu(x, alpha) with alpha 1.6733, scale 1.0507. Klambauer et al. 2017."""
+    return _elu(x, alpha=SELU_ALPHA, scale=SELU_SCALE)
+
+
+def celu(x, alpha=1.0):
+    """alpha * elu(x / alpha): smooth at 0 for every alpha. Barron 2017.
+
+    Raises:
+        RuntimeError: `alpha` is 0.
+    """
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    if alpha < 0:  # the two halves of x change places in x / alpha
+        return where(x > 0, x, expm1(x * (1 / alpha)) * alpha)
+    return _elu(x * (1 / alpha), alpha=1.0, scale=float(alpha))
 
 
 @elementwise(kernel="silu")
@@ -216,6 +250,65 @@ def gelu(input, approximate="none"):
     )
 
 
+@elementwise(kernel="mish", node_name="Mish")
+def mish(x):
+    """x * tanh(softplus(x)). Misra 2019."""
+    return x * np.tanh(np.logaddexp(x, 0))
+
+
+@elementwise(kernel="mish_backward")
+def mish_backward(g, x):
+    """g * (w + x * (1 - w * w) * sigmoid(x)), w = tanh(softplus(x))."""
+    w = np.tanh(np.logaddexp(x, 0))
+    return g * (w + x * (1 - w * w) * sigmoid.forward(x))
+
+
+def _mish_curvature(h, g, x):
+    s, w = sigmoid(x), tanh(softplus(x, threshold=math.inf))
+    slope = (1 - w * w) * s  # of w
+    return h * g * (slope * 2 + x * (slope * (1 - s) - w * slope * s * 2))
+
+
+mish.vjp(x=lambda g, x: mish_backward(g, x))
+mish_backward.vjp(g=lambda h, x: mish_backward(h, x), x=_mish_curvature)
+
+
+def softsign(input):
+    """x / (1 + |x|)."""
+    return input / (input.abs() + 1)
+
+
+def tanhshrink(input):
+    """x - tanh(x)."""
+    return input - tanh(input)
+
+
+def glu(input, dim=-1):
+    """The first half of `input` along `dim` times the sigmoid of the second: a gated linear unit.
+    Dauphin et al. 2016.
+
+    Args:
+        input: (*, 2 n, *), 2 n at `dim`.
+        dim: the dimension to halve, by default the last.
+
+    Returns:
+        (*, n, *).
+
+    Raises:
+        RuntimeError: a tensor without dimensions, or of odd length along `dim`.
+        IndexError: `dim` is out of range.
+    """
+    tensor_argument("glu", "input", input)
+    if input.ndim == 0:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    axis = normal_dim(dim, input.ndim)
+    size = input.shape[axis]
+    if size % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {size}")
+    values, gates = input.narrow(axis, 0, size // 2), input.narrow(axis, size // 2, size // 2)
+    return values * sigmoid(gates)
+
+
 # --------------------------------------------------------------------------------------- softmax
 
 
@@ -269,7 +362,7 @@ def _along(function, primitive, x, dim, dtype):
         )
     if dtype is not None:
         x = x.to(dtype)
-    if not _dtype.is_float(x.array.dtype):
+    if x.array.dtype.kind != "f":
         raise NotImplementedError(
             f"{function}: not implemented for {x.array.dtype}; pass dtype= or a floating tensor"
         )
@@ -296,3 +389,30 @@ def softmax(input, dim=None, dtype=None):
 def log_softmax(input, dim=None, dtype=None):
     """log(softmax(input)) along `dim`, without overflow; arguments as in :func:`softmax`."""
     return _along("log_softmax", _log_softmax, input, dim, dtype)
+
+
+def softmin(input, dim=None, dtype=None):
+    """softmax(-input) along `dim`; arguments as in :func:`softmax`."""
+    return _along("softmin", _softmax, -input, dim, dtype)
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """A sample of the Gumbel-softmax distribution: softmax((logits + Gumbel noise) / tau).
+    Jang et al. 2016, Maddison et al. 2016.
+
+    Args:
+        logits: unnormalised log-probabilities, (*, n, *).
+        tau: the temperature, positive; towards 0 samples become one-hot.
+        hard: return one-hot samples, with the gradient of the soft ones.
+        eps: without effect, as in PyTorch.
+        dim: the dimension of the n classes.
+
+    Returns:
+        A tensor of the shape of `logits`; sums to 1 along `dim`.
+    """
+    noise = -tensor_of(np.empty_like(logits.array)).exponential_().log()
+    soft = softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.detach().max(dim, keepdim=True)[1]
+    return zeros_like(soft).scatter_(dim, index, 1.0) - soft.detach() + soft

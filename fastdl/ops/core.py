@@ -67,135 +67,68 @@ def quiet_context():
     return context
 
 
+_RANK = {"b": 0, "i": 1, "u": 1, "f": 2}
+
+
+def _promote_two(a, b):
+    """PyTorch's common dtype: floats beat integers of any width, integers beat bool."""
+    ra, rb = _RANK[a.kind], _RANK[b.kind]
+    if ra != rb:
+        return a if ra > rb else b
+    return np.promote_types(a, b)
+
+
 def _combine(higher, lower):
     """`lower` (0-d tensors, numbers) counts only if its category is above that of `higher`."""
     if higher is None or lower is None:
         return lower if higher is None else higher
-    if lower.is_complex and higher.is_floating_point:
-        return higher.to_complex()
-    if lower.category <= higher.category:
-        return higher
-    return _dtype.promote_types(higher, lower)
-
-
-def dtype_of_number(value):
-    """The dtype that a Python or NumPy number has in promotion, and as a tensor of its own."""
-    if isinstance(value, (bool, np.bool_)):
-        return _dtype.bool_
-    if isinstance(value, (int, np.integer)):
-        return _dtype.int64
-    default = _dtype.get_default_dtype()
-    return default.to_complex() if isinstance(value, (complex, np.complexfloating)) else default
-
-
-def result_type_of(operands):
-    """The dtype that PyTorch gives the result of combining arrays and numbers."""
-    of_dims = of_zero_dims = of_numbers = None
-    for a in operands:
-        if isinstance(a, np.generic) or not hasattr(a, "dtype"):
-            d = dtype_of_number(a)
-            of_numbers = d if of_numbers is None else _dtype.promote_types(of_numbers, d)
-            continue
-        d = _dtype.of(a.dtype)
-        if a.ndim == 0:
-            of_zero_dims = d if of_zero_dims is None else _dtype.promote_types(of_zero_dims, d)
-        else:
-            of_dims = d if of_dims is None else _dtype.promote_types(of_dims, d)
-    return _combine(of_dims, _combine(of_zero_dims, of_numbers))
+    return lower if _RANK[lower.kind] > _RANK[higher.kind] else higher
 
 
 def result_dtype(operands):
-    """The NumPy dtype of `result_type_of`."""
-    return result_type_of(operands).dtype
-
-
-def check_range(low, high, dtype):
-    """RuntimeError unless Python numbers from `low` to `high` are values of the integer `dtype`;
-    negative ones wrap around in unsigned dtypes."""
-    limits = np.iinfo(dtype)
-    if high > limits.max or low < (limits.min or -limits.max):
-        raise RuntimeError(f"value cannot be converted to type {dtype} without overflow")
-
-
-_NO_BOOL_DIFFERENCE = (
-    "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
-    "invert a mask, use the `~` or `logical_not()` operator instead."
-)
-
-
-def _wrapped(number, dtype):
-    """A Python or NumPy number as a 0-d array; integers wrap around, as in PyTorch."""
-    if dtype.kind in "iu" and isinstance(number, int):
-        bits = 8 * dtype.itemsize
-        number &= (1 << bits) - 1
-        if dtype.kind == "i" and number >> (bits - 1):
-            number -= 1 << bits
-    return np.asarray(number, dtype)
+    """The NumPy dtype that PyTorch gives the result of combining arrays and numbers."""
+    of_dims = of_zero_dims = of_numbers = None
+    for a in operands:
+        if isinstance(a, np.generic) or not hasattr(a, "dtype"):
+            number = np.dtype(bool) if isinstance(a, (bool, np.bool_)) else None
+            if number is None:
+                whole = isinstance(a, (int, np.integer))
+                number = np.dtype(np.int64) if whole else _dtype.get_default_dtype().dtype
+            of_numbers = number if of_numbers is None else _promote_two(of_numbers, number)
+        elif a.ndim == 0:
+            of_zero_dims = a.dtype if of_zero_dims is None else _promote_two(of_zero_dims, a.dtype)
+        else:
+            of_dims = a.dtype if of_dims is None else _promote_two(of_dims, a.dtype)
+    return _combine(of_dims, _combine(of_zero_dims, of_numbers))
 
 
 def promote(op, arrays, floating):
     """`arrays` with one dtype: a number or 0-d tensor never widens within its category."""
     for i, a in enumerate(arrays):
-        if not hasattr(a, "dtype") and not isinstance(a, (int, float, complex)):
+        if not hasattr(a, "dtype") and not isinstance(a, (int, float)):
             raise TypeError(
                 f"{op.name}(): argument {op.operands[min(i, len(op.operands) - 1)]!r} (position "
                 f"{i + 1}) must be Tensor or number, not {type(a).__name__}"
             )
-        if type(a) is int and not -(2**63) <= a < 2**64:
-            raise OverflowError("int too big to convert")
-    if op.name == "sub_arrays":
-        for a in arrays:
-            if isinstance(a, bool) or getattr(a, "dtype", None) == np.bool_:
-                raise RuntimeError(_NO_BOOL_DIFFERENCE)
+        if hasattr(a, "dtype") and a.dtype.kind not in _RANK:
+            _dtype.of(a.dtype)
     dtype = result_dtype(arrays)
-    if floating and not _dtype.is_inexact(dtype):
+    if floating and dtype.kind != "f":
         dtype = _dtype.get_default_dtype().dtype
     return tuple(
         [
             a.astype(dtype, copy=False)
             if hasattr(a, "dtype") and not isinstance(a, np.generic)
-            else _wrapped(a, dtype)
+            else np.asarray(a, dtype)
             for a in arrays
         ]
     )
 
 
-def widen(a):
-    """float16 and bfloat16 arrays in float32, where they are computed; others as they are."""
-    if isinstance(a, np.ndarray) and _is_half(a.dtype):
-        return a.astype(np.float32)
-    return a
-
-
-def narrow(y, arrays):
-    """A result that was computed in float32, or a tuple of them, rounded to the half precision of
-    the first of the floating point `arrays`, if that has one."""
-    for a in arrays:
-        if isinstance(a, np.ndarray) and _dtype.is_inexact(a.dtype):
-            if not _is_half(a.dtype):
-                return y
-            if type(y) is tuple:
-                return tuple([narrow(part, arrays) for part in y])
-            return y.astype(a.dtype) if y.dtype == np.float32 else y
-    return y
-
-
-def _is_half(dtype):
-    return dtype.char == "e" or dtype.num >= _dtype._FIRST_FOREIGN
-
-
-def can_store(op, result, place):
-    """RuntimeError unless results of dtype `result` may go into arrays of dtype `place`."""
-    if not _dtype.can_cast(result, place):
-        raise RuntimeError(
-            f"result type {legacy_name(result)} can't be cast to the desired output type "
-            f"{legacy_name(place)}"
-        )
-
-
 def legacy_name(dtype):
     """PyTorch's name of a NumPy dtype in messages: 'Float' of float32."""
-    return _dtype.scalar_name(_dtype.of(dtype))
+    names = [name for name, d in _dtype.LEGACY.items() if d.dtype == dtype]
+    return names[0].removesuffix("Tensor") if names else str(dtype)
 
 
 def explain(op, arrays, error):
@@ -218,17 +151,12 @@ def explain(op, arrays, error):
                 f"output with shape {list(shapes[0])} doesn't match the broadcast shape {wanted}"
             )
         return RuntimeError(_mismatch(shapes) or f"{op.name}: {text}")
-    if isinstance(error, TypeError) and "numpy boolean subtract" in text:
+    if isinstance(error, np._core._exceptions._UFuncOutputCastingError):
         return RuntimeError(
-            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
-            "`logical_xor()` operator instead."
+            f"result type {legacy_name(error.from_)} can't be cast to the desired output type "
+            f"{legacy_name(error.to)}"
         )
-    if isinstance(error, TypeError) and "numpy boolean negative" in text:
-        return RuntimeError(
-            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
-            "invert a mask, use the `~` or `logical_not()` operator instead."
-        )
-    if isinstance(error, TypeError) and "ufunc" in text:
+    if isinstance(error, TypeError) and ("ufunc" in text or "numpy boolean" in text):
         dtype = next((a.dtype for a in arrays if hasattr(a, "dtype")), None)
         return NotImplementedError(f'"{op.name}" not implemented for {legacy_name(dtype)!r}')
     if isinstance(error, ValueError) and "negative integer powers" in text:
@@ -249,18 +177,6 @@ def _mismatch(shapes):
                 )
         first = np.broadcast_shapes(first, shape)
     return None
-
-
-def real_only(ufunc):
-    """`ufunc`, refusing complex numbers: they have no order, though NumPy gives them one."""
-
-    def function(x, y, **options):
-        for a in (x, y):
-            if isinstance(a, complex) or (isinstance(a, np.ndarray) and a.dtype.kind == "c"):
-                raise TypeError(f"ufunc {ufunc.__name__!r}: complex numbers have no order")
-        return ufunc(x, y, **options)
-
-    return function
 
 
 # ---- arguments --------------------------------------------------------------------------------

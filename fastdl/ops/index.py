@@ -55,7 +55,7 @@ def _put_into(out, x, value, *, index, view=...):
     out[view][index] = value
 
 
-@primitive(node_name="CopySlices", into=_put_into, half=True)
+@primitive(node_name="CopySlices", into=_put_into)
 def put(x, value, *, index, view=...):
     """x with `value`, broadcast, at [view][index]; `view` is a basic index."""
     result = x.copy()
@@ -179,8 +179,6 @@ def _explain_index(error, x, index):
 def getitem(input, index):
     """`input[index]`."""
     try:
-        if type(index) is int:  # the commonest, and no view where all dimensions have an int
-            return S.slice_of(input, index=(index, ...))
         view, index, basic = normal_index(index)
         return S.slice_of(input, index=index) if basic else slice_or_take(input, index, view)
     except IndexError as error:
@@ -284,7 +282,7 @@ def _scatter_into(out, x, index, src, *, dim):
     out[_open_index(index, dim)] = src
 
 
-@primitive(node_name="Scatter", into=_scatter_into, half=True)
+@primitive(node_name="Scatter", into=_scatter_into)
 def scatter_values(x, index, src, *, dim):
     """x with src, shaped as index or a number, at the places `index` names along `dim`."""
     result = x.copy()

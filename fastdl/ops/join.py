@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastdl import backends
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
     aliases,
@@ -15,7 +16,7 @@ from fastdl.ops.core import (
     tensor_argument,
 )
 from fastdl.ops.core import view as view_of
-from fastdl.ops.shape import FEW, expand_to, reshape, reshape_to, slice_of
+from fastdl.ops.shape import FEW, cut, expand_to, reshape, reshape_to, slice_of
 
 __all__ = [
     "cat",
@@ -74,17 +75,33 @@ stack_along.vjp_joint(
 @view_of(node_name="Unbind")
 def unstack(x, *, dim):
     """Slices of x along `dim`, a tuple."""
-    return tuple(np.moveaxis(x, dim, 0)[..., None][i][..., 0] for i in range(x.shape[dim]))
+    at = (slice(None),) * dim
+    return tuple([x[(*at, i, ...)] for i in range(x.shape[dim])])
+
+
+def _complete(g, shapes):
+    """The gradients of the parts of a tensor, zeros of the given shapes for those not used."""
+    if is_tensor(g):  # of the only part
+        return (g,)
+    dtype = next(part.array.dtype for part in g if part is not None)
+    return [
+        tensor_of(np.zeros(shape, dtype)) if part is None else part
+        for part, shape in zip(g, shapes)
+    ]
 
 
 def _restack(g, x_shape, dim):
     shape = x_shape[:dim] + x_shape[dim + 1 :]
-    first = next(part for part in g if part is not None)
-    zero = E.select(np.False_, first, np.zeros(shape, first.array.dtype))
-    return stack_along(*[zero if part is None else part for part in g], dim=dim)
+    return stack_along(*_complete(g, (shape,) * x_shape[dim]), dim=dim)
+
+
+def _rejoin(g, x_shape, dim, lengths):
+    shapes = [(*x_shape[:dim], n, *x_shape[dim + 1 :]) for n in lengths]
+    return concatenate(*_complete(g, shapes), dim=dim)
 
 
 unstack.vjp(x=_restack)
+cut.vjp(x=_rejoin)
 
 
 @view_of
@@ -142,11 +159,12 @@ def _inner(widths, shape):
 pad_with.vjp(x=lambda g, widths: pad_with(g, widths=tuple([(-a, -b) for a, b in widths]), value=0))
 
 
+@shortcut(unstack)
 @aliases
 def unbind(input, dim=0):
     """The slices along `dim`, a tuple of views."""
     if input.array.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     return unstack(input, dim=normal_dim(dim, input.array.ndim))
 
 

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from fastdl import _dtype, backends
+from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops.activation import _log_softmax, _softmax, softmax_backward, softplus
 from fastdl.ops.core import elementwise, primitive, tensor_argument
@@ -146,7 +146,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     _check_sizes("mse_loss", input, target)
     _check_weight(input, weight)
     x, y = input.array, target.array
-    alike = x.shape == y.shape and x.dtype == y.dtype and _dtype.is_float(x.dtype)
+    alike = x.shape == y.shape and x.dtype == y.dtype and x.dtype.kind == "f"
     if alike and reduction != "none" and weight is None:
         scale = 1.0 if reduction == "sum" else 1.0 / x.size if x.size else float("nan")
         return squared_error(input, target, scale=scale)
@@ -227,7 +227,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 # -------------------------------------------------------------------------------- cross-entropies
 
 
-@primitive(node_name="CrossEntropy", half=True)
+@primitive(node_name="CrossEntropy")
 def softmax_cross_entropy(logits, target, weight, *, ignore_index, smoothing, reduction):
     """logits (N, C) or (N, C, P), target (N,) or (N, P) int64, weight (C,) or None -> the loss, of
     target's shape or reduced to (), and its gradient in the logits for a g of ones."""
@@ -413,7 +413,7 @@ def cross_entropy(
     tensor_argument("cross_entropy", "target", target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if not _dtype.is_float(input.array.dtype):
+    if input.array.dtype.kind != "f":
         raise NotImplementedError(
             f"cross_entropy: not implemented for input of dtype {input.array.dtype}"
         )
@@ -442,7 +442,7 @@ def cross_entropy(
 
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
     """Cross-entropy against class probabilities."""
-    if not _dtype.is_float(target.array.dtype):
+    if target.array.dtype.kind != "f":
         raise RuntimeError(
             "Expected floating point type for target with class probabilities, "
             f"got {target.array.dtype}"

@@ -4,6 +4,7 @@ Every random number comes from one counter-based generator, Philox4x32-10 (csrc/
 i of a draw is a function of (seed, number of the draw, i). A Generator is a seed and a count.
 """
 
+import contextlib
 import itertools
 import secrets
 
@@ -11,19 +12,21 @@ import numpy as np
 
 from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
-from fastdl.ops.core import is_tensor, primitive
-from fastdl.ops.creation import _checked_device, _filled
+from fastdl.ops.core import is_tensor, legacy_name, primitive
+from fastdl.ops.creation import checked_device, filled, like, number
 from fastdl.ops.elementwise import fill
 
 __all__ = [
     "Generator",
     "bernoulli",
+    "binomial",
     "default_generator",
     "get_rng_state",
     "initial_seed",
     "manual_seed",
     "multinomial",
     "normal",
+    "poisson",
     "rand",
     "rand_like",
     "randint",
@@ -46,7 +49,7 @@ class Generator:
     """
 
     def __init__(self, device="cpu"):
-        _checked_device(device)
+        checked_device(device)
         self.device = _dtype.CPU
         self.seed()
 
@@ -54,7 +57,7 @@ class Generator:
         """Restart the stream from `seed`, an int of at most 64 bits; returns the generator."""
         seed = int(seed)
         if not -(1 << 63) <= seed < 1 << 64:
-            raise RuntimeError(f"manual_seed: expected a seed of at most 64 bits, but got {seed}")
+            raise ValueError(f"manual_seed: expected a seed of at most 64 bits, but got {seed}")
         self._go_to(seed % (1 << 64), 0)
         return self
 
@@ -94,6 +97,12 @@ class Generator:
         self._go_to(*np.ascontiguousarray(new_state.array).view(np.uint64).tolist())
         return self
 
+    def clone_state(self):
+        """A generator at the same place of the same stream."""
+        made = Generator()
+        made.set_state(self.get_state())
+        return made
+
     def __getstate__(self):
         draw = next(self._draws)
         self._draws = itertools.count(draw)
@@ -132,6 +141,24 @@ def set_rng_state(new_state):
     default_generator.set_state(new_state)
 
 
+@contextlib.contextmanager
+def fork_rng(devices=None, enabled=True, device_type="cpu"):
+    """Context manager: afterwards the default generator goes on as if nothing had been drawn.
+
+    >>> import fastdl
+    >>> with fastdl.random.fork_rng():
+    ...     x = fastdl.rand(2)
+    >>> bool((fastdl.rand(2) == x).all())
+    True
+    """
+    state = default_generator.get_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            default_generator.set_state(state)
+
+
 def next_draw(generator=None):
     """(seed, number of a new draw) of `generator`, or of the default one."""
     if generator is None:
@@ -154,8 +181,8 @@ def _drawn(name, shape, dtype, generator, *parameters):
 
 
 def _need_floating(dtype):
-    if not _dtype.is_float(dtype):
-        raise RuntimeError(
+    if dtype.kind != "f":
+        raise NotImplementedError(
             f"random numbers: not implemented for dtype {dtype}; expected floating point"
         )
 
@@ -180,7 +207,7 @@ def bernoulli_array(shape, dtype, generator=None, p=0.5):
     if np.ndim(p):
         return (uniform_array(shape, np.float64, generator) < p).astype(dtype)
     dtype = np.dtype(dtype)
-    drawn_as = dtype if _dtype.is_float(dtype) else np.dtype(np.float32)
+    drawn_as = dtype if dtype.kind == "f" else np.dtype(np.float32)
     drawn = _drawn("random_bernoulli", shape, drawn_as, generator, p)
     return drawn.astype(dtype, copy=False)
 
@@ -194,84 +221,161 @@ def integer_array(shape, generator, low, high):
 def rand(*size, generator=None, dtype=None, device=None, requires_grad=False, **keywords):
     """Uniform numbers in [0, 1)."""
     make = lambda shape, d: uniform_array(shape, d, generator)
-    return _filled("rand", make, size, dtype, device, requires_grad, keywords)
+    return filled("rand", make, size, dtype, device, requires_grad, keywords)
 
 
 def randn(*size, generator=None, dtype=None, device=None, requires_grad=False, **keywords):
     """Standard normal numbers."""
     make = lambda shape, d: normal_array(shape, d, generator)
-    return _filled("randn", make, size, dtype, device, requires_grad, keywords)
+    return filled("randn", make, size, dtype, device, requires_grad, keywords)
 
 
-def randint(
-    low, high=None, size=None, *, generator=None, dtype=None, device=None, requires_grad=False
-):
-    """Integers in [low, high): `randint(high, size)` or `randint(low, high, size)`; int64."""
-    if size is None:
-        low, high, size = 0, low, high
-    elif high is None:
-        low, high = 0, low
+def _need_range(function, low, high, dtype):
+    """An exception where [low, high) holds no int, or one that `dtype` does not hold."""
+    for n in (low, high):
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
+            raise TypeError(f"{function}(): bounds must be int, not {type(n).__name__}")
+        if not -(2**63) <= n < 2**63:
+            raise ValueError("Overflow when unpacking long long")
     if low >= high:
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
+    if dtype.kind in "iub":
+        limits = np.iinfo(dtype) if dtype.kind != "b" else np.iinfo(np.uint8)
+        top = 1 if dtype.kind == "b" else limits.max
+        for name, n in (("from", low), ("to - 1", high - 1)):
+            if not (0 if dtype.kind == "b" else limits.min) <= n <= top:
+                raise RuntimeError(f"{name} is out of bounds for {dtype}")
+
+
+def randint(
+    low=0, high=None, size=None, *, generator=None, dtype=None, device=None, requires_grad=False,
+    **keywords,
+):  # fmt: skip
+    """Integers in [low, high): `randint(high, size)` or `randint(low, high, size)`; int64.
+
+    Errors: RuntimeError where low >= high or the dtype cannot hold them.
+    """
+    if size is None:
+        if isinstance(high, (tuple, list)):
+            low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    if size is None or isinstance(size, int):
+        raise TypeError(
+            f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}"
+        )
+    low, high = number(low), number(high)
+    dtype = _dtype.int64 if dtype is None else dtype
+    _need_range("randint", low, high, _dtype.as_numpy(dtype))
     make = lambda shape, d: integer_array(shape, generator, low, high).astype(d, copy=False)
-    return _filled("randint", make, (size,), dtype or _dtype.int64, device, requires_grad, {})
+    return filled("randint", make, (size,), dtype, device, requires_grad, keywords)
 
 
-def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False):
+def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False, **keywords):
     """0 to n - 1 in random order; int64."""
-    _checked_device(device)
-    if n < 0:
-        raise RuntimeError(f"n must be non-negative, got {n}")
-    order = np.empty(n, np.int64)
-    backends.of(order).random_permutation(order, *next_draw(generator))
-    return tensor_of(
-        order.astype(_dtype.as_numpy(dtype or _dtype.int64), copy=False), requires_grad
-    )
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(
+            f"randperm(): argument 'n' (position 1) must be int, not {type(n).__name__}"
+        )
+    dtype = _dtype.int64 if dtype is None else dtype
+    numpy_dtype = _dtype.as_numpy(dtype)
+    if numpy_dtype.kind in "iu" and n - 1 > np.iinfo(numpy_dtype).max:
+        raise RuntimeError(f"value cannot be converted to type {numpy_dtype} without overflow")
+
+    def make(shape, d):
+        order = np.empty(shape, np.int64)
+        backends.of(order).random_permutation(order, *next_draw(generator))
+        return order.astype(d, copy=False)
+
+    return filled("randperm", make, ((n,),), dtype, device, requires_grad, keywords)
 
 
-def rand_like(input, *, dtype=None, device=None, requires_grad=False, generator=None):
-    """`rand` with the shape and dtype of `input`."""
-    return rand(*input.array.shape, dtype=dtype or input.array.dtype, device=device,
-                requires_grad=requires_grad, generator=generator)  # fmt: skip
+def rand_like(
+    input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+    memory_format=None, generator=None,
+):  # fmt: skip
+    """`rand` with the shape, dtype and memory order of `input`."""
+    make = lambda shape, d: uniform_array(shape, d, generator)
+    return like("rand_like", make, input, dtype, device, requires_grad, memory_format)
 
 
-def randn_like(input, *, dtype=None, device=None, requires_grad=False, generator=None):
-    """`randn` with the shape and dtype of `input`."""
-    return randn(*input.array.shape, dtype=dtype or input.array.dtype, device=device,
-                 requires_grad=requires_grad, generator=generator)  # fmt: skip
+def randn_like(
+    input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+    memory_format=None, generator=None,
+):  # fmt: skip
+    """`randn` with the shape, dtype and memory order of `input`."""
+    make = lambda shape, d: normal_array(shape, d, generator)
+    return like("randn_like", make, input, dtype, device, requires_grad, memory_format)
 
 
-def randint_like(input, low, high=None, *, dtype=None, generator=None):
-    """`randint` with the shape and dtype of `input`."""
+def randint_like(
+    input, low=0, high=None, *, generator=None, dtype=None, layout=None, device=None,
+    pin_memory=False, requires_grad=False, memory_format=None,
+):  # fmt: skip
+    """`randint` with the shape, dtype and memory order of `input`."""
     if high is None:
         low, high = 0, low
-    return randint(
-        low, high, input.array.shape, dtype=dtype or input.array.dtype, generator=generator
-    )
+    low, high = number(low), number(high)
+    made_as = input.array.dtype if dtype is None else _dtype.as_numpy(dtype)
+    _need_range("randint_like", low, high, made_as)
+    make = lambda shape, d: integer_array(shape, generator, low, high).astype(d, copy=False)
+    return like("randint_like", make, input, dtype, device, requires_grad, memory_format)
 
 
 def normal(
-    mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False
-):
-    """Normal numbers of given mean and deviation: two numbers and `size`, or tensors."""
+    mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False,
+    **keywords,
+):  # fmt: skip
+    """Normal numbers of given mean and deviation: two numbers and `size`, or tensors, of which
+    the result takes the shape (broadcast) and dtype."""
     if size is not None:
         _need_spread("normal", std)
         make = lambda shape, d: normal_array(shape, d, generator, mean, std)
-        return _filled("normal", make, (size,), dtype, device, requires_grad, {})
+        return filled("normal", make, (size,), dtype, device, requires_grad, keywords)
     if not (is_tensor(mean) or is_tensor(std)):
         raise TypeError("normal(): numbers for both mean and std need size")
     m, s = (a.array if is_tensor(a) else a for a in (mean, std))
-    shape = np.broadcast_shapes(np.shape(m), np.shape(s))
+    if np.size(s) and np.min(s) < 0:
+        raise RuntimeError("normal expects all elements of std >= 0.0")
     drawn_as = next(a.dtype for a in (m, s) if hasattr(a, "dtype"))
-    return tensor_of(np.asarray(normal_array(shape, drawn_as, generator) * s + m, drawn_as))
+    make = lambda shape, d: np.asarray(normal_array(shape, d, generator) * s + m, d)
+    shape = np.broadcast_shapes(np.shape(m), np.shape(s))
+    return filled("normal", make, (shape,), drawn_as, device, requires_grad, keywords)
+
+
+def poisson(input, generator=None):
+    """Counts drawn from Poisson distributions of the rates `input`, in its shape and dtype.
+
+    Error: RuntimeError for negative rates.
+    """
+    rate = input.array
+    _need_floating(rate.dtype)
+    if rate.size and not (rate >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    return tensor_of(_numpy_stream(generator).poisson(rate).astype(rate.dtype))
+
+
+def binomial(count, prob, generator=None):
+    """Successes among `count` trials of probability `prob`, two tensors that broadcast."""
+    n, p = count.array, prob.array
+    _need_floating(p.dtype)
+    if not ((p >= 0) & (p <= 1)).all() or (n < 0).any():
+        raise RuntimeError("binomial: expected count >= 0 and 0 <= prob <= 1")
+    return tensor_of(_numpy_stream(generator).binomial(n.astype(np.int64), p).astype(n.dtype))
+
+
+def _numpy_stream(generator):
+    """NumPy's generator for one draw of ours, where no kernel draws from a distribution."""
+    return np.random.Generator(np.random.Philox(key=next_draw(generator)))
 
 
 def bernoulli(input, p=None, *, generator=None):
     """1 with probability `input` (or `p`), else 0, element by element."""
     if p is None:
         p = input.array
+        _need_floating(p.dtype)
         if p.size and not ((p >= 0) & (p <= 1)).all():
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     return tensor_of(bernoulli_array(input.array.shape, input.array.dtype, generator, p))
@@ -279,6 +383,11 @@ def bernoulli(input, p=None, *, generator=None):
 
 def multinomial(input, num_samples, replacement=False, *, generator=None):
     """Indices drawn in proportion to the rows of `input`: (..., num_samples) int64."""
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: "
+            f"{legacy_name(input.array.dtype)}"
+        )
     p = input.array.astype(np.float64)
     if p.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
@@ -287,6 +396,10 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
     if num_samples < 1:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     rows = np.atleast_2d(p)
+    if not replacement and num_samples > rows.shape[1]:
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
     if (rows.sum(1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     if replacement:
@@ -297,10 +410,6 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
         last = np.stack([np.flatnonzero(r)[-1] for r in rows])
         found = np.minimum(found, last[:, None])
     else:
-        if num_samples > rows.shape[1]:
-            raise RuntimeError(
-                "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
-            )
         if ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(
                 "invalid multinomial distribution (with replacement=False, not enough "
@@ -384,17 +493,14 @@ def random_(input, low=None, high=None, *, generator=None, **keywords):
         low, high = 0, low
     if high is None:
         dtype = input.array.dtype
-        low = 0
-        if _dtype.is_float(dtype):
-            high = round(2 / _dtype.finfo(dtype).eps)  # all whole numbers the dtype has
-        else:
-            high = 2 if dtype.kind == "b" else int(np.iinfo(dtype).max)
+        limits = {"f": lambda: 1 << (np.finfo(dtype).nmant + 1), "b": lambda: 2}
+        low, high = 0, limits.get(dtype.kind, lambda: int(np.iinfo(dtype).max))()
     return fill.inplace(input, integer_array(input.array.shape, generator, low, high))
 
 
 def bernoulli_(input, p=0.5, *, generator=None):
     """Fill with 1 with probability `p` (number or tensor), else 0."""
-    if is_tensor(p) or not _dtype.is_float(input.array.dtype):
+    if is_tensor(p) or input.array.dtype.kind != "f":
         p = p.array if is_tensor(p) else p
         drawn = bernoulli_array(input.array.shape, input.array.dtype, generator, p)
         return fill.inplace(input, drawn)
@@ -408,3 +514,35 @@ def exponential_(input, lambd=1, *, generator=None):
     if lambd <= 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
     return _fill(input, "random_exponential", generator, lambd)
+
+
+def _uniform_open(input, generator):
+    """Uniform float64 numbers in (0, 1], an array shaped like `input`."""
+    _need_floating(input.array.dtype)
+    return 1.0 - uniform_array(input.array.shape, np.float64, generator)
+
+
+def cauchy_(input, median=0, sigma=1, *, generator=None):
+    """Fill with numbers of the Cauchy distribution; `sigma` > 0, else RuntimeError."""
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    u = _uniform_open(input, generator)
+    return fill.inplace(input, median + sigma * np.tan(np.pi * (u - 0.5)))
+
+
+def log_normal_(input, mean=1, std=2, *, generator=None):
+    """Fill with exp of normal numbers; `std` > 0, else RuntimeError."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+    _need_floating(input.array.dtype)
+    return fill.inplace(
+        input, np.exp(normal_array(input.array.shape, np.float64, generator, mean, std))
+    )
+
+
+def geometric_(input, p, *, generator=None):
+    """Fill with the number of trials up to the first success of probability `p` in (0, 1)."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    u = 1.0 - uniform_array(input.array.shape, np.float64, generator)
+    return fill.inplace(input, np.maximum(np.ceil(np.log(u) / np.log1p(-p)), 1))

@@ -8,8 +8,8 @@ import operator
 
 import numpy as np
 
-from fastdl import _dtype, backends
-from fastdl._engine import tensor_of
+from fastdl import backends
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
     aliases,
@@ -164,6 +164,14 @@ def slice_of(x, *, index):
 slice_of.vjp(x=lambda g, x_shape, index: slice_scatter(g, shape=x_shape, index=index))
 
 
+@view_of(node_name="SplitWithSizes")
+def cut(x, *, dim, lengths):
+    """x in pieces of `lengths` along `dim`, a tuple."""
+    ends = list(itertools.accumulate(lengths))
+    before = (slice(None),) * dim
+    return tuple([x[(*before, slice(end - n, end), ...)] for n, end in zip(lengths, ends)])
+
+
 @primitive
 def slice_scatter(x, *, shape, index):
     """Zeros of `shape` with x written to [index]."""
@@ -286,6 +294,7 @@ windows_add.vjp(x=lambda g, dim, size, step: windows(g, dim=dim, size=size, step
 # ---- functions --------------------------------------------------------------------------------
 
 
+@shortcut(reshape_to)
 def reshape(input, *shape):
     """`input` with another shape, one length of which may be -1; a view where possible."""
     try:
@@ -298,6 +307,7 @@ def reshape(input, *shape):
     return reshape_to(input, shape=with_inferred(shape, input.array.size))
 
 
+@shortcut(reshape_to)
 def view(input, *shape):
     """`input` with another shape (or dtype), no copy; RuntimeError where strides forbid it."""
     if (
@@ -325,6 +335,7 @@ def reshape_as(input, other):
     return reshape(input, other.shape)
 
 
+@shortcut(reshape_to)
 def flatten(input, start_dim=0, end_dim=-1):
     """Dimensions start_dim to end_dim joined to one."""
     shape = input.array.shape
@@ -354,6 +365,7 @@ def unflatten(input, dim, sizes):
     return reshape_to(input, shape=(*shape[:dim], *parts, *shape[dim + 1 :]))
 
 
+@shortcut(swap)
 def transpose(input, dim0, dim1):
     """`input` with two dimensions exchanged, a view."""
     ndim = input.array.ndim
@@ -361,6 +373,7 @@ def transpose(input, dim0, dim1):
     return swap(input, dim0=dim0, dim1=dim1) if ndim else reshape_to(input, shape=())
 
 
+@shortcut(swap)
 def t(input):
     """Transpose of a matrix; vectors and numbers as they are."""
     ndim = input.array.ndim
@@ -369,6 +382,7 @@ def t(input):
     return swap(input, dim0=0, dim1=1) if ndim == 2 else reshape_to(input, shape=input.array.shape)
 
 
+@shortcut(permute_to)
 def permute(input, *dims):
     """Dimension i of the result is dimension dims[i] of `input`; a view."""
     dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
@@ -390,6 +404,12 @@ def permute(input, *dims):
     return permute_to(input, dims=dims)
 
 
+@shortcut(permute_to)
+def reverse(input):
+    """All dimensions in reverse order, a view."""
+    return permute_to(input, dims=tuple(range(input.array.ndim))[::-1])
+
+
 def movedim(input, source, destination):
     """Dimensions `source` moved to places `destination`, the others in order."""
     ndim = input.array.ndim
@@ -407,6 +427,7 @@ def movedim(input, source, destination):
     return permute_to(input, dims=tuple(order))
 
 
+@shortcut(reshape_to)
 @aliases
 def squeeze(input, dim=None):
     """Dimensions of length 1 dropped: all, or those in `dim`."""
@@ -419,6 +440,7 @@ def squeeze(input, dim=None):
     )
 
 
+@shortcut(reshape_to)
 @aliases
 def unsqueeze(input, dim):
     """A new dimension of length 1 at `dim`."""
@@ -428,6 +450,7 @@ def unsqueeze(input, dim):
     return reshape_to(input, shape=(*shape[:dim], 1, *shape[dim:]))
 
 
+@shortcut(expand_to)
 def expand(input, *size):
     """`input` repeated along dimensions of length 1 without copying; -1 keeps a length."""
     size = sizes("expand", size)
@@ -473,16 +496,26 @@ def broadcast_tensors(*tensors):
     return tuple([expand_to(x, shape=shape) for x in tensors])
 
 
+@shortcut(slice_of)
 def narrow(input, dim, start, length):
     """`length` elements from `start` along `dim`; a view."""
+    if input.array.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
     start = operator.index(start)
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -n <= start <= n:
+        raise IndexError(
+            f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"
+        )
     start = start + n if start < 0 else start
-    if length < 0 or start < 0 or start + length > n:
+    if start + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
     return slice_of(input, index=(*(slice(None),) * dim, slice(start, start + length), ...))
 
 
+@shortcut(slice_of)
 def select(input, dim, index):
     """Slice number `index` along `dim`, which goes away; a view."""
     n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
@@ -494,9 +527,12 @@ def select(input, dim, index):
     return slice_of(input, index=(*(slice(None),) * dim, operator.index(index), ...))
 
 
+@shortcut(cut)
 @aliases
 def split(input, split_size_or_sections, dim=0):
     """Views of `split_size` elements along `dim` (the last may be shorter), or of listed sizes."""
+    if input.array.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
     if isinstance(split_size_or_sections, (tuple, list)):
         lengths = [operator.index(k) for k in split_size_or_sections]
@@ -512,20 +548,19 @@ def split(input, split_size_or_sections, dim=0):
                 f"split expects split_size be non-negative, but got split_size={size}"
             )
         lengths = [min(size, n - start) for start in range(0, n, size)] if n else [0]
-    parts, start = [], 0
-    for length in lengths:
-        parts.append(narrow(input, dim, start, length))
-        start += length
-    return tuple(parts)
+    return cut(input, dim=dim, lengths=tuple(lengths))
 
 
+@shortcut(cut)
 @aliases
 def chunk(input, chunks, dim=0):
     """At most `chunks` views of equal length (the last may be shorter) along `dim`."""
+    if input.array.ndim == 0:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input.array.shape[normal_dim(dim, input.array.ndim)]
-    return split(input, max(-(-n // chunks), 1), dim)
+    return split(input, -(-n // chunks) if n else [0] * chunks, dim)
 
 
 def tensor_split(input, indices_or_sections, dim=0):
@@ -579,7 +614,7 @@ def diff(input, n=1, dim=-1):
 
 def is_floating_point(input):
     """Is the dtype a floating point one?"""
-    return _dtype.is_float(input.array.dtype)
+    return input.array.dtype.kind == "f"
 
 
 def numel(input):

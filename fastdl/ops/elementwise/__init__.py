@@ -18,7 +18,6 @@ from fastdl.ops.elementwise.arithmetic import (
     add_arrays,
     addcdiv_arrays,
     addcmul_arrays,
-    conj_of,
     div_arrays,
     lerp_arrays,
     sub_arrays,

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from fastdl import _dtype
 from fastdl.ops.core import elementwise, is_tensor, result_dtype
 from fastdl.ops.elementwise.rounding import floor, trunc
-from fastdl.ops.elementwise.selection import where
 
 __all__ = [
     "abs",
@@ -24,7 +22,6 @@ __all__ = [
     "negative",
     "remainder",
     "rsub",
-    "sgn",
     "sign",
     "sub",
     "subtract",
@@ -76,9 +73,9 @@ def _refuse_zero(ufunc):
     """`ufunc`, with PyTorch's error where integers are divided by 0."""
 
     def divide(x, y, **options):
-        if getattr(y, "dtype", None) is not None and y.dtype.kind in "biu" and not y.all():
+        if getattr(y, "dtype", None) is not None and y.dtype.kind != "f" and not y.all():
             raise RuntimeError("ZeroDivisionError")
-        if type(y) is int and y == 0 and getattr(x, "dtype", np.dtype(float)).kind in "biu":
+        if type(y) is int and y == 0 and getattr(x, "dtype", np.dtype(float)).kind != "f":
             raise RuntimeError("ZeroDivisionError")
         return ufunc(x, y, **options)
 
@@ -117,7 +114,7 @@ def abs_backward(g, x):
     return g * np.sign(x)
 
 
-abs.vjp(x=lambda g, x: g * sgn(x) if x.array.dtype.kind == "c" else abs_backward(g, x))
+abs.vjp(x=lambda g, x: abs_backward(g, x))
 abs_backward.vjp(g=lambda h, x: abs_backward(h, x))
 
 
@@ -128,31 +125,6 @@ def sign(x):
 
 
 sign.vjp(x=lambda g: g * 0)
-
-
-@elementwise(conjugates=False)
-def sgn(x):
-    """`sign`, and `x / abs(x)` of complex numbers (0 at 0)."""
-    return x.copy() if x.dtype.kind == "b" else np.sign(x)
-
-
-def _sgn_slope(g, x, out):
-    if x.array.dtype.kind != "c":
-        return g * 0
-    size = abs(x)
-    along = (g * conj_of(out)).real  # this part of g changes the size alone
-    return where(size == 0, 0.0, (g - along * out) / size)
-
-
-sgn.vjp(x=_sgn_slope)
-
-
-@elementwise(ufunc=np.conjugate, conjugates=False, node_name="Conj")
-def conj_of(x):
-    """Complex conjugate."""
-
-
-conj_of.vjp(x=lambda g: conj_of(g))
 
 
 @elementwise(kernel="add_scaled", node_name="Add")
@@ -209,8 +181,7 @@ def with_alpha(plain, sign, other, alpha):
     static arguments. `plain` is the primitive without alpha."""
     if alpha == 1:
         return plain, other, {}
-    real = not isinstance(alpha, complex)
-    if real and is_tensor(other) and _dtype.is_float(other.array.dtype):
+    if is_tensor(other) and other.array.dtype.kind == "f":
         return add_scaled, other, {"alpha": sign * alpha}
     return plain, other * alpha, {}
 

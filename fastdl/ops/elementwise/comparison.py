@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl.ops.core import elementwise, real_only
+from fastdl.ops.core import elementwise
 
 __all__ = [
     "eq",
@@ -57,22 +57,22 @@ def ne(x, y):
     """`x != y`."""
 
 
-@elementwise(ufunc=real_only(np.less), kernel="lt")
+@elementwise(ufunc=np.less, kernel="lt")
 def lt(x, y):
     """`x < y`."""
 
 
-@elementwise(ufunc=real_only(np.less_equal), kernel="le")
+@elementwise(ufunc=np.less_equal, kernel="le")
 def le(x, y):
     """`x <= y`."""
 
 
-@elementwise(ufunc=real_only(np.greater), kernel="gt")
+@elementwise(ufunc=np.greater, kernel="gt")
 def gt(x, y):
     """`x > y`."""
 
 
-@elementwise(ufunc=real_only(np.greater_equal), kernel="ge")
+@elementwise(ufunc=np.greater_equal, kernel="ge")
 def ge(x, y):
     """`x >= y`."""
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl.ops.core import check_range, elementwise, is_tensor, real_only, result_dtype
+from fastdl.ops.core import elementwise, is_tensor, result_dtype
 
 __all__ = [
     "clamp",
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-@elementwise(ufunc=real_only(np.maximum), kernel="maximum")
+@elementwise(ufunc=np.maximum, kernel="maximum")
 def maximum(x, y):
     """The greater; NaN if either is. Ties share the gradient."""
 
@@ -38,7 +38,7 @@ maximum.vjp(
 maximum_backward.vjp(g=lambda h, x, y: maximum_backward(h, x, y))
 
 
-@elementwise(ufunc=real_only(np.minimum), kernel="minimum")
+@elementwise(ufunc=np.minimum, kernel="minimum")
 def minimum(x, y):
     """The smaller; NaN if either is. Ties share the gradient."""
 
@@ -56,7 +56,7 @@ minimum.vjp(
 minimum_backward.vjp(g=lambda h, x, y: minimum_backward(h, x, y))
 
 
-@elementwise(promote=False, half=True)
+@elementwise(promote=False)
 def select(condition, x, y):
     """x where `condition`, else y; x and y of one dtype."""
     return backends.of(condition).select(condition, x, y)
@@ -103,7 +103,7 @@ def _masked_fill_into(out, x, mask, value):
     backends.of(x).masked_fill(x, mask, np.asarray(value, x.dtype), out)
 
 
-@elementwise(promote=False, into=_masked_fill_into, half=True)
+@elementwise(promote=False, into=_masked_fill_into)
 def masked_fill(x, mask, value):
     """x with `value` (a number or 0-d tensor) where `mask` is true."""
     mask = mask.astype(bool, copy=False)
@@ -134,9 +134,7 @@ def _clamp_into(out, x, *, min, max):
 @elementwise(into=_clamp_into, kernel="clamp")
 def clamp_numbers(x, *, min, max):
     """x held between the numbers `min` and `max` (None: no bound)."""
-    if x.dtype.kind == "c":
-        raise NotImplementedError("clamp is not supported for complex types")
-    if not _dtype.is_float(x.dtype) and (isinstance(min, float) or isinstance(max, float)):
+    if x.dtype.kind != "f" and (isinstance(min, float) or isinstance(max, float)):
         x = x.astype(_dtype.get_default_dtype().dtype)
     return np.clip(x, min, max)
 
@@ -152,23 +150,16 @@ clamp_numbers.vjp(x=lambda g, x, min, max: clamp_backward(g, x, min=min, max=max
 clamp_backward.vjp(g=lambda h, x, min, max: clamp_backward(h, x, min=min, max=max))
 
 
-@elementwise(promote=False, half=True)
+@elementwise(promote=False)
 def cast(x, *, dtype):
-    """x as `dtype` (a NumPy dtype), the real part for one that is not complex; always a copy."""
-    if x.dtype.kind == "c" and dtype.kind != "c":
-        x = x.real
-    if dtype.kind in "iu" and x.dtype.kind not in "biu":
-        if dtype.itemsize < 8:  # a whole number modulo 2 ** bits, as C compilers make it
-            x = x.astype(np.int64)
-        elif x.dtype.kind != "f":
-            x = x.astype(np.float32)  # bfloat16 has no way to integers of its own
+    """x as `dtype` (a NumPy dtype); always a copy."""
     return x.astype(dtype)
 
 
 cast.vjp(x=lambda g: g)  # the engine casts the gradient back
 
 
-@elementwise(promote=False, half=True)
+@elementwise(promote=False)
 def clone(x):
     """A copy of x, laid out as x is."""
     return backends.of(x).copy(x) if x.flags.c_contiguous else x.copy(order="K")
@@ -178,24 +169,14 @@ clone.vjp(x=lambda g: g)
 
 
 def _fill_into(out, x, value):
-    out[...] = _storable(value, out.dtype)
+    out[...] = value
 
 
-def _storable(value, dtype):
-    """`value`, an array or a number, as it is assigned to places of `dtype`."""
-    array = np.asarray(value)
-    if array.dtype == dtype:
-        return array
-    if isinstance(value, (int, float)) and dtype.kind in "iu":
-        check_range(value, value, dtype)
-    return cast.forward(array, dtype=dtype)
-
-
-@elementwise(promote=False, into=_fill_into, half=True)
+@elementwise(promote=False, into=_fill_into)
 def fill(x, value):
     """`value`, broadcast to the shape and cast to the dtype of x."""
     result = np.empty_like(x)
-    _fill_into(result, x, value)
+    result[...] = value
     return result
 
 

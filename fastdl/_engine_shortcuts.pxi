@@ -1,0 +1,577 @@
+# Shape functions in their usual calls, without Python: included by _engine.pyx.
+#
+# A view is a few integers: lengths, strides, an offset. Where the arguments are plain ints, slices
+# and tuples of them, a Shortcut works those out here and makes the tensor; every other call,
+# wrong ones among them, goes to the function it stands for, which gives the same results.
+
+cdef extern from "Python.h":
+    bint PyLong_CheckExact(PyObject *)
+    bint PySlice_Check(PyObject *)
+    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
+    int PySlice_Unpack(PyObject *, Py_ssize_t *, Py_ssize_t *, Py_ssize_t *) except -1
+    Py_ssize_t PySlice_AdjustIndices(Py_ssize_t, Py_ssize_t *, Py_ssize_t *, Py_ssize_t)
+    ctypedef struct PyTupleObject:
+        PyObject **ob_item
+    ctypedef struct PyListObject:
+        PyObject **ob_item
+    ctypedef struct PySliceObject:
+        PyObject *start
+        PyObject *stop
+        PyObject *step
+    PyObject *Py_None
+    PyObject *Py_Ellipsis
+
+ctypedef object (*Way)(Primitive, TensorBase, PyObject **, Py_ssize_t)
+
+cdef int MOST = 4                       # arguments after the tensor that may have a name
+
+
+@cython.final
+cdef class Shortcut:
+    """A function of a tensor that is mostly called with few plain arguments: shortcut(primitive).
+
+    It has the name, the signature and the documentation of the function.
+    """
+    cdef readonly object __wrapped__
+    cdef Primitive op
+    cdef Way way
+    cdef tuple names                    # of the arguments after the tensor; None: any number
+    cdef dict __dict__
+
+    def __init__(self, function, Primitive op):
+        self.__wrapped__ = function
+        self.op = op
+        self.way = way_of(function.__name__)
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        self.names = None
+        if all([p.kind == p.POSITIONAL_OR_KEYWORD for p in parameters]):
+            self.names = tuple([p.name for p in parameters])
+        for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
+            setattr(self, attribute, getattr(function, attribute))
+
+    def __call__(self, *args, **keywords):          # what runs is `short_call`, see below
+        return short_call(self, args, <PyObject *>keywords)
+
+    def __get__(self, instance, owner):
+        return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self):
+        return self.__qualname__
+
+    def __repr__(self):
+        return repr(self.__wrapped__)
+
+
+def shortcut(Primitive op):
+    """Decorator: the function named so is answered here in its usual calls, which run `op`."""
+    return lambda function: Shortcut(function, op)
+
+
+cdef object short_call(Shortcut self, tuple args, PyObject *keywords):
+    """self(*args, **keywords)."""
+    cdef Py_ssize_t n = PyTuple_GET_SIZE(args), i
+    cdef PyObject *found[8]
+    cdef bint named = keywords != NULL and <dict>keywords
+    y = None
+    if n > 0 and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
+        x = <TensorBase>PyTuple_GET_ITEM(args, 0)
+        if fdl_is_plain((<TensorBase>x).array):
+            if self.names is None:
+                if not named:
+                    y = self.way(self.op, <TensorBase>x, &(<PyTupleObject *>args).ob_item[1], n - 1)
+            elif n - 1 <= PyTuple_GET_SIZE(self.names) <= MOST:
+                for i in range(PyTuple_GET_SIZE(self.names)):
+                    found[i] = PyTuple_GET_ITEM(args, i + 1) if i < n - 1 else NULL
+                if not named or by_name(self.names, <dict>keywords, found, n - 1):
+                    y = self.way(self.op, <TensorBase>x, found, PyTuple_GET_SIZE(self.names))
+    return PyObject_Call(self.__wrapped__, args, keywords) if y is None else y
+
+
+cdef bint by_name(tuple names, dict keywords, PyObject **found, Py_ssize_t given):
+    """Puts `keywords` to their places in `found`, `given` of which are taken; False if one has no
+    place there."""
+    cdef Py_ssize_t i, n = PyTuple_GET_SIZE(names)
+    for name, value in keywords.items():
+        for i in range(given, n):
+            if name == <object>PyTuple_GET_ITEM(names, i):
+                found[i] = <PyObject *>value
+                break
+        else:
+            return False
+    return True
+
+
+# ---- arguments ----------------------------------------------------------------------------------
+
+cdef inline bint as_int(PyObject *a, Py_ssize_t *value) except -1:
+    """Is `a` an int of its own class?"""
+    if a == NULL or not PyLong_CheckExact(a):
+        return False
+    value[0] = PyLong_AsSsize_t(a)
+    return True
+
+
+cdef inline bint as_dim(PyObject *a, int ndim, int *dim) except -1:
+    """Is `a` a dimension of `ndim`, counted from either end?"""
+    cdef Py_ssize_t d
+    if not as_int(a, &d) or not -ndim <= d < ndim:
+        return False
+    dim[0] = <int>(d + ndim if d < 0 else d)
+    return True
+
+
+cdef int as_ints(PyObject **args, Py_ssize_t n, Py_ssize_t *values) except -2:
+    """Ints given one by one or as a tuple or list; how many, -1 if they are no such."""
+    cdef Py_ssize_t i
+    if n == 1 and isinstance(<object>args[0], (tuple, list)):
+        if isinstance(<object>args[0], tuple):
+            n, args = PyTuple_GET_SIZE(<tuple>args[0]), (<PyTupleObject *>args[0]).ob_item
+        else:
+            n, args = len(<list>args[0]), (<PyListObject *>args[0]).ob_item
+    if n > FDL_DIMS:
+        return -1
+    for i in range(n):
+        if not as_int(args[i], &values[i]):
+            return -1
+    return <int>n
+
+
+cdef tuple shape_tuple(const fdl_layout *at):
+    return tuple([at.shape[i] for i in range(at.ndim)])
+
+
+# ---- tensors ----------------------------------------------------------------------------------
+
+cdef inline bint records(TensorBase x) except -1:
+    """Does a view of x need a node?"""
+    if not fdl_recording:
+        return False
+    renew(x)
+    return x.node is not None
+
+
+cdef inline object looking(TensorBase x, fdl_layout *at):
+    """The view of x that lies as `at` says."""
+    cdef TensorBase y = <TensorBase>wrap(fdl_window(x.array, at))
+    look_at(y, x)
+    return y
+
+
+cdef object record_view(Primitive op, TensorBase x, TensorBase y, dict static):
+    """Makes `y` what `op` with `static` gave of x, which has a node."""
+    cdef Node node = op.node_for((x,), (x.array,), static, 1, y.array)
+    op.save(node, (x,), y)
+    y.node = node
+    return y
+
+
+cdef inline object reshaped(Primitive op, TensorBase x, fdl_layout *at):
+    """The view of `op`, reshape or expand, which is told the shape."""
+    cdef object y = looking(x, at)
+    return record_view(op, x, <TensorBase>y, {"shape": shape_tuple(at)}) if records(x) else y
+
+
+cdef inline void rows(object a, fdl_layout *at):
+    """Strides for the shape in row-major order."""
+    cdef Py_ssize_t step = fdl_item(a)
+    cdef int i
+    for i in range(at.ndim - 1, -1, -1):
+        at.strides[i] = step
+        step *= at.shape[i]
+
+
+cdef inline void same(object a, fdl_layout *at):
+    """The layout of all of `a`."""
+    cdef int i
+    at.ndim, at.offset, at.overlaps = fdl_ndim(a), 0, False
+    for i in range(at.ndim):
+        at.shape[i] = fdl_length(a, i)
+        at.strides[i] = fdl_stride(a, i)
+
+
+# ---- functions --------------------------------------------------------------------------------
+
+cdef object short_reshape(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef Py_ssize_t size = fdl_size(x.array), known = 1
+    cdef int i, open = -1
+    at.offset, at.overlaps = 0, False
+    at.ndim = as_ints(args, n, at.shape)
+    if at.ndim < 0 or size == 0 or not fdl_in_order(x.array):
+        return None
+    for i in range(at.ndim):
+        if at.shape[i] == -1 and open < 0:
+            open = i
+        elif not 0 < at.shape[i] <= size // known:
+            return None
+        else:
+            known *= at.shape[i]
+    if open >= 0:
+        at.shape[open] = size // known
+        known *= at.shape[open]
+    if known != size:
+        return None
+    rows(x.array, &at)
+    return reshaped(op, x, &at)
+
+
+cdef object short_flatten(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef int first = 0, last = fdl_ndim(x.array) - 1, i
+    if not fdl_in_order(x.array) or fdl_size(x.array) == 0:
+        return None
+    if (args[0] != NULL and not as_dim(args[0], last + 1, &first)) or (
+            args[1] != NULL and not as_dim(args[1], last + 1, &last)) or first >= last:
+        return None
+    same(x.array, &at)
+    for i in range(first + 1, last + 1):
+        at.shape[first] *= at.shape[i]
+    for i in range(last + 1, at.ndim):
+        at.shape[i - last + first] = at.shape[i]
+    at.ndim -= last - first
+    rows(x.array, &at)
+    return reshaped(op, x, &at)
+
+
+cdef object short_squeeze(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef int dim = -1, i, kept = 0
+    if args[0] != NULL and not as_dim(args[0], fdl_ndim(x.array), &dim):
+        return None
+    same(x.array, &at)
+    for i in range(at.ndim):
+        if at.shape[i] != 1 or (dim >= 0 and i != dim):
+            at.shape[kept], at.strides[kept] = at.shape[i], at.strides[i]
+            kept += 1
+    at.ndim = kept
+    return reshaped(op, x, &at)
+
+
+cdef object short_unsqueeze(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef int dim, i
+    same(x.array, &at)
+    if at.ndim == FDL_DIMS or not as_dim(args[0], at.ndim + 1, &dim):
+        return None
+    for i in range(at.ndim, dim, -1):
+        at.shape[i], at.strides[i] = at.shape[i - 1], at.strides[i - 1]
+    at.strides[dim] = fdl_item(x.array) if dim == at.ndim else at.shape[dim] * at.strides[dim]
+    at.shape[dim] = 1
+    at.ndim += 1
+    return reshaped(op, x, &at)
+
+
+cdef object short_expand(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef int extra, i
+    cdef Py_ssize_t own
+    at.offset, at.overlaps = 0, False
+    at.ndim = as_ints(args, n, at.shape)
+    extra = at.ndim - fdl_ndim(x.array)
+    if at.ndim < 0 or extra < 0:
+        return None
+    for i in range(at.ndim):
+        own = 1 if i < extra else fdl_length(x.array, i - extra)
+        at.strides[i] = 0 if i < extra else fdl_stride(x.array, i - extra)
+        if at.shape[i] == -1 and i >= extra:
+            at.shape[i] = own
+        elif at.shape[i] < 0 or (at.shape[i] != own and own != 1):
+            return None
+        elif at.shape[i] != own:
+            at.strides[i] = 0
+            at.overlaps = True
+    return reshaped(op, x, &at)
+
+
+cdef object exchanged(Primitive op, TensorBase x, int dim0, int dim1):
+    cdef fdl_layout at
+    same(x.array, &at)
+    at.shape[dim0], at.shape[dim1] = at.shape[dim1], at.shape[dim0]
+    at.strides[dim0], at.strides[dim1] = at.strides[dim1], at.strides[dim0]
+    y = looking(x, &at)
+    return record_view(op, x, y, {"dim0": dim0, "dim1": dim1}) if records(x) else y
+
+
+cdef object short_transpose(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef int dim0, dim1, ndim = fdl_ndim(x.array)
+    if not as_dim(args[0], ndim, &dim0) or not as_dim(args[1], ndim, &dim1):
+        return None
+    return exchanged(op, x, dim0, dim1)
+
+
+cdef object short_t(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    return exchanged(op, x, 0, 1) if fdl_ndim(x.array) == 2 else None
+
+
+cdef object short_permute(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef Py_ssize_t dims[64]
+    cdef uint64_t seen = 0
+    cdef int i
+    at.offset, at.overlaps = 0, False
+    at.ndim = as_ints(args, n, dims)
+    if at.ndim != fdl_ndim(x.array):
+        return None
+    for i in range(at.ndim):
+        if not -at.ndim <= dims[i] < at.ndim:
+            return None
+        dims[i] += at.ndim if dims[i] < 0 else 0
+        if seen >> dims[i] & 1:
+            return None
+        seen |= <uint64_t>1 << dims[i]
+        at.shape[i], at.strides[i] = (
+            fdl_length(x.array, <int>dims[i]), fdl_stride(x.array, <int>dims[i]))
+    y = looking(x, &at)
+    if not records(x):
+        return y
+    return record_view(op, x, y, {"dims": tuple([dims[i] for i in range(at.ndim)])})
+
+
+cdef object short_reverse(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef int i
+    at.ndim, at.offset, at.overlaps = fdl_ndim(x.array), 0, False
+    for i in range(at.ndim):
+        at.shape[i] = fdl_length(x.array, at.ndim - 1 - i)
+        at.strides[i] = fdl_stride(x.array, at.ndim - 1 - i)
+    y = looking(x, &at)
+    if not records(x):
+        return y
+    return record_view(op, x, y, {"dims": tuple(range(at.ndim - 1, -1, -1))})
+
+
+# ---- parts ------------------------------------------------------------------------------------
+
+cdef inline bint plain_slice(PyObject *a) except -1:
+    """Is it a slice of plain ints with a step > 0?"""
+    cdef PySliceObject *s
+    if not PySlice_Check(a):
+        return False
+    s = <PySliceObject *>a
+    return ((s.start == Py_None or PyLong_CheckExact(s.start))
+            and (s.stop == Py_None or PyLong_CheckExact(s.stop))
+            and (s.step == Py_None
+                 or (PyLong_CheckExact(s.step) and PyLong_AsSsize_t(s.step) > 0)))
+
+
+cdef object subscript(Primitive op, TensorBase x, object index):
+    """x[index] if `index` is an int, a slice, None, Ellipsis or a tuple of such; else None."""
+    cdef fdl_layout at
+    cdef PyObject *alone = <PyObject *>index
+    cdef PyObject **parts = &alone
+    cdef PyObject *part
+    cdef Py_ssize_t count = 1, k, i, length, start, stop, step
+    cdef int ndim = fdl_ndim(x.array), d = 0, named = 0
+    cdef bint is_open = True
+    if isinstance(index, tuple):
+        count = PyTuple_GET_SIZE(<tuple>index)
+        parts = (<PyTupleObject *>index).ob_item
+    for k in range(count):
+        named += parts[k] != Py_None and parts[k] != Py_Ellipsis
+    if named > ndim or count - named + ndim > FDL_DIMS:
+        return None
+    at.ndim, at.offset, at.overlaps = 0, 0, False
+    for k in range(count):
+        part = parts[k]
+        if part == Py_None:
+            at.shape[at.ndim] = 1
+            at.strides[at.ndim] = (
+                fdl_item(x.array) if d == ndim else fdl_length(x.array, d) * fdl_stride(x.array, d))
+            at.ndim += 1
+        elif part == Py_Ellipsis:
+            if not is_open:
+                return None
+            is_open = False
+            for i in range(ndim - named):
+                at.shape[at.ndim], at.strides[at.ndim] = (
+                    fdl_length(x.array, d), fdl_stride(x.array, d))
+                at.ndim += 1
+                d += 1
+        elif PyLong_CheckExact(part):
+            length, i = fdl_length(x.array, d), PyLong_AsSsize_t(part)
+            if not -length <= i < length:
+                return None
+            at.offset += (i + length if i < 0 else i) * fdl_stride(x.array, d)
+            d += 1
+        elif plain_slice(part):
+            PySlice_Unpack(part, &start, &stop, &step)
+            length = PySlice_AdjustIndices(fdl_length(x.array, d), &start, &stop, step)
+            at.offset += start * fdl_stride(x.array, d)
+            at.shape[at.ndim] = length
+            at.strides[at.ndim] = fdl_stride(x.array, d) * step
+            at.ndim += 1
+            d += 1
+        else:
+            return None
+    while d < ndim:
+        at.shape[at.ndim], at.strides[at.ndim] = fdl_length(x.array, d), fdl_stride(x.array, d)
+        at.ndim += 1
+        d += 1
+    y = looking(x, &at)
+    if not records(x):
+        return y
+    index = tuple(index) if isinstance(index, tuple) else (index,)
+    return record_view(op, x, y, {"index": (*index, ...) if is_open else index})
+
+
+cdef object along(int dim, object part):
+    """The index that takes `part` of dimension `dim`."""
+    return (*((slice(None),) * dim), part, ...)
+
+
+cdef object narrowed(Primitive op, TensorBase x, int dim, Py_ssize_t start, Py_ssize_t length):
+    cdef fdl_layout at
+    same(x.array, &at)
+    at.shape[dim] = length
+    at.offset = start * at.strides[dim]
+    y = looking(x, &at)
+    if not records(x):
+        return y
+    return record_view(op, x, y, {"index": along(dim, slice(start, start + length))})
+
+
+cdef void drop(fdl_layout *at, int dim) noexcept:
+    cdef int i
+    at.ndim -= 1
+    for i in range(dim, at.ndim):
+        at.shape[i], at.strides[i] = at.shape[i + 1], at.strides[i + 1]
+
+
+cdef object short_narrow(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef int dim
+    cdef Py_ssize_t start, length, full
+    if not (as_dim(args[0], fdl_ndim(x.array), &dim) and as_int(args[1], &start)
+            and as_int(args[2], &length)):
+        return None
+    full = fdl_length(x.array, dim)
+    start += full if start < 0 else 0
+    if start < 0 or length < 0 or start > full - length:
+        return None
+    return narrowed(op, x, dim, start, length)
+
+
+cdef object short_select(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef int dim
+    cdef Py_ssize_t i, full
+    if not as_dim(args[0], fdl_ndim(x.array), &dim) or not as_int(args[1], &i):
+        return None
+    full = fdl_length(x.array, dim)
+    if not -full <= i < full:
+        return None
+    same(x.array, &at)
+    at.offset = (i + full if i < 0 else i) * at.strides[dim]
+    drop(&at, dim)
+    y = looking(x, &at)
+    return record_view(op, x, y, {"index": along(dim, i)}) if records(x) else y
+
+
+cdef object parts_of(Primitive op, TensorBase x, fdl_layout *at, Py_ssize_t count, Py_ssize_t step,
+                     int dim, Py_ssize_t *lengths, dict static):
+    """`count` views that lie as `at` says, each `step` bytes behind the one before; with `lengths`
+    of their own along `dim`, after one another."""
+    cdef tuple parts = PyTuple_New(count)
+    cdef Py_ssize_t i
+    for i in range(count):
+        if lengths != NULL:
+            at.shape[dim] = lengths[i]
+        y = looking(x, at)
+        Py_INCREF(y)
+        PyTuple_SET_ITEM(parts, i, y)
+        at.offset += step if lengths == NULL else lengths[i] * step
+    if records(x):
+        op.record_several((x,), (x.array,), static, 1, parts)
+    return parts
+
+
+cdef object short_unbind(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef int dim = 0
+    cdef Py_ssize_t full, step
+    if fdl_ndim(x.array) == 0 or (args[0] != NULL and not as_dim(args[0], fdl_ndim(x.array), &dim)):
+        return None
+    full, step = fdl_length(x.array, dim), fdl_stride(x.array, dim)
+    same(x.array, &at)
+    drop(&at, dim)
+    return parts_of(op, x, &at, full, step, dim, NULL, {"dim": dim})
+
+
+cdef object in_pieces(Primitive op, TensorBase x, int dim, Py_ssize_t most):
+    """Views of `most` elements along `dim`, or what the last has left."""
+    cdef fdl_layout at
+    cdef Py_ssize_t lengths[64]
+    cdef Py_ssize_t i, full = fdl_length(x.array, dim), count = (full + most - 1) // most
+    if full == 0 or count > 64:
+        return None
+    for i in range(count):
+        lengths[i] = min(most, full - i * most)
+    same(x.array, &at)
+    return parts_of(op, x, &at, count, at.strides[dim], dim, lengths,
+                    {"dim": dim, "lengths": tuple([lengths[i] for i in range(count)])})
+
+
+cdef object short_split(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef fdl_layout at
+    cdef Py_ssize_t lengths[64]
+    cdef Py_ssize_t size, i, total = 0
+    cdef int dim = 0, count
+    if args[0] == NULL or fdl_ndim(x.array) == 0 or (
+            args[1] != NULL and not as_dim(args[1], fdl_ndim(x.array), &dim)):
+        return None
+    if as_int(args[0], &size):
+        return in_pieces(op, x, dim, size) if size > 0 else None
+    count = as_ints(args, 1, lengths)
+    for i in range(count):
+        if lengths[i] < 0:
+            return None
+        total += lengths[i]
+    if count < 0 or total != fdl_length(x.array, dim):
+        return None
+    same(x.array, &at)
+    return parts_of(op, x, &at, count, at.strides[dim], dim, lengths,
+                    {"dim": dim, "lengths": tuple([lengths[i] for i in range(count)])})
+
+
+cdef object short_chunk(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+    cdef int dim = 0
+    cdef Py_ssize_t count
+    if not as_int(args[0], &count) or count <= 0 or fdl_ndim(x.array) == 0 or (
+            args[1] != NULL and not as_dim(args[1], fdl_ndim(x.array), &dim)):
+        return None
+    return in_pieces(op, x, dim, max((fdl_length(x.array, dim) + count - 1) // count, 1))
+
+
+cdef Way way_of(str name) except NULL:
+    if name in ("reshape", "view"):
+        return short_reshape
+    if name == "flatten":
+        return short_flatten
+    if name == "squeeze":
+        return short_squeeze
+    if name == "unsqueeze":
+        return short_unsqueeze
+    if name == "expand":
+        return short_expand
+    if name == "transpose":
+        return short_transpose
+    if name == "t":
+        return short_t
+    if name == "permute":
+        return short_permute
+    if name == "reverse":
+        return short_reverse
+    if name == "narrow":
+        return short_narrow
+    if name == "select":
+        return short_select
+    if name == "unbind":
+        return short_unbind
+    if name == "split":
+        return short_split
+    if name == "chunk":
+        return short_chunk
+    raise ValueError(f"shortcut: there is none for {name}()")
+
+
+(<PyTypeObject *>Shortcut).tp_call = <ternaryfunc>short_call
+fdl_is_method(Shortcut)
