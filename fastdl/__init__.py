@@ -64,6 +64,54 @@ from fastdl.ops.join import *
 from fastdl.ops.diagonal import *
 from fastdl.ops.index import *
 from fastdl.ops.linalg import *
+from fastdl.ops.distance import *
+from fastdl.ops.statistics import *
+from fastdl.ops.factor import (
+    cholesky_inverse,
+    cholesky_solve,
+    inverse,
+    logdet,
+    lu_unpack,
+    triangular_solve,
+)
+from fastdl.ops.factor import (
+    old_cholesky as cholesky,
+)
+from fastdl.ops.factor import (
+    old_det as det,
+)
+from fastdl.ops.factor import (
+    old_lu as lu,
+)
+from fastdl.ops.factor import (
+    old_lu_solve as lu_solve,
+)
+from fastdl.ops.factor import (
+    old_qr as qr,
+)
+from fastdl.ops.factor import (
+    old_slogdet as slogdet,
+)
+from fastdl.ops.factor import (
+    old_svd as svd,
+)
+from fastdl.ops.matrices import (
+    block_diag,
+    chain_matmul,
+    kron,
+    pca_lowrank,
+    pinverse,
+    svd_lowrank,
+)
+from fastdl.ops.matrices import (
+    old_matrix_exp as matrix_exp,
+)
+from fastdl.ops.matrices import (
+    old_matrix_power as matrix_power,
+)
+from fastdl.ops.matrices import (
+    old_vander as vander,
+)
 from fastdl.ops.random import *
 from fastdl.ops.reduce import *
 from fastdl.ops.shape import *
@@ -82,7 +130,7 @@ from fastdl.tensor import (
 )
 
 # isort: split
-from fastdl import cuda, nn, optim, utils
+from fastdl import cuda, linalg, nn, optim, utils
 from fastdl.io import load, save
 from fastdl.ops.activation import log_softmax, relu, softmax
 from fastdl.ops.conv import (

@@ -15,14 +15,18 @@ from fastdl.ops import (
     core,
     creation,
     diagonal,
+    distance,
     elementwise,
+    factor,
     index,
     join,
     linalg,
+    matrices,
     order,
     random,
     reduce,
     shape,
+    statistics,
 )
 
 
@@ -504,8 +508,8 @@ METHODS = {
         sqrt square sub subtract tan tanh true_divide trunc
     """,
     reduce: """
-        all allclose amax amin aminmax any argmax argmin count_nonzero cumprod cumsum dist equal
-        isclose logsumexp max mean min nanmean nansum norm prod std sum var
+        all allclose amax amin aminmax any argmax argmin count_nonzero cumprod cumsum equal
+        isclose logsumexp max mean min nanmean nansum prod std sum var
     """,
     shape: """
         broadcast_to chunk contiguous diff expand expand_as flatten movedim narrow permute
@@ -518,8 +522,14 @@ METHODS = {
         take take_along_dim
     """,
     linalg: """
-        addmm addmv baddbmm bmm cov cross det dot inner inverse matmul mm mv outer trace
+        addbmm addmm addmv addr baddbmm bmm cross dot ger inner matmul mm mv outer trace vdot
     """,
+    distance: "dist norm renorm",
+    factor: """
+        cholesky_inverse cholesky_solve inverse logdet triangular_solve
+    """,
+    matrices: "kron pinverse",
+    statistics: "corrcoef cov",
     activation: "log_softmax relu softmax",
     random: """
         bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal_ random_
@@ -532,6 +542,12 @@ METHODS = {
 for _module, _names in METHODS.items():
     for _name in _names.split():
         setattr(Tensor, _name, getattr(_module, _name))
+
+# Old names of what `linalg` has under the same name with other arguments.
+for _name in ["cholesky", "det", "lu", "lu_solve", "qr", "slogdet", "svd"]:
+    setattr(Tensor, _name, getattr(factor, f"old_{_name}"))
+for _name in ("matrix_exp", "matrix_power"):
+    setattr(Tensor, _name, getattr(matrices, f"old_{_name}"))
 
 INPLACE = """
     abs acos asin atan bitwise_and bitwise_not bitwise_or bitwise_xor ceil cos cosh eq erf exp exp2

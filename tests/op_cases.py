@@ -875,14 +875,14 @@ SINGULAR = [
 ]
 DIAGONAL = np.diag([3.0, -2.0, 4.0])
 row(
-    "linalg.inverse",
+    "factor.inverse_of",
     lambda t, x: (x + t.from_numpy(DIAGONAL).to(x.dtype)).inverse(),
     [between(-0.5, 0.5, 2, 3, 3)],
     numpy=lambda x: np.linalg.inv(x + DIAGONAL),
     bad=SINGULAR,
 )
 row(
-    "linalg.det linalg.inverse",
+    "factor.det_of factor.cofactors",
     lambda t, x: t.det(x + t.from_numpy(DIAGONAL).to(x.dtype)),
     [between(-0.5, 0.5, 3, 3)],
     numpy=lambda x: np.linalg.det(x + DIAGONAL),
@@ -950,3 +950,7 @@ row(
 from nn_cases import CASES as NN_CASES  # noqa: E402 (its rows use the names above)
 
 CASES += NN_CASES
+
+from cases_linalg import CASES as LINALG_CASES  # noqa: E402
+
+CASES += LINALG_CASES

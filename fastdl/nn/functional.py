@@ -33,6 +33,7 @@ from fastdl.ops.conv import (
     conv_transpose3d,
 )
 from fastdl.ops.core import tensor_argument
+from fastdl.ops.distance import cosine_similarity, pairwise_distance, pdist
 from fastdl.ops.dropout import (
     alpha_dropout,
     dropout,
@@ -109,6 +110,7 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
     "dropout1d",
@@ -155,6 +157,8 @@ __all__ = [
     "normalize",
     "one_hot",
     "pad",
+    "pairwise_distance",
+    "pdist",
     "prelu",
     "relu",
     "relu6",

@@ -1,4 +1,4 @@
-"""Products of matrices: matmul and its special cases, einsum, outer, addmm."""
+"""Products of tensors: matmul and its special cases, einsum, tensordot, cross, addmm ..."""
 
 import math
 import string
@@ -7,29 +7,29 @@ import numpy as np
 
 from fastdl import backends
 from fastdl.ops import shape as S
-from fastdl.ops.core import primitive, tensor_argument
+from fastdl.ops.core import normal_dim, primitive, tensor_argument
 from fastdl.ops.diagonal import diagonal
 from fastdl.ops.join import stack
 
 __all__ = [
+    "addbmm",
     "addmm",
     "addmv",
+    "addr",
     "baddbmm",
     "bmm",
-    "cdist",
-    "cov",
     "cross",
-    "det",
     "dot",
     "einsum",
+    "ger",
     "inner",
-    "inverse",
     "matmul",
     "mm",
     "mv",
     "outer",
     "tensordot",
     "trace",
+    "vdot",
 ]
 
 
@@ -120,45 +120,6 @@ def swap_last(x):
 matmul.vjp(x=_matmul_wrt_x, y=_matmul_wrt_y)
 
 
-def _square(function, x):
-    """RuntimeError unless x (an array) holds square matrices of a floating point dtype."""
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise RuntimeError(
-            f"{function}: A must be batches of square matrices, but they are {x.shape}"
-        )
-    if x.dtype.kind != "f":
-        raise RuntimeError(f"{function}: Expected a floating point tensor as input. Got {x.dtype}")
-
-
-@primitive(node_name="LinalgInvEx")
-def inverse(input):
-    """Inverses of square matrices (..., n, n); RuntimeError where one is singular."""
-    _square("linalg.inv", input)
-    try:
-        return np.linalg.inv(input)
-    except np.linalg.LinAlgError:
-        raise RuntimeError(
-            "linalg.inv: the inversion could not be completed because the input matrix is singular."
-        ) from None
-
-
-inverse.vjp(input=lambda g, out: -(swap_last(out) @ g @ swap_last(out)))
-
-
-@primitive(node_name="LinalgDet")
-def det(input):
-    """Determinants of square matrices (..., n, n) -> (...). Differentiable where they are not 0."""
-    _square("linalg.det", input)
-    return np.linalg.det(input).astype(input.dtype, copy=False)
-
-
-det.vjp(
-    input=lambda g, input, out: (
-        S.reshape_to(g * out, shape=(*g.array.shape, 1, 1)) * swap_last(inverse(input))
-    )
-)
-
-
 def _of_ndim(function, name, x, ndim):
     tensor_argument(function, name, x)
     if x.array.ndim != ndim:
@@ -191,15 +152,32 @@ def mv(input, vec):
 
 def dot(input, tensor):
     """Sum of products of two vectors."""
-    for x in (input, tensor):
-        if tensor_argument("dot", "tensor", x).array.ndim != 1:
-            raise RuntimeError(
-                f"1D tensors expected, but got {input.array.ndim}D and {tensor.array.ndim}D tensors"
-            )
+    tensor_argument("dot", "input", input), tensor_argument("dot", "tensor", tensor)
+    if input.array.ndim != 1 or tensor.array.ndim != 1:
+        raise RuntimeError(
+            f"1D tensors expected, but got {input.array.ndim}D and {tensor.array.ndim}D tensors"
+        )
+    _same_dtype("dot", input.array, tensor.array)
     return matmul(input, tensor)
 
 
-inner = dot
+def vdot(input, other):
+    """`dot` of the conjugate of `input` with `other`."""
+    return dot(input.conj() if input.array.dtype.kind == "c" else input, other)
+
+
+def inner(input, other):
+    """Sums of products over the last dimensions: (..., k), (... k) -> all other dimensions."""
+    tensor_argument("inner", "input", input), tensor_argument("inner", "other", other)
+    if not input.array.ndim or not other.array.ndim:
+        return input * other
+    k, last = input.array.shape[-1], other.array.shape[-1]
+    if k != last:
+        raise RuntimeError(
+            "inner() the last dimension must match on both input tensors but got shapes "
+            f"{list(input.array.shape)} and {list(other.array.shape)}"
+        )
+    return tensordot(input, other, ([-1], [-1]))
 
 
 def outer(input, vec2):
@@ -209,41 +187,84 @@ def outer(input, vec2):
     return S.unsqueeze(input, 1) * vec2
 
 
-def _added(input, product, beta, alpha):
+def ger(input, vec2):
+    """The old name of `outer`."""
+    return outer(input, vec2)
+
+
+def _added(function, input, product, beta, alpha):
+    tensor_argument(function, "input", input)
     if alpha != 1:
         product = product * alpha
-    if beta == 0:
+    if beta == 0:  # whatever `input` holds, NaN too, is ignored
         return product
+    if input.array.shape != product.array.shape:
+        input = S.expand_to(input, shape=product.array.shape)
     return (input if beta == 1 else input * beta) + product
 
 
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     """`beta * input + alpha * (mat1 @ mat2)`."""
-    return _added(input, mm(mat1, mat2), beta, alpha)
+    return _added("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """`beta * input + alpha * bmm(batch1, batch2)`."""
-    return _added(input, bmm(batch1, batch2), beta, alpha)
+    return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+
+
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    """`beta * input + alpha * bmm(batch1, batch2).sum(0)`."""
+    total = S.sum_over(bmm(batch1, batch2), dims=(0,), keepdim=False)
+    return _added("addbmm", input, total, beta, alpha)
 
 
 def addmv(input, mat, vec, *, beta=1, alpha=1):
     """`beta * input + alpha * (mat @ vec)`."""
-    return _added(input, mv(mat, vec), beta, alpha)
+    return _added("addmv", input, mv(mat, vec), beta, alpha)
+
+
+def addr(input, vec1, vec2, *, beta=1, alpha=1):
+    """`beta * input + alpha * outer(vec1, vec2)`."""
+    return _added("addr", input, outer(vec1, vec2), beta, alpha)
+
+
+def _contracted_dims(a, b, dims):
+    """Two lists of dimensions to sum over, counted from the front."""
+    if hasattr(dims, "array"):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.array.ndim, b.array.ndim):
+            raise RuntimeError(
+                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}, ndim_a="
+                f"{a.array.ndim} and ndim_b={b.array.ndim}"
+            )
+        return list(range(a.array.ndim - dims, a.array.ndim)), list(range(dims))
+    over = [[d] if isinstance(d, int) else list(d) for d in dims]
+    if len(over) == 1:
+        over *= 2
+    over_a, over_b = ([normal_dim(d, x.array.ndim) for d in o] for o, x in zip(over, (a, b)))
+    if len(over_a) != len(over_b):
+        raise RuntimeError("both dimension lists should have same length")
+    return over_a, over_b
 
 
 def tensordot(a, b, dims=2):
     """Sum of products over the last `dims` dimensions of a and first of b, or over two lists."""
-    if isinstance(dims, int):
-        over_a = list(range(a.array.ndim - dims, a.array.ndim))
-        over_b = list(range(dims))
-    else:
-        over_a = [d % a.array.ndim for d in dims[0]]
-        over_b = [d % b.array.ndim for d in dims[1]]
+    tensor_argument("tensordot", "a", a), tensor_argument("tensordot", "b", b)
+    over_a, over_b = _contracted_dims(a, b, dims)
     letters = iter(string.ascii_letters)
     of_a = [next(letters) for _ in range(a.array.ndim)]
     of_b = [next(letters) for _ in range(b.array.ndim)]
     for i, j in zip(over_a, over_b):
+        m, n = a.array.shape[i], b.array.shape[j]
+        if m != n:
+            raise RuntimeError(
+                f"contracted dimensions need to match, but first has size {m} in dim {i} and "
+                f"second has size {n} in dim {j}"
+            )
         of_b[j] = of_a[i]
     out = [c for i, c in enumerate(of_a) if i not in over_a]
     out += [c for j, c in enumerate(of_b) if j not in over_b]
@@ -283,13 +304,43 @@ def _einsum_slopes(g, xs, xs_shape, terms, result, needs):
 einsum_of.vjp_joint(_einsum_slopes)
 
 
-def einsum(equation, *operands):
+def _sublists(args):
+    """The equation and operands of einsum(x, [0, 1], y, [1, 2], [0, 2])."""
+    terms = [[] if d is None else list(d) for d in args[1::2]]
+    operands = args[: len(args) - len(args) % 2 : 2]
+    out = list(args[-1]) if len(args) % 2 else None
+
+    def text(dims):
+        for d in dims:
+            if d is not Ellipsis and not 0 <= d < len(string.ascii_letters):
+                raise RuntimeError(
+                    "einsum(): expected subscripts in the list to be within the range [0, 52), "
+                    f"but got {d}"
+                )
+        return "".join(["..." if d is Ellipsis else string.ascii_letters[d] for d in dims])
+
+    equation = ",".join([text(d) for d in terms])
+    return equation if out is None else f"{equation}->{text(out)}", operands
+
+
+def einsum(*args):
     """Sum of products by Einstein's convention: `einsum("bij,bjk->bik", x, y)`; `...` stands for
-    leading dimensions.
+    leading dimensions. Any number of operands; also `einsum(x, [0, 1], y, [1, 2], [0, 2])`.
     """
+    if not args or (len(args) < 2 and isinstance(args[0], str)):
+        raise ValueError("einsum(): must specify the equation string and at least one operand")
+    equation, *operands = args
+    if not isinstance(equation, str):
+        equation, operands = _sublists(args)
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
-        operands = tuple(operands[0])
+        operands = operands[0]
     left, arrow, out = equation.replace(" ", "").partition("->")
+    for c in (left + out).replace("...", "").replace(",", ""):
+        if c not in string.ascii_letters:
+            raise RuntimeError(
+                f"einsum(): invalid subscript given in {equation!r}: {c!r}, subscripts must be in "
+                "[a-zA-Z]"
+            )
     terms = left.split(",")
     if len(terms) != len(operands):
         raise RuntimeError(
@@ -354,28 +405,46 @@ def _distinct(x, term):
 
 def trace(input):
     """Sum of the diagonal of a matrix."""
-    _of_ndim("trace", "input", input, 2)
+    tensor_argument("trace", "input", input)
+    if input.array.ndim != 2:
+        raise RuntimeError("trace: expected a matrix")
     return S.sum_over(diagonal(input), dims=(0,), keepdim=False)
 
 
-def cov(input, *, correction=1):
-    """Covariances of the rows (variables), divided by observations - correction."""
-    x = S.reshape(input, 1, -1) if input.array.ndim < 2 else input
-    x = x - x.mean(1, keepdim=True)
-    found = matmul(x, swap_last(x)) / max(x.array.shape[1] - correction, 0)
-    return S.reshape(found, ()) if input.array.ndim < 2 else found
+def vecdot(x, y, *, dim=-1):
+    """Sums of products of x (its conjugate) and y along `dim`, after broadcasting."""
+    tensor_argument("linalg.vecdot", "x", x), tensor_argument("linalg.vecdot", "y", y)
+    product = (x.conj() if x.array.dtype.kind == "c" else x) * y
+    dim = normal_dim(dim, product.array.ndim)
+    return S.sum_over(product, dims=(dim,), keepdim=False)
 
 
-def cross(input, other, dim=-1):
-    """Vector product along a dimension of length 3."""
+def linalg_cross(input, other, *, dim=-1):
+    """Vector products along a dimension of length 3, after broadcasting."""
+    tensor_argument("linalg.cross", "input", input)
+    tensor_argument("linalg.cross", "other", other)
+    if input.array.ndim != other.array.ndim:
+        raise RuntimeError(
+            "linalg.cross: inputs must have the same number of dimensions. Got "
+            f"{input.array.ndim} and {other.array.ndim}"
+        )
+    dim = normal_dim(dim, input.array.ndim)
+    if input.array.shape[dim] != 3 or other.array.shape[dim] != 3:
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got "
+            f"{input.array.shape[dim]} and {other.array.shape[dim]}"
+        )
     a = [S.select(input, dim, i) for i in range(3)]
     b = [S.select(other, dim, i) for i in range(3)]
     parts = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
     return stack(parts, dim)
 
 
-def cdist(x1, x2, p=2.0):
-    """Distances (p-norms of differences) between all rows of x1 and all rows of x2: (..., m, n)."""
-    from fastdl.ops.reduce import vector_norm
-
-    return vector_norm(S.unsqueeze(x1, -2) - S.unsqueeze(x2, -3), p, -1)
+def cross(input, other, dim=None):
+    """`linalg.cross`; without `dim` along the first dimension of length 3."""
+    if dim is None:
+        lengths = tensor_argument("cross", "input", input).array.shape
+        if 3 not in lengths:
+            raise RuntimeError("no dimension of size 3 in input")
+        dim = lengths.index(3)
+    return linalg_cross(input, other, dim=dim)

@@ -26,7 +26,6 @@ __all__ = [
     "count_nonzero",
     "cumprod",
     "cumsum",
-    "dist",
     "equal",
     "isclose",
     "logsumexp",
@@ -35,7 +34,6 @@ __all__ = [
     "min",
     "nanmean",
     "nansum",
-    "norm",
     "prod",
     "std",
     "std_mean",
@@ -493,36 +491,3 @@ def _norm_slope(g, x, out, dims, keepdim):
 
 
 euclidean_norm.vjp(x=_norm_slope)
-
-
-@aliases
-def vector_norm(x, ord=2, dim=None, keepdim=False):
-    """`sum(|x| ** ord) ** (1 / ord)`; inf and -inf: the extremes, 0: count of non-zeros."""
-    _floating("linalg.vector_norm", x)
-    dims = normal_dims(dim, x.array.ndim)
-    if ord == 2:
-        return euclidean_norm(x, dims=dims, keepdim=keepdim)
-    size = E.abs(x)
-    if ord == 1:
-        return S.sum_over(size, dims=dims, keepdim=keepdim)
-    if math.isinf(ord):
-        return (amax_over if ord > 0 else amin_over)(size, dims=dims, keepdim=keepdim)
-    if ord == 0:
-        return S.sum_over((x != 0).to(x.dtype), dims=dims, keepdim=keepdim)
-    return S.sum_over(size**ord, dims=dims, keepdim=keepdim) ** (1 / ord)
-
-
-@aliases
-def norm(input, p="fro", dim=None, keepdim=False):
-    """p-norm over `dim` (None: all elements as one vector); 'fro' is the Euclidean norm."""
-    if p not in ("fro", None) and not isinstance(p, (int, float)):
-        raise RuntimeError(f"norm: p must be 'fro' or a number, got {p!r}")
-    return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim)
-
-
-def dist(input, other, p=2):
-    """p-norm of `input - other`."""
-    return vector_norm(input - other, p)
-
-
-# ---- order ------------------------------------------------------------------------------------

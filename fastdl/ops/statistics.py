@@ -1,0 +1,123 @@
+"""Covariances, and integrals by the trapezoidal rule."""
+
+from fastdl.ops import elementwise as E
+from fastdl.ops import shape as S
+from fastdl.ops.core import is_tensor, normal_dim, result_dtype, tensor_argument
+from fastdl.ops.diagonal import diagonal
+from fastdl.ops.linalg import matmul, swap_last
+
+__all__ = ["corrcoef", "cov", "cumulative_trapezoid", "trapezoid", "trapz"]
+
+
+def _observation_weights(fweights, aweights, count, dtype):
+    """(weights or None, their sum): products of frequencies and importances."""
+    weights = None
+    for name, w, kinds in (("fweights", fweights, "iu"), ("aweights", aweights, "f")):
+        if w is None:
+            continue
+        tensor_argument("cov", name, w)
+        if w.array.ndim > 1 or w.array.size != count:
+            raise RuntimeError(
+                f"cov(): expected {name} to have one or fewer dimensions and one element per "
+                f"observation ({count}), but got shape {list(w.array.shape)}"
+            )
+        if w.array.dtype.kind not in kinds:
+            raise RuntimeError(
+                f"cov(): expected {name} to have "
+                f"{'integral' if kinds == 'iu' else 'floating point'} dtype, but got {w.dtype}"
+            )
+        if (w.array < 0).any():
+            raise RuntimeError(f"cov(): {name} cannot be negative")
+        w = S.reshape(w, -1).to(dtype)
+        weights = w if weights is None else weights * w
+    return weights
+
+
+def cov(input, *, correction=1, fweights=None, aweights=None):
+    """Covariances of the rows (variables) of a matrix, or the variance of a vector.
+
+    Sums of products are divided by observations - correction. fweights: how often each
+    observation counts (integers); aweights: its importance.
+    """
+    tensor_argument("cov", "input", input)
+    ndim = input.array.ndim
+    if ndim > 2:
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {ndim} "
+            "dimensions"
+        )
+    x = S.reshape(input, 1, -1) if ndim < 2 else input
+    if x.array.dtype.kind not in "fc":
+        x = x.to(result_dtype((x.array, 1.0)))
+    count = x.array.shape[1]
+    w = _observation_weights(fweights, aweights, count, x.dtype)
+    if w is None:
+        x = x - x.mean(1, keepdim=True)
+        product, norm = matmul(x, swap_last(x)), max(count - correction, 0)
+    else:
+        total = w.sum()
+        if float(total) == 0:
+            raise RuntimeError("cov(): weights sum to zero, can't be normalized")
+        x = x - (x * w).sum(1, keepdim=True) / total
+        product = matmul(x, swap_last(x * w))
+        norm = total - correction
+        if aweights is not None:
+            norm = total - correction * (w * aweights.to(x.dtype)).sum() / total
+        norm = E.clamp(norm, min=0)
+    found = product / norm
+    return S.reshape(found, ()) if ndim < 2 else found
+
+
+def corrcoef(input):
+    """Correlation coefficients of the rows (variables) of a matrix; 1 for a vector."""
+    c = cov(input)
+    if not c.array.ndim:
+        return c / c
+    spread = E.sqrt(diagonal(c))
+    return E.clamp(c / S.unsqueeze(spread, -1) / S.unsqueeze(spread, 0), -1, 1)
+
+
+def _slabs(function, y, x, dx, dim):
+    """Areas between neighbours along `dim`, and that dimension."""
+    tensor_argument(function, "y", y)
+    dim = normal_dim(dim, y.array.ndim)
+    n = y.array.shape[dim]
+    if not n:
+        return E.mul(y, 1.0), dim
+    heights = S.narrow(y, dim, 1, n - 1) + S.narrow(y, dim, 0, n - 1)
+    if x is None:
+        width = 1.0 if dx is None else dx
+    else:
+        if dx is not None:
+            raise TypeError(f"{function}(): takes x or dx, not both")
+        if not is_tensor(x):
+            raise TypeError(f"{function}(): argument 'x' must be Tensor, not {type(x).__name__}")
+        axis = dim
+        if x.array.ndim == 1 and y.array.ndim > 1:
+            x = S.reshape(x, *[-1 if d == dim else 1 for d in range(y.array.ndim)])
+        elif x.array.ndim < y.array.ndim:
+            axis = dim - (y.array.ndim - x.array.ndim)
+        if x.array.shape[axis] != n:
+            raise RuntimeError(
+                f"{function}(): There must be one `x` value for each sample point: got "
+                f"{x.array.shape[axis]} for {n}"
+            )
+        width = S.diff(x, 1, axis)
+    return heights * width / 2.0, dim
+
+
+def trapezoid(y, x=None, *, dx=None, dim=-1):
+    """Integral of samples y along `dim` by the trapezoidal rule, at places x or `dx` (1) apart."""
+    areas, dim = _slabs("trapezoid", y, x, dx, dim)
+    return S.sum_over(areas, dims=(dim,), keepdim=False)
+
+
+def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
+    """Running integral of samples y by the trapezoidal rule: one element fewer than y."""
+    areas, dim = _slabs("cumulative_trapezoid", y, x, dx, dim)
+    return areas.cumsum(dim)
+
+
+def trapz(y, x=None, *, dx=None, dim=-1):
+    """The old name of `trapezoid`."""
+    return trapezoid(y, x, dx=dx, dim=dim)
