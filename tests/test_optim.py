@@ -298,38 +298,128 @@ SCHEDULES = [
     ("lambda", lambda s, o: s.LambdaLR(o, lambda epoch: 1 / (1 + epoch))),
     ("lambdas", lambda s, o: s.LambdaLR(o, [lambda e: 0.9**e, lambda e: e + 1])),
     ("cosine", lambda s, o: s.CosineAnnealingLR(o, 5, 0.01)),
-]
+    ("restarts", lambda s, o: s.CosineAnnealingWarmRestarts(o, 4, eta_min=0.01)),
+    ("restarts_longer", lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, T_mult=2)),
+    ("constant", lambda s, o: s.ConstantLR(o, 0.5, 4)),
+    ("linear", lambda s, o: s.LinearLR(o, 0.25, 0.75, 10)),
+    ("polynomial", lambda s, o: s.PolynomialLR(o, 30, 1.5)),
+    ("multiplicative", lambda s, o: s.MultiplicativeLR(o, lambda e: 0.95 if e % 2 else 1.01)),
+    ("cyclic", lambda s, o: s.CyclicLR(o, 0.01, 0.2, 5)),
+    ("cyclic_halves", lambda s, o: s.CyclicLR(o, [0.01, 0.02], 0.2, 5, 3, mode="triangular2")),
+    ("cyclic_decays", lambda s, o: s.CyclicLR(o, 0.01, 0.2, 4, mode="exp_range", gamma=0.97)),
+    ("cyclic_scaled", lambda s, o: s.CyclicLR(
+        o, 0.01, 0.2, 4, scale_fn=lambda n: 1 / n, cycle_momentum=False)),
+    ("one_cycle", lambda s, o: s.OneCycleLR(o, 0.5, 60)),
+    ("one_cycle_line", lambda s, o: s.OneCycleLR(
+        o, [0.5, 0.7], epochs=6, steps_per_epoch=10, anneal_strategy="linear", pct_start=0.5)),
+    ("one_cycle_3", lambda s, o: s.OneCycleLR(
+        o, 0.5, 70, three_phase=True, div_factor=10.0, base_momentum=0.7)),
+    ("chained", lambda s, o: s.ChainedScheduler(
+        [s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)])),
+    ("sequential", lambda s, o: s.SequentialLR(
+        o, [s.LinearLR(o, 0.1, total_iters=5), s.CosineAnnealingLR(o, 30), s.StepLR(o, 4)],
+        milestones=[5, 35])),
+]  # fmt: skip
+NO_JUMPS = ("chained", "sequential")
 
 
-def two_groups(lib):
+def two_groups(lib, name="SGD"):
     p, q = parameters(lib, [np.ones(1), np.ones(1)])
-    return lib.optim.SGD([{"params": [p], "lr": 0.3}, {"params": [q]}], lr=0.1)
+    options = {"momentum": 0.5} if name == "SGD" else {}
+    groups = [{"params": [p], "lr": 0.3}, {"params": [q]}]
+    return getattr(lib.optim, name)(groups, lr=0.1, **options)
+
+
+def steered(group):
+    """What schedules set in a group."""
+    return [group["lr"], group["betas"][0] if "betas" in group else group["momentum"]]
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
 @pytest.mark.filterwarnings("ignore:The epoch parameter")
-@pytest.mark.parametrize("make", [c[1] for c in SCHEDULES], ids=[c[0] for c in SCHEDULES])
-def test_schedule_matches_torch(make):
+@pytest.mark.filterwarnings("ignore:To get the last learning rate")
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize(("name", "make"), SCHEDULES, ids=[c[0] for c in SCHEDULES])
+def test_schedule_matches_torch(name, make, optimizer):
     torch = pytest.importorskip("torch")
     sequences = []
     for lib in (fastdl, torch):
-        optimizer = two_groups(lib)
-        scheduler = make(lib.optim.lr_scheduler, optimizer)
+        steered_optimizer = two_groups(lib, optimizer)
+        scheduler = make(lib.optim.lr_scheduler, steered_optimizer)
         rates = []
-        for epoch in range(25):
-            rates.append([group["lr"] for group in optimizer.param_groups])
-            assert scheduler.get_last_lr() == rates[-1]
+        for epoch in range(50):
+            rates.append([steered(group) for group in steered_optimizer.param_groups])
+            assert scheduler.get_last_lr() == [lr for lr, _ in rates[-1]]
             scheduler.step()
             if epoch == 12:  # carried over into new objects
-                state, kept = scheduler.state_dict(), optimizer.state_dict()
-                optimizer = two_groups(lib)
-                scheduler = make(lib.optim.lr_scheduler, optimizer)
+                state, kept = scheduler.state_dict(), steered_optimizer.state_dict()
+                steered_optimizer = two_groups(lib, optimizer)
+                scheduler = make(lib.optim.lr_scheduler, steered_optimizer)
                 scheduler.load_state_dict(state)
-                optimizer.load_state_dict(kept)
-        scheduler.step(4)
-        rates.append([group["lr"] for group in optimizer.param_groups])
+                steered_optimizer.load_state_dict(kept)
+        if name not in NO_JUMPS:
+            scheduler.step(4)
+            rates.append([steered(group) for group in steered_optimizer.param_groups])
         sequences.append(rates)
-    np.testing.assert_allclose(*sequences, rtol=1e-12)  # 25 steps of a few roundings each
+    np.testing.assert_allclose(*sequences, rtol=1e-12, atol=1e-15)  # 50 steps of a few roundings
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_warm_restarts_within_an_epoch():
+    torch = pytest.importorskip("torch")
+    for multiple in (1, 2):
+        rates = []
+        for lib in (fastdl, torch):
+            optimizer = two_groups(lib)
+            schedule = lib.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3, multiple)
+            for i in range(60):
+                schedule.step(i / 4)
+                rates.append(schedule.get_last_lr())
+        np.testing.assert_allclose(rates[:60], rates[60:], rtol=1e-12, atol=1e-15)
+
+
+BAD_SCHEDULES = {
+    "factor": lambda s, o: s.ConstantLR(o, 2.0),
+    "start": lambda s, o: s.LinearLR(o, 0.0),
+    "end": lambda s, o: s.LinearLR(o, 0.5, 1.5),
+    "T_0": lambda s, o: s.CosineAnnealingWarmRestarts(o, 0),
+    "T_mult": lambda s, o: s.CosineAnnealingWarmRestarts(o, 2, 0),
+    "eta_min": lambda s, o: s.CosineAnnealingWarmRestarts(o, 2, 1, "0"),
+    "epoch": lambda s, o: s.CosineAnnealingWarmRestarts(o, 2).step(-1),
+    "base_lr": lambda s, o: s.CyclicLR(o, [0.1], 0.2),
+    "mode": lambda s, o: s.CyclicLR(o, 0.1, 0.2, mode="square"),
+    "no steps": lambda s, o: s.OneCycleLR(o, 0.1),
+    "steps": lambda s, o: s.OneCycleLR(o, 0.1, 0),
+    "epochs": lambda s, o: s.OneCycleLR(o, 0.1, epochs=-1, steps_per_epoch=1),
+    "pct_start": lambda s, o: s.OneCycleLR(o, 0.1, 5, pct_start=1.5),
+    "strategy": lambda s, o: s.OneCycleLR(o, 0.1, 5, anneal_strategy="cubic"),
+    "too far": lambda s, o: [c.step() for c in [s.OneCycleLR(o, 0.1, 5)] * 7],
+    "milestones": lambda s, o: s.SequentialLR(o, [s.StepLR(o, 1)], [3]),
+    "nothing": lambda s, o: s.ChainedScheduler([]),
+    "plateau": lambda s, o: s.ChainedScheduler([s.ReduceLROnPlateau(o)]),
+    "two optimizers": lambda s, o: s.ChainedScheduler(
+        [s.StepLR(o, 1), s.StepLR(copy.deepcopy(o), 1)]),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize("make", BAD_SCHEDULES.values(), ids=BAD_SCHEDULES)
+def test_bad_schedules(make):
+    with pytest.raises(ValueError, match=r".+"):
+        make(optim.lr_scheduler, two_groups(fastdl))
+    torch = pytest.importorskip("torch")
+    with pytest.raises((ValueError, TypeError, ZeroDivisionError)):
+        make(torch.optim.lr_scheduler, two_groups(torch))
+
+
+def test_momentum_cycles_need_momentum():
+    optimizer = optim.Adagrad([nn.Parameter(fastdl.ones(1))])
+    for make in (
+        lambda s: s.CyclicLR(optimizer, 0.1, 0.2),
+        lambda s: s.OneCycleLR(optimizer, 1, 9),
+    ):
+        with pytest.raises(ValueError, match="support momentum"):
+            make(optim.lr_scheduler)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
