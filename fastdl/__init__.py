@@ -117,6 +117,7 @@ from fastdl.ops.reduce import *
 from fastdl.ops.shape import *
 from fastdl.runtime import get_num_threads, set_num_threads, show_config
 from fastdl.tensor import (
+    FUNCTIONS_IN_PLACE,
     BoolTensor,
     ByteTensor,
     CharTensor,
@@ -149,6 +150,8 @@ from fastdl.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
+
+globals().update({name: getattr(Tensor, name) for name in FUNCTIONS_IN_PLACE.split()})
 
 # The function goes last: importing the module `fastdl.tensor` has just bound the name.
 from fastdl.ops.creation import tensor

@@ -41,12 +41,31 @@ static inline int fdl_is_float(PyObject *a)
     return PyTypeNum_ISFLOAT(t);
 }
 
+/* Can an array of the integer `type` hold all Python integers among `arrays`? */
+static int fdl_holds(PyObject *arrays, int type)
+{
+    int bits = 8 * (type == NPY_BYTE || type == NPY_UBYTE     ? 1
+                    : type == NPY_SHORT || type == NPY_USHORT ? 2
+                    : type == NPY_INT || type == NPY_UINT     ? 4
+                                                              : 8);
+    int is_unsigned = PyTypeNum_ISUNSIGNED(type);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); i++) {
+        PyObject *a = PyTuple_GET_ITEM(arrays, i);
+        if (!PyLong_CheckExact(a)) continue;
+        int overflow;
+        long long value = PyLong_AsLongLongAndOverflow(a, &overflow);
+        if (overflow || (is_unsigned && value < 0)) return 0;
+        if (bits < 64 && value >> (bits - !is_unsigned) != (value < 0 ? -1 : 0)) return 0;
+    }
+    return 1;
+}
+
 /* Can the operands go to NumPy as they are: one array dtype, and numbers that do not widen it?
    0: no. 1: yes. NPY_FLOAT, NPY_DOUBLE: yes, and there are numbers that fdl_box may replace. */
 static inline int fdl_uniform(PyObject *arrays, int floating)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(arrays);
-    int type = -1, rank = -1; /* rank: 0 bool, 1 int, 2 float (numbers only) */
+    int type = -1, rank = 0, truth = 0; /* rank of the numbers: 1 int, 2 float */
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *a = PyTuple_GET_ITEM(arrays, i);
         if (PyArray_CheckExact(a)) {
@@ -61,14 +80,15 @@ static inline int fdl_uniform(PyObject *arrays, int floating)
             if (rank < 1) rank = 1;
         } else if (!PyBool_Check(a))
             return 0;
-        else if (rank < 0)
-            rank = 0;
+        else
+            truth = 1;
     }
-    if (type < 0) return 0;
-    if (type == NPY_FLOAT || type == NPY_DOUBLE) return rank < 0 ? 1 : type;
+    if (type < 0 || (truth && type != NPY_BOOL)) return 0;
+    if (type == NPY_FLOAT || type == NPY_DOUBLE) return rank == 0 ? 1 : type;
     if (PyTypeNum_ISFLOAT(type)) return 1;
     if (floating) return 0;
-    return PyTypeNum_ISINTEGER(type) ? rank < 2 : rank < 1;
+    if (!PyTypeNum_ISINTEGER(type)) return rank < 1;
+    return rank < 1 || (rank == 1 && fdl_holds(arrays, type));
 }
 
 /* Replace the numbers among `arrays`, a new tuple, by 0-d arrays of `type`: NumPy finds its loop

@@ -92,6 +92,8 @@ cdef type TENSOR = None                 # class of the results
 cdef object SIZE = tuple                # class of `shape`
 cdef object PROMOTE = None              # (primitive, arrays, floating) -> arrays of one dtype
 cdef object FIT = None                  # (gradient Tensor, shape, dtype) -> summed and cast to them
+cdef object PUT = None                  # (array, result): write one into the other
+cdef object STORE = None                # (function, result, out) -> out, holding the result
 cdef object EXPLAIN = None              # (primitive, arrays, error) -> PyTorch's exception
 cdef object CLONE = None                # differentiable copy
 cdef Primitive SLICE                    # (tensor, index=basic index) -> view
@@ -104,18 +106,19 @@ cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
 cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
 
 
-def configure(
-    tensor, size, promote, fit, explain, clone, subscript, aliasing, operators, quiet_context
-):
+def configure(tensor, size, promote, fit, explain, clone, subscript, aliasing, operators,
+              quiet_context, writing):
     """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
 
     tensor: class of results, size: class of shapes, subscript: the primitive that slices, and the
     function that takes any index, aliasing: the primitives window(base, **how)
     and put_window(base, value, **how), and the function that gives `how` for two arrays, None if
     they do not share memory; operators: dict from operator name ('add') to Primitive,
-    quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN.
+    quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN,
+    writing: the functions that write a result into an array and into the tensor given as `out`.
     """
     global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT, WINDOW, PUT_WINDOW, GEOMETRY
+    global PUT, STORE
     global SLICE, SUBSCRIPT, ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
     global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
     TENSOR = tensor
@@ -126,6 +129,7 @@ def configure(
     CLONE = clone
     SLICE, SUBSCRIPT = subscript
     WINDOW, PUT_WINDOW, GEOMETRY = aliasing
+    PUT, STORE = writing
     QUIET_CONTEXT = quiet_context
     ADD, SUB, MUL, DIV = [operators[k] for k in ("add", "sub", "mul", "div")]
     POW, MATMUL, NEG, ABS = [operators[k] for k in ("pow", "matmul", "neg", "abs")]

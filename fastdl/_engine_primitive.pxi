@@ -17,8 +17,8 @@ cdef class Primitive:
     'elementwise' (operands are promoted to one dtype, and the engine undoes broadcasting and
     promotion in the gradients); 'view' (the result looks at the first operand's memory, when NumPy
     says so). floating: integers become the default dtype first. ufunc: a NumPy ufunc that does the
-    work, here and in place. promote=False leaves dtypes alone. into(out, *arrays, **static) writes
-    the result into an existing array and serves the in-place form; without it the result is copied.
+    work. promote=False leaves dtypes alone. into(out, *arrays, **static) writes the result into an
+    existing array and serves the in-place form; without it the result is copied.
     kernel(*arrays, out=None, **static) computes the function and its in-place form where all
     operands are arrays of float32, or all of float64.
     """
@@ -56,8 +56,6 @@ cdef class Primitive:
         self.floating = floating
         self.boxes = ufunc is not None or kernel is not None
         self.kernel = kernel
-        if into is None and ufunc is not None:
-            into = lambda out, *arrays: ufunc(*arrays, out=out, casting="same_kind")
         self.into = into
         self.signature = inspect.signature(forward)
         setattr(self, "__signature__", self.signature)
@@ -164,8 +162,13 @@ cdef class Primitive:
         return called(self, args, <PyObject *>static)
 
     cdef object call_by_name(self, tuple args, dict static):
-        """A call with operands given by name: their own, or PyTorch's of the first two."""
+        """A call with operands given by name: their own, or PyTorch's of the first two; or with
+        `out`, the tensor that receives the result."""
         static = static.copy()
+        if "out" in static:
+            out = static.pop("out")
+            result = called(self, args, <PyObject *>static)
+            return result if out is None else STORE(self.name, result, out)
         for name, standard in zip(self.operands, ("input", "other")):
             if standard in static and standard != name:
                 static[name] = static.pop(standard)
@@ -429,14 +432,7 @@ cdef class Primitive:
         if self.into is not None:
             self.run(self.into, (array,) + arrays[1:], (array,) + arrays, static)
             return
-        y = self.run(self.forward, arrays, arrays, static)
-        if y.shape != array.shape:
-            raise RuntimeError(f"output with shape {list(array.shape)} doesn't match the broadcast "
-                               f"shape {list(y.shape)}")
-        if y.dtype.kind == "f" and array.dtype.kind != "f":
-            raise RuntimeError(
-                f"result type {y.dtype} can't be cast to the desired output type {array.dtype}")
-        array[...] = y
+        PUT(array, self.run(self.forward, arrays, arrays, static))
 
 
 cdef bint repeats(object array) except -1:

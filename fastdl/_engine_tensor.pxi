@@ -252,6 +252,8 @@ cdef class TensorBase:
     def __iand__(self, other): return binary_inplace(AND, self, other)
     def __ior__(self, other): return binary_inplace(OR, self, other)
     def __ixor__(self, other): return binary_inplace(XOR, self, other)
+    def __ilshift__(self, other): return binary_inplace(LSHIFT, self, other)
+    def __irshift__(self, other): return binary_inplace(RSHIFT, self, other)
 
 
 cdef bint is_floating(object array):

@@ -358,18 +358,23 @@ class Tensor(TensorBase):
 
     def div_(self, other, *, rounding_mode=None):
         """`self /= other`; rounding_mode 'floor' or 'trunc'."""
-        if rounding_mode == "floor":
-            return elementwise.floor_divide.inplace(self, other)
-        elementwise.div_arrays.inplace(self, other)
-        return self.trunc_() if rounding_mode == "trunc" else self
+        primitive, static = elementwise.division(rounding_mode)
+        return primitive.inplace(self, other, **static)
+
+    def float_power_(self, exponent):
+        """`float_power` in place, of float64 alone."""
+        if self.array.dtype != np.float64:
+            raise RuntimeError(
+                f"the base given to float_power_ has dtype {core.legacy_name(self.array.dtype)} "
+                "but the operation's result requires dtype Double"
+            )
+        return elementwise.pow.inplace(self, exponent)
 
     def clamp_(self, min=None, max=None):
         """`clamp` in place."""
-        if isinstance(min, TensorBase) or isinstance(max, TensorBase):
-            if min is not None:
-                elementwise.maximum.inplace(self, min)
-            return self if max is None else elementwise.minimum.inplace(self, max)
-        return elementwise.clamp_numbers.inplace(self, min=min, max=max)
+        for primitive, bound, static in elementwise.clamping(min, max):
+            primitive.inplace(self, *([] if bound is None else [bound]), **static)
+        return self
 
     clip_ = clamp_
 
@@ -469,14 +474,26 @@ def _legacy_array(args, dtype):
     return np.empty(core.sizes("Tensor", args), dtype)
 
 
-def inplace(primitive):
-    """The in-place method of a primitive."""
+def inplace(function, direct=True):
+    """The in-place method of a function: of a primitive its own in-place form, unless `direct` is
+    off; else the result is written over the tensor."""
 
-    def method(self, *args, **static):
-        return primitive.inplace(self, *args, **static)
+    if direct and isinstance(function, _engine.Primitive):
 
-    method.__name__ = method.__qualname__ = primitive.name + "_"
-    method.__doc__ = f"`{primitive.name}` in place."
+        def method(self, *args, **static):
+            return function.inplace(self, *args, **static)
+
+    else:
+
+        def method(self, *args, **kwargs):
+            # What the function saves for its gradient must not be what is written over.
+            recorded = self.requires_grad and _engine.is_grad_enabled()
+            result = function(elementwise.clone(self) if recorded else self, *args, **kwargs)
+            core.require_fit(self.array, result.array)
+            return elementwise.fill.inplace(self, result)
+
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    method.__doc__ = f"`{function.__name__}` in place."
     return method
 
 
@@ -499,17 +516,20 @@ for _name, _as in {
 # Functions that are methods too, by module.
 METHODS = {
     elementwise: """
-        abs absolute acos add addcdiv addcmul arccos arcsin arctan asin atan atan2 bitwise_and
-        bitwise_not bitwise_or bitwise_xor ceil clamp clamp_max clamp_min clip clone cos cosh div
-        divide eq erf erfc exp exp2 expm1 fix floor floor_divide fmod frac ge greater greater_equal
-        gt isfinite isinf isnan le lerp less less_equal log log10 log1p log2 logaddexp logical_and
-        logical_not logical_or logical_xor logit lt masked_fill maximum minimum mul multiply ne neg
-        negative not_equal pow reciprocal remainder round rsqrt rsub sigmoid sign signbit sin sinh
-        sqrt square sub subtract tan tanh true_divide trunc
+        abs absolute acos acosh add addcdiv addcmul allclose arccos arccosh arcsin arcsinh arctan
+        arctan2 arctanh asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_not
+        bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip clone
+        copysign cos cosh deg2rad div divide eq equal erf erfc exp exp2 expm1 fix float_power floor
+        floor_divide fmax fmin fmod frac frexp gcd ge greater greater_equal gt heaviside hypot
+        isclose isfinite isinf isnan isneginf isposinf isreal lcm ldexp le lerp less less_equal log
+        log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logit
+        lt masked_fill maximum minimum mul multiply nan_to_num ne neg negative nextafter not_equal
+        positive pow rad2deg reciprocal remainder round rsqrt rsub sgn sigmoid sign signbit sin sinc
+        sinh sqrt square sub subtract tan tanh true_divide trunc xlogy
     """,
     reduce: """
-        all allclose amax amin aminmax any argmax argmin count_nonzero cumprod cumsum equal
-        isclose logsumexp max mean min nanmean nansum prod std sum var
+        all amax amin aminmax any argmax argmin count_nonzero cumprod cumsum logsumexp max mean min
+        nanmean nansum prod std sum var
     """,
     shape: """
         broadcast_to chunk contiguous diff expand expand_as flatten movedim narrow permute
@@ -549,15 +569,33 @@ for _name in ["cholesky", "det", "lu", "lu_solve", "qr", "slogdet", "svd"]:
 for _name in ("matrix_exp", "matrix_power"):
     setattr(Tensor, _name, getattr(matrices, f"old_{_name}"))
 
+# Functions that have an in-place form, `x.sin_()`, beside those that the class defines.
 INPLACE = """
-    abs acos asin atan bitwise_and bitwise_not bitwise_or bitwise_xor ceil cos cosh eq erf exp exp2
-    expm1 floor floor_divide fmod frac ge gt le log log10 log1p log2 logical_and logical_not
-    logical_or logical_xor logit lt masked_fill mul ne neg pow reciprocal remainder round rsqrt
-    sigmoid sign sin sinh sqrt square tan tanh trunc
+    abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan
+    atan2 atanh bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
+    bitwise_xor ceil copysign cos cosh deg2rad erf erfc exp exp2 expm1 fix floor
+    floor_divide fmod frac gcd heaviside hypot lcm ldexp log log10 log1p log2 logical_and
+    logical_not logical_or logical_xor logit masked_fill mul multiply nan_to_num neg negative
+    nextafter pow rad2deg reciprocal remainder round rsqrt sgn sigmoid sign sin sinc sinh sqrt
+    square tan tanh trunc xlogy
 """
 for _name in INPLACE.split():
     setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name)))
+COMPARISONS = "eq ge greater greater_equal gt le less less_equal lt ne not_equal"
+for _name in COMPARISONS.split():
+    # Not the primitive's own: a kernel that compares writes bools, not numbers.
+    setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name), direct=False))
+Tensor.divide_, Tensor.subtract_, Tensor.true_divide_ = Tensor.div_, Tensor.sub_, Tensor.div_
 Tensor.relu_ = inplace(activation.relu)
+
+# In-place forms that PyTorch has as functions too: `torch.exp_(x)`.
+FUNCTIONS_IN_PLACE = """
+    abs_ acos_ acosh_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_
+    ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp_ exp2_
+    expm1_ fill_ fix_ floor_ frac_ gcd_ lcm_ ldexp_ log_ log10_ log1p_ log2_ logit_ nan_to_num_ neg_
+    negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sgn_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_
+    tan_ tanh_ trunc_ xlogy_ zero_
+"""
 
 OPERATORS = """
     mul pow neg abs floor_divide remainder eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor
@@ -581,6 +619,7 @@ _engine.configure(
         "matmul": linalg.matmul,
     },
     quiet_context=core.quiet_context,
+    writing=(core.put, core.store),
 )
 
 

@@ -12,13 +12,16 @@ The names after `g` are what the engine saves: operands, `out`, keyword-only (st
 
 import contextvars
 import functools
+import inspect
 import math
 import operator
+import warnings
+from collections import namedtuple
 
 import numpy as np
 
 from fastdl import _dtype, backends, runtime
-from fastdl._engine import Primitive, TensorBase
+from fastdl._engine import Primitive, TensorBase, is_grad_enabled
 
 REGISTRY = {}  # "module.name" -> Primitive; a package stands for its parts
 
@@ -28,13 +31,19 @@ def primitive(forward=None, **options):
 
     Options: see Primitive (`into`, `node_name`, ...) and `ufunc`: a NumPy ufunc that computes the
     function, here and in place, in which case the body is its documentation. `kernel`: the name of
-    the C kernel that does so for float32 and float64.
+    the C kernel that does so for float32 and float64. `accepts`: a function of the operands, before
+    they are promoted, that raises for what the operation refuses.
     """
     if forward is None:
         return functools.partial(primitive, **options)
+    if "ufunc" in options:
+        options.setdefault("into", functools.partial(_ufunc_into, options["ufunc"]))
     if "kernel" in options:
         options["kernel"] = backends.cpu.MAPS[options["kernel"]]
+    accepts = options.pop("accepts", None)
     made = Primitive(forward, **options)
+    if accepts is not None:
+        made.accepts = accepts
     path = forward.__module__.split(".")
     place = path[2] if path[:2] == ["fastdl", "ops"] else path[-1]
     REGISTRY[f"{place}.{forward.__name__}"] = made
@@ -49,6 +58,30 @@ def elementwise(forward=None, **options):
 def view(forward=None, **options):
     """Decorator: `primitive` for functions whose result may be a view of the first operand."""
     return primitive(forward, kind="view", **options)
+
+
+def require_kinds(kinds, *arrays):
+    """TypeError, which `explain` words as PyTorch does, unless the dtypes of all arrays are of
+    these kinds ('f': floats, 'iu': integers, 'b': bool, 'c': complex)."""
+    for x in arrays:
+        if hasattr(x, "dtype") and x.dtype.kind not in kinds:
+            raise TypeError(f"ufunc takes no {x.dtype}")
+
+
+def of_kinds(kinds, ufunc):
+    """`ufunc`, for arrays of some kinds of dtype only; see `require_kinds`."""
+
+    def checked(*arrays, **options):
+        require_kinds(kinds, *arrays)
+        return ufunc(*arrays, **options)
+
+    return checked
+
+
+def as_arrays(*operands):
+    """The operands of an elementwise forward; numbers become arrays of the dtype of the others."""
+    dtype = next((a.dtype for a in operands if hasattr(a, "dtype")), None)
+    return [a if hasattr(a, "dtype") else np.asarray(a, dtype) for a in operands]
 
 
 # ---- what the engine asks for -----------------------------------------------------------------
@@ -112,6 +145,9 @@ def promote(op, arrays, floating):
             )
         if hasattr(a, "dtype") and a.dtype.kind not in _RANK:
             _dtype.of(a.dtype)
+    accepts = getattr(op, "accepts", None)
+    if accepts is not None:
+        accepts(arrays)
     dtype = result_dtype(arrays)
     if floating and dtype.kind != "f":
         dtype = _dtype.get_default_dtype().dtype
@@ -119,10 +155,18 @@ def promote(op, arrays, floating):
         [
             a.astype(dtype, copy=False)
             if hasattr(a, "dtype") and not isinstance(a, np.generic)
-            else np.asarray(a, dtype)
+            else _number_array(a, dtype)
             for a in arrays
         ]
     )
+
+
+def _number_array(number, dtype):
+    """A number as a 0-d array; integers that `dtype` cannot hold wrap, as in PyTorch."""
+    try:
+        return np.asarray(number, dtype)
+    except OverflowError:
+        return np.asarray(number, np.int64).astype(dtype)
 
 
 def legacy_name(dtype):
@@ -159,6 +203,8 @@ def explain(op, arrays, error):
     if isinstance(error, TypeError) and ("ufunc" in text or "numpy boolean" in text):
         dtype = next((a.dtype for a in arrays if hasattr(a, "dtype")), None)
         return NotImplementedError(f'"{op.name}" not implemented for {legacy_name(dtype)!r}')
+    if isinstance(error, OverflowError):
+        return RuntimeError(f"{op.name}: value cannot be converted without overflow: {text}")
     if isinstance(error, ValueError) and "negative integer powers" in text:
         return RuntimeError("Integers to negative integer powers are not allowed.")
     return error
@@ -179,31 +225,144 @@ def _mismatch(shapes):
     return None
 
 
+# ---- results that are written into something ----------------------------------------------------
+
+
+def require_castable(source, target):
+    """RuntimeError unless PyTorch writes values of dtype `source` into tensors of dtype `target`:
+    the category, bool before integers before floats, may not fall."""
+    if _RANK[source.kind] > _RANK[target.kind]:
+        raise RuntimeError(
+            f"result type {legacy_name(source)} can't be cast to the desired output type "
+            f"{legacy_name(target)}"
+        )
+
+
+def require_fit(array, result):
+    """RuntimeError unless `result` has the shape of `array` and a dtype that may be cast to its."""
+    if result.shape != array.shape:
+        raise RuntimeError(
+            f"output with shape {list(array.shape)} doesn't match the broadcast shape "
+            f"{list(result.shape)}"
+        )
+    require_castable(result.dtype, array.dtype)
+
+
+def put(array, result):
+    """Write `result`, an array, into `array`: what an operation in place ends with."""
+    require_fit(array, result)
+    np.copyto(array, result, casting="unsafe")
+
+
+def _ufunc_into(ufunc, out, *arrays):
+    try:
+        ufunc(*arrays, out=out, casting="same_kind")
+    except np._core._exceptions._UFuncOutputCastingError:
+        put(out, np.asarray(ufunc(*arrays)))
+
+
+def store(function, result, out):
+    """Write the result of `function` (a name in messages) into `out`, a Tensor, or a tuple of them
+    for several results, and return `out`.
+
+    An `out` of another shape is resized, with a warning if it was not empty. TypeError if it is no
+    Tensor; RuntimeError if gradients would be needed or its dtype cannot hold the result.
+    """
+    if isinstance(result, tuple):
+        if not isinstance(out, (tuple, list)) or len(out) != len(result):
+            raise TypeError(
+                f"{function}(): argument 'out' must be tuple of {len(result)} Tensors, not "
+                f"{type(out).__name__}"
+            )
+        stored = [store(function, *pair) for pair in zip(result, out)]
+        return type(result)(*stored) if hasattr(result, "_fields") else tuple(stored)
+    tensor_argument(function, "out", out)
+    if result.requires_grad or (out.requires_grad and is_grad_enabled()):
+        raise RuntimeError(
+            f"{function}(): functions with out=... arguments don't support automatic "
+            "differentiation, but one of the arguments requires grad."
+        )
+    require_castable(result.array.dtype, out.array.dtype)
+    if out.array.shape != result.array.shape:
+        if out.array.size:
+            warnings.warn(
+                "An output with one or more elements was resized since it had shape "
+                f"{list(out.array.shape)}, which does not match the required output shape "
+                f"{list(result.array.shape)}.",
+                stacklevel=3,
+            )
+        out.resize_(result.array.shape)
+    np.copyto(out.array, result.array, casting="unsafe")
+    out._bump()
+    return out
+
+
+def result_type(name, fields=("values", "indices")):
+    """A named tuple that prints as PyTorch's `torch.return_types.NAME`."""
+
+    class Result(namedtuple(name, fields)):
+        __slots__ = ()
+
+        def __repr__(self):
+            body = ",\n".join([f"{field}={value!r}" for field, value in zip(self._fields, self)])
+            return f"fastdl.return_types.{name}(\n{body})"
+
+    Result.__name__ = Result.__qualname__ = name
+    return Result
+
+
 # ---- arguments --------------------------------------------------------------------------------
 
 _ALIASES = {"axis": "dim", "keepdims": "keepdim", "axes": "dim"}
 
 
-def aliases(function):
-    """Decorator: `axis` and `keepdims` are accepted for `dim` and `keepdim`, as PyTorch does."""
+def _accepting(function, dims, out):
+    """`function` with further keywords: other names of `dim`, and `out`."""
 
     @functools.wraps(function)
     def accepting(*args, **kwargs):
         if not kwargs:
             return function(*args)
-        for old, new in _ALIASES.items():
-            if old in kwargs:
-                if new in kwargs:
-                    raise TypeError(f"{function.__name__}() got both {new!r} and {old!r}")
-                kwargs[new] = kwargs.pop(old)
-        return function(*args, **kwargs)
+        target = kwargs.pop("out", None) if out else None
+        if dims:
+            for old, new in _ALIASES.items():
+                if old in kwargs:
+                    if new in kwargs:
+                        raise TypeError(f"{function.__name__}() got both {new!r} and {old!r}")
+                    kwargs[new] = kwargs.pop(old)
+        result = function(*args, **kwargs)
+        return result if target is None else store(function.__name__, result, target)
 
+    accepting.takes_aliases = dims
+    if out:
+        signature = inspect.signature(function)
+        last = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
+        accepting.__signature__ = signature.replace(
+            parameters=[*signature.parameters.values(), last]
+        )
     return accepting
+
+
+def aliases(function):
+    """Decorator: `axis` and `keepdims` are accepted for `dim` and `keepdim`, as PyTorch does."""
+    return _accepting(function, dims=True, out=False)
+
+
+def takes_out(function):
+    """Decorator: `out`, a keyword, is the tensor (or the tuple of them) that receives the result;
+    see `store`. Primitives take it as they are. With `aliases`: the first line of the two."""
+    dims = getattr(function, "takes_aliases", False)
+    return _accepting(function.__wrapped__ if dims else function, dims, out=True)
 
 
 def is_tensor(obj):
     """True for a fastdl Tensor."""
     return isinstance(obj, TensorBase)
+
+
+def is_truth(a):
+    """True for a Python bool and for an array of bools."""
+    return isinstance(a, bool) or (hasattr(a, "dtype") and a.dtype.kind == "b")
 
 
 def tensor_argument(function, name, value):

@@ -5,9 +5,8 @@ import numpy as np
 from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops import shape as S
-from fastdl.ops.core import aliases, normal_dim
+from fastdl.ops.core import aliases, normal_dim, result_type
 from fastdl.ops.index import gather_along
-from fastdl.ops.reduce import result_type
 
 __all__ = [
     "argsort",

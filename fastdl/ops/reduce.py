@@ -2,7 +2,6 @@
 
 import builtins
 import math
-from collections import namedtuple
 
 import numpy as np
 
@@ -10,13 +9,20 @@ from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import aliases, is_tensor, legacy_name, normal_dim, normal_dims, primitive
+from fastdl.ops.core import (
+    aliases,
+    is_tensor,
+    legacy_name,
+    normal_dim,
+    normal_dims,
+    primitive,
+    result_type,
+)
 from fastdl.ops.index import scatter_along
 from fastdl.ops.join import concatenate, flip_along
 
 __all__ = [
     "all",
-    "allclose",
     "amax",
     "amin",
     "aminmax",
@@ -26,8 +32,6 @@ __all__ = [
     "count_nonzero",
     "cumprod",
     "cumsum",
-    "equal",
-    "isclose",
     "logsumexp",
     "max",
     "mean",
@@ -323,20 +327,6 @@ max_along.vjp(x=_picked_slope)
 min_along.vjp(x=_picked_slope)
 
 
-def result_type(name, fields=("values", "indices")):
-    """A named tuple that prints as PyTorch's `torch.return_types.NAME`."""
-
-    class Result(namedtuple(name, fields)):
-        __slots__ = ()
-
-        def __repr__(self):
-            body = ",\n".join([f"{field}={value!r}" for field, value in zip(self._fields, self)])
-            return f"fastdl.return_types.{name}(\n{body})"
-
-    Result.__name__ = Result.__qualname__ = name
-    return Result
-
-
 MaxResult = result_type("max")
 MinResult = result_type("min")
 
@@ -458,21 +448,6 @@ def any(input, dim=None, keepdim=False):
 def count_nonzero(input, dim=None):
     """Number of elements that are not zero (along `dim`), int64."""
     return tensor_of(np.asarray(np.count_nonzero(input.array, normal_dims(dim, input.array.ndim))))
-
-
-def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
-    """Is `|input - other| <= atol + rtol * |other|`, element by element?"""
-    return tensor_of(np.isclose(input.array, other.array, rtol, atol, equal_nan))
-
-
-def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
-    """Are all elements close, see `isclose`?"""
-    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
-
-
-def equal(input, other):
-    """Same shape and same elements?"""
-    return input.array.shape == other.array.shape and bool((input.array == other.array).all())
 
 
 # ---- norms ------------------------------------------------------------------------------------

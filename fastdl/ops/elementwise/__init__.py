@@ -19,6 +19,7 @@ from fastdl.ops.elementwise.arithmetic import (
     addcdiv_arrays,
     addcmul_arrays,
     div_arrays,
+    division,
     lerp_arrays,
     sub_arrays,
     with_alpha,
@@ -30,7 +31,7 @@ from fastdl.ops.elementwise.exponential import *
 from fastdl.ops.elementwise.powers import *
 from fastdl.ops.elementwise.rounding import *
 from fastdl.ops.elementwise.selection import *
-from fastdl.ops.elementwise.selection import cast, clamp_numbers, fill, select
+from fastdl.ops.elementwise.selection import cast, clamping, fill, select
 from fastdl.ops.elementwise.trigonometry import *
 
 _PARTS = (

@@ -2,8 +2,19 @@
 
 import numpy as np
 
-from fastdl.ops.core import elementwise, is_tensor, result_dtype
+from fastdl.ops.core import (
+    as_arrays,
+    elementwise,
+    is_tensor,
+    is_truth,
+    of_kinds,
+    primitive,
+    result_type,
+    takes_out,
+)
+from fastdl.ops.elementwise.exponential import exp2
 from fastdl.ops.elementwise.rounding import floor, trunc
+from fastdl.ops.elementwise.selection import where
 
 __all__ = [
     "abs",
@@ -11,17 +22,24 @@ __all__ = [
     "add",
     "addcdiv",
     "addcmul",
+    "copysign",
     "div",
     "divide",
     "floor_divide",
     "fmod",
+    "frexp",
+    "gcd",
+    "lcm",
     "lerp",
     "mul",
     "multiply",
     "neg",
     "negative",
+    "nextafter",
+    "positive",
     "remainder",
     "rsub",
+    "sgn",
     "sign",
     "sub",
     "subtract",
@@ -37,7 +55,22 @@ def add_arrays(x, y):
 add_arrays.vjp(x=lambda g: g, y=lambda g: g)
 
 
-@elementwise(ufunc=np.subtract, kernel="sub", node_name="Sub")
+def _no_truth_values(operands):
+    """Of a subtraction."""
+    for a in operands:
+        if is_truth(a):
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+                "trying to invert a mask, use the `~` or `logical_not()` operator instead."
+            )
+
+
+def _subtract(x, y, **options):
+    _no_truth_values((x, y))
+    return np.subtract(x, y, **options)
+
+
+@elementwise(ufunc=_subtract, kernel="sub", accepts=_no_truth_values, node_name="Sub")
 def sub_arrays(x, y):
     """`x - y`."""
 
@@ -70,12 +103,12 @@ neg.vjp(x=lambda g: -g)
 
 
 def _refuse_zero(ufunc):
-    """`ufunc`, with PyTorch's error where integers are divided by 0."""
+    """`ufunc`, with PyTorch's errors where integers are divided by 0 and for bools."""
+    ufunc = of_kinds("iufc", ufunc)
 
     def divide(x, y, **options):
-        if getattr(y, "dtype", None) is not None and y.dtype.kind != "f" and not y.all():
-            raise RuntimeError("ZeroDivisionError")
-        if type(y) is int and y == 0 and getattr(x, "dtype", np.dtype(float)).kind != "f":
+        x, y = as_arrays(x, y)
+        if y.dtype.kind in "iu" and not y.all() and x.size:
             raise RuntimeError("ZeroDivisionError")
         return ufunc(x, y, **options)
 
@@ -85,6 +118,28 @@ def _refuse_zero(ufunc):
 @elementwise(ufunc=_refuse_zero(np.floor_divide))
 def floor_divide(x, y):
     """Largest whole number not above `x / y`. Not differentiable."""
+
+
+def _truncated_quotient(x, y):
+    if x.dtype.kind == "f":
+        return np.trunc(x / y)
+    quotient = np.floor_divide(x, y)  # towards zero: one more where it is no whole number and < 0
+    return quotient + ((quotient * y != x) & ((x < 0) != (y < 0))).astype(x.dtype)
+
+
+_ROUNDED = {
+    "floor": _refuse_zero(np.floor_divide),
+    "trunc": _refuse_zero(_truncated_quotient),
+}
+
+
+@elementwise(node_name="Div")
+def rounded_quotient(x, y, *, rounding):
+    """`x / y` as a whole number: the one below ('floor') or towards zero ('trunc'). No slope."""
+    return _ROUNDED[rounding](x, y)
+
+
+rounded_quotient.vjp(x=lambda g: g * 0, y=lambda g: g * 0)
 
 
 @elementwise(ufunc=_refuse_zero(np.remainder))
@@ -103,7 +158,7 @@ def fmod(x, y):
 fmod.vjp(x=lambda g: g, y=lambda g, x, y: -g * trunc(x / y))
 
 
-@elementwise(ufunc=np.absolute, kernel="abs")
+@elementwise(ufunc=of_kinds("iufc", np.absolute), kernel="abs")
 def abs(x):
     """Absolute value; slope 0 at 0."""
 
@@ -120,11 +175,56 @@ abs_backward.vjp(g=lambda h, x: abs_backward(h, x))
 
 @elementwise
 def sign(x):
-    """-1, 0 or 1."""
-    return x.copy() if x.dtype.kind == "b" else np.sign(x)
+    """-1, 0 or 1; 0 of NaN."""
+    return x.copy() if x.dtype.kind == "b" else np.subtract(x > 0, x < 0, dtype=x.dtype)
 
 
 sign.vjp(x=lambda g: g * 0)
+
+
+@elementwise(ufunc=of_kinds("iufc", np.positive))
+def positive(x):
+    """x."""
+
+
+positive.vjp(x=lambda g: g)
+
+
+@elementwise(ufunc=np.copysign, floating=True)
+def copysign(x, y):
+    """|x| with the sign of y, also that of -0.0."""
+
+
+copysign.vjp(
+    x=lambda g, x, out: where(x == 0, 0.0, g * out / x),
+    y=lambda g: g * 0,
+)
+
+
+@elementwise(ufunc=of_kinds("f", np.nextafter))
+def nextafter(x, y):
+    """The floating point number that follows x on the way to y. Not differentiable."""
+
+
+@elementwise(ufunc=of_kinds("iu", np.gcd))
+def gcd(x, y):
+    """Greatest common divisor of integers."""
+
+
+@elementwise(ufunc=of_kinds("iu", np.lcm))
+def lcm(x, y):
+    """Least common multiple of integers."""
+
+
+@primitive(node_name="Frexp")
+def frexp_arrays(x):
+    """(mantissa, exponent)."""
+    if x.dtype.kind != "f":
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    return np.frexp(x)
+
+
+frexp_arrays.vjp(x=lambda g, out: g[0] * exp2(-out[1].to(out[0].dtype)))
 
 
 @elementwise(kernel="add_scaled", node_name="Add")
@@ -186,28 +286,33 @@ def with_alpha(plain, sign, other, alpha):
     return plain, other * alpha, {}
 
 
+@takes_out
 def add(input, other, *, alpha=1):
     """`input + alpha * other`."""
     primitive, other, static = with_alpha(add_arrays, 1, other, alpha)
     return primitive(input, other, **static)
 
 
+@takes_out
 def sub(input, other, *, alpha=1):
-    """`input - alpha * other`."""
+    """`input - alpha * other`; RuntimeError for bools."""
     primitive, other, static = with_alpha(sub_arrays, -1, other, alpha)
     return primitive(input, other, **static)
 
 
+@takes_out
 def addcmul(input, tensor1, tensor2, *, value=1):
     """`input + value * tensor1 * tensor2`."""
     return addcmul_arrays(input, tensor1, tensor2, value=value)
 
 
+@takes_out
 def addcdiv(input, tensor1, tensor2, *, value=1):
-    """`input + value * tensor1 / tensor2`."""
+    """`input + value * tensor1 / tensor2`; floating point only."""
     return addcdiv_arrays(input, tensor1, tensor2, value=value)
 
 
+@takes_out
 def lerp(input, end, weight):
     """`input + weight * (end - input)`; `weight` a number or a tensor."""
     return lerp_arrays(input, end, weight)
@@ -218,21 +323,38 @@ def rsub(input, other, *, alpha=1):
     return sub_arrays(other, input if alpha == 1 else input * alpha)
 
 
-def div(input, other, *, rounding_mode=None):
-    """`input / other`; rounding_mode 'floor' or 'trunc' gives whole numbers."""
+def division(rounding_mode):
+    """The primitive and the static arguments of a division: rounding_mode None, 'floor' or
+    'trunc'."""
     if rounding_mode is None:
-        return div_arrays(input, other)
-    if rounding_mode == "floor":
-        return floor_divide(input, other)
-    if rounding_mode != "trunc":
+        return div_arrays, {}
+    if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
             f"'{rounding_mode}'"
         )
-    quotient = trunc(div_arrays(input, other))
-    operands = [a.array if is_tensor(a) else a for a in (input, other)]
-    return quotient.to(result_dtype(operands))
+    return rounded_quotient, {"rounding": rounding_mode}
+
+
+@takes_out
+def div(input, other, *, rounding_mode=None):
+    """`input / other`; rounding_mode 'floor' or 'trunc' gives whole numbers."""
+    if rounding_mode is None:
+        return div_arrays(input, other)
+    primitive, static = division(rounding_mode)
+    return primitive(input, other, **static)
+
+
+FrexpResult = result_type("frexp", ("mantissa", "exponent"))
+
+
+@takes_out
+def frexp(input):
+    """(mantissa, exponent): `input == mantissa * 2 ** exponent`, 0.5 <= |mantissa| < 1; the
+    exponents are int32. RuntimeError for integers."""
+    return FrexpResult(*frexp_arrays(input))
 
 
 # PyTorch's other names.
-absolute, divide, true_divide, multiply, negative, subtract = abs, div, div, mul, neg, sub
+absolute, divide, multiply, negative, subtract, true_divide = abs, div, mul, neg, sub, div
+sgn = sign

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl.ops.core import elementwise
+from fastdl.ops.core import elementwise, of_kinds
 
 __all__ = [
     "bitwise_and",
@@ -34,11 +34,11 @@ def bitwise_not(x):
     """`~x` of integers or bools."""
 
 
-@elementwise(ufunc=np.left_shift)
+@elementwise(ufunc=of_kinds("iu", np.left_shift))
 def bitwise_left_shift(x, y):
     """`x << y` of integers."""
 
 
-@elementwise(ufunc=np.right_shift)
+@elementwise(ufunc=of_kinds("iu", np.right_shift))
 def bitwise_right_shift(x, y):
     """`x >> y` of integers."""

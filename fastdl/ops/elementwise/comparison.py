@@ -2,17 +2,33 @@
 
 import numpy as np
 
-from fastdl.ops.core import elementwise
+from fastdl._engine import tensor_of
+from fastdl.ops.core import (
+    as_arrays,
+    elementwise,
+    is_tensor,
+    legacy_name,
+    takes_out,
+    tensor_argument,
+)
 
 __all__ = [
+    "allclose",
     "eq",
+    "equal",
     "ge",
     "greater",
     "greater_equal",
     "gt",
+    "heaviside",
+    "isclose",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
     "le",
     "less",
     "less_equal",
@@ -40,6 +56,24 @@ def isinf(x):
 @elementwise(ufunc=np.isfinite)
 def isfinite(x):
     """Is it neither infinite nor NaN?"""
+
+
+@elementwise
+def isposinf(x):
+    """Is it positive infinity?"""
+    return x == np.inf
+
+
+@elementwise
+def isneginf(x):
+    """Is it negative infinity?"""
+    return x == -np.inf
+
+
+@elementwise
+def isreal(x):
+    """Is its imaginary part 0? True of all numbers that are not complex."""
+    return np.isreal(x)
 
 
 @elementwise(ufunc=np.signbit)
@@ -95,6 +129,69 @@ def logical_xor(x, y):
 @elementwise(ufunc=np.logical_not)
 def logical_not(x):
     """Zero?"""
+
+
+def _one_dtype(operands):
+    """Of a step function; operands that differ come this way."""
+    if len({a.dtype for a in operands if hasattr(a, "dtype")}) > 1:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+
+
+@elementwise(accepts=_one_dtype)
+def heaviside(x, y):
+    """0 below 0, y at 0, 1 above; both of one dtype. Not differentiable."""
+    x, y = as_arrays(x, y)
+    return np.where(x == 0, y, (x > 0).astype(x.dtype))
+
+
+@takes_out
+def isin(elements, test_elements, *, assume_unique=False, invert=False):
+    """Is each of `elements` among `test_elements`? (`invert`: is it not?) One of them may be a
+    number. bool, of the shape of `elements`."""
+    x, y = (a.array if is_tensor(a) else np.asarray(a) for a in (elements, test_elements))
+    return tensor_of(np.isin(x, y, assume_unique, invert))
+
+
+def _same_dtype(function, input, other):
+    tensor_argument(function, "other", other)
+    if input.array.dtype != other.array.dtype:
+        raise RuntimeError(
+            f"{legacy_name(input.array.dtype)} did not match {legacy_name(other.array.dtype)}"
+        )
+
+
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Is `|input - other| <= atol + rtol * |other|`, element by element? Infinities are close to
+    themselves. RuntimeError for different dtypes."""
+    _same_dtype("isclose", input, other)
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    return close(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+@elementwise
+def close(x, y, *, rtol, atol, equal_nan):
+    """`isclose` of arrays."""
+    near = x == y
+    if x.dtype.kind != "b":
+        wide = np.float64 if x.dtype.kind in "iu" else x.dtype
+        a, b = x.astype(wide, copy=False), y.astype(wide, copy=False)
+        near |= (np.abs(a - b) <= atol + rtol * np.abs(b)) & np.isfinite(b) & np.isfinite(a)
+        if equal_nan:
+            near |= np.isnan(a) & np.isnan(b)
+    return near
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Are all elements close, see `isclose`? A bool."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
+
+
+def equal(input, other):
+    """Same shape and same elements? A bool."""
+    _same_dtype("equal", input, other)
+    return input.array.shape == other.array.shape and bool((input.array == other.array).all())
 
 
 # PyTorch's other names.

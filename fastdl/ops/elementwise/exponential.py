@@ -4,19 +4,23 @@ import math
 
 import numpy as np
 
-from fastdl.ops.core import elementwise
+from fastdl.ops.core import as_arrays, elementwise, is_tensor, of_kinds, takes_out
+from fastdl.ops.elementwise.selection import where
 
 __all__ = [
     "exp",
     "exp2",
     "expm1",
+    "ldexp",
     "log",
     "log1p",
     "log2",
     "log10",
     "logaddexp",
+    "logaddexp2",
     "logit",
     "sigmoid",
+    "xlogy",
 ]
 
 
@@ -34,6 +38,16 @@ def exp2(x):
 
 
 exp2.vjp(x=lambda g, out: g * out * math.log(2))
+
+
+@elementwise(floating=True)
+def ldexp(x, y):
+    """`x * 2 ** y`."""
+    x, y = as_arrays(x, y)
+    return x * np.exp2(y)
+
+
+ldexp.vjp(x=lambda g, y: ldexp(g, y), y=lambda g, out: g * out * math.log(2))
 
 
 @elementwise(ufunc=np.expm1, floating=True, kernel="expm1")
@@ -93,7 +107,7 @@ log1p_backward.vjp(
 )
 
 
-@elementwise(ufunc=np.logaddexp, floating=True)
+@elementwise(ufunc=of_kinds("f", np.logaddexp))
 def logaddexp(x, y):
     """`log(e**x + e**y)` without overflow."""
 
@@ -123,10 +137,50 @@ sigmoid_backward.vjp(
 )
 
 
+@elementwise(ufunc=of_kinds("f", np.logaddexp2))
+def logaddexp2(x, y):
+    """`log2(2**x + 2**y)` without overflow."""
+
+
+logaddexp2.vjp(x=lambda g, x, out: g * exp2(x - out), y=lambda g, y, out: g * exp2(y - out))
+
+
 @elementwise(floating=True)
-def logit(x):
-    """`log(x / (1 - x))`, the inverse of sigmoid."""
+def xlogy(x, y):
+    """`x * log(y)`, and 0 where x is 0, unless y is NaN."""
+    x, y = as_arrays(x, y)
+    return np.where((x == 0) & ~np.isnan(y), x.dtype.type(0), x * np.log(y))
+
+
+def _xlogy_wrt_factor(g, x, y):
+    return where((x == 0) & (y <= 0), 0.0, g * (log(y) if is_tensor(y) else _log_of_number(y)))
+
+
+def _log_of_number(y):
+    return math.log(y) if y > 0 else (-math.inf if y == 0 else math.nan)
+
+
+xlogy.vjp(x=_xlogy_wrt_factor, y=lambda g, x, y: g * x / y)
+
+
+@elementwise(floating=True)
+def logit_arrays(x, *, eps):
+    """`log(x / (1 - x))` of x held between eps and 1 - eps (None: as it is)."""
+    if eps is not None:
+        x = np.clip(x, eps, 1 - eps)
     return np.log(x / (1 - x))
 
 
-logit.vjp(x=lambda g, x: g / (x * (1 - x)))
+def _logit_slope(g, x, eps):
+    slope = g / (x * (1 - x))
+    return slope if eps is None else where((x < eps) | (x > 1 - eps), 0.0, slope)
+
+
+logit_arrays.vjp(x=_logit_slope)
+
+
+@takes_out
+def logit(input, eps=None):
+    """`log(x / (1 - x))`, the inverse of sigmoid; with `eps`, of `input` held between eps and
+    1 - eps."""
+    return logit_arrays(input, eps=eps)

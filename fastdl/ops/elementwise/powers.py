@@ -5,11 +5,21 @@ import math
 import numpy as np
 
 from fastdl import backends
-from fastdl.ops.core import elementwise, is_tensor
+from fastdl.ops.core import (
+    as_arrays,
+    elementwise,
+    is_tensor,
+    is_truth,
+    of_kinds,
+    require_kinds,
+    takes_out,
+)
 from fastdl.ops.elementwise.exponential import log
 from fastdl.ops.elementwise.selection import where
 
 __all__ = [
+    "float_power",
+    "hypot",
     "pow",
     "reciprocal",
     "rsqrt",
@@ -18,10 +28,28 @@ __all__ = [
 ]
 
 
-@elementwise
+def _no_reciprocals(operands):
+    """Of a power of whole numbers."""
+    x, y = operands
+    if type(y) is int and y < 0 and x.dtype.kind in "biu":
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+
+
+@elementwise(accepts=_no_reciprocals)
 def pow(x, y):
-    """`x ** y`."""
-    return backends.cpu.power(x, y)
+    """`x ** y`. Whole numbers to negative powers: refused if the power is a number, else 0, but for
+    powers of 1 and -1."""
+    if is_truth(y):
+        if y is True:
+            return x.copy()
+        require_kinds("iufc", x, y)
+    if type(y) is int or type(y) is float or y.dtype.kind != "i" or (y >= 0).all():
+        _no_reciprocals((x, y))
+        return backends.cpu.power(x, y)
+    x, y = as_arrays(x, y)
+    odd = (y & 1).astype(y.dtype)
+    of_units = np.where(x == -1, 1 - 2 * odd, x == 1)
+    return np.where(y < 0, of_units, np.power(x, np.maximum(y, 0))).astype(x.dtype, copy=False)
 
 
 def _pow_wrt_base(g, x, y):
@@ -116,3 +144,17 @@ rsqrt_backward.vjp(
     g=lambda h, y: rsqrt_backward(h, y),
     y=lambda h, g, y: h * g * (y * y) * -1.5,
 )
+
+
+@elementwise(ufunc=of_kinds("f", np.hypot))
+def hypot(x, y):
+    """`sqrt(x * x + y * y)` without overflow; floating point only."""
+
+
+hypot.vjp(x=lambda g, x, out: g * x / out, y=lambda g, y, out: g * y / out)
+
+
+@takes_out
+def float_power(input, exponent):
+    """`input ** exponent`, computed and given in float64; both tensors or numbers."""
+    return pow(*[a.to(np.float64) if is_tensor(a) else float(a) for a in (input, exponent)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl.ops.core import elementwise
+from fastdl.ops.core import elementwise, of_kinds, require_kinds
 
 __all__ = [
     "ceil",
@@ -18,7 +18,7 @@ def _flat(g):
     return g * 0
 
 
-@elementwise(ufunc=np.floor)
+@elementwise(ufunc=of_kinds("iuf", np.floor))
 def floor(x):
     """Largest whole number not above x."""
 
@@ -26,7 +26,7 @@ def floor(x):
 floor.vjp(x=_flat)
 
 
-@elementwise(ufunc=np.ceil)
+@elementwise(ufunc=of_kinds("iuf", np.ceil))
 def ceil(x):
     """Smallest whole number not below x."""
 
@@ -34,7 +34,7 @@ def ceil(x):
 ceil.vjp(x=_flat)
 
 
-@elementwise(ufunc=np.trunc)
+@elementwise(ufunc=of_kinds("iuf", np.trunc))
 def trunc(x):
     """x without its fraction."""
 
@@ -45,6 +45,9 @@ trunc.vjp(x=_flat)
 @elementwise
 def round(x, *, decimals=0):
     """Nearest whole number (or multiple of 10 ** -decimals), halves to even."""
+    require_kinds("iuf" if decimals == 0 else "f", x)
+    if decimals < 0:
+        return np.round(x / 10**-decimals) * x.dtype.type(10**-decimals)
     return np.round(x, decimals)
 
 
@@ -53,7 +56,8 @@ round.vjp(x=_flat)
 
 @elementwise
 def frac(x):
-    """x minus its whole part."""
+    """x minus its whole part; floating point only."""
+    require_kinds("f", x)
     return x - np.trunc(x)
 
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl.ops.core import elementwise, is_tensor, result_dtype
+from fastdl.ops.core import elementwise, is_tensor, result_dtype, takes_out
+from fastdl.ops.elementwise.comparison import isfinite
 
 __all__ = [
     "clamp",
@@ -13,9 +14,13 @@ __all__ = [
     "clamp_min",
     "clip",
     "clone",
+    "fmax",
+    "fmin",
     "masked_fill",
     "maximum",
     "minimum",
+    "nan_to_num",
+    "threshold",
     "where",
 ]
 
@@ -54,6 +59,26 @@ minimum.vjp(
     y=lambda g, x, y: minimum_backward(g, y, x),
 )
 minimum_backward.vjp(g=lambda h, x, y: minimum_backward(h, x, y))
+
+
+@elementwise(ufunc=np.fmax)
+def fmax(x, y):
+    """The greater; the other if one is NaN. Of equal ones the first has the gradient."""
+
+
+@elementwise(ufunc=np.fmin)
+def fmin(x, y):
+    """The smaller; the other if one is NaN. Of equal ones the first has the gradient."""
+
+
+fmax.vjp(
+    x=lambda g, x, y: where((x >= y) | (y != y), g, 0.0),
+    y=lambda g, x, y: where((x >= y) | (y != y), 0.0, g),
+)
+fmin.vjp(
+    x=lambda g, x, y: where((x <= y) | (y != y), g, 0.0),
+    y=lambda g, x, y: where((x <= y) | (y != y), 0.0, g),
+)
 
 
 @elementwise(promote=False)
@@ -116,15 +141,42 @@ masked_fill.vjp(
 )
 
 
+@elementwise(ufunc=np.maximum)
+def at_least(x, low):
+    """x, or `low` where that is greater; NaN if either is. Of equal ones x has the gradient."""
+
+
+@elementwise(ufunc=np.minimum)
+def at_most(x, high):
+    """x, or `high` where that is smaller; NaN if either is. Of equal ones x has the gradient."""
+
+
+at_least.vjp(
+    x=lambda g, x, low: where(x >= low, g, 0.0),
+    low=lambda g, x, low: where(x < low, g, 0.0),
+)
+at_most.vjp(
+    x=lambda g, x, high: where(x <= high, g, 0.0),
+    high=lambda g, x, high: where(x > high, g, 0.0),
+)
+
+
+def clamping(min, max):
+    """How to clamp: [(primitive, its second operand or None, its static arguments), ...]."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if is_tensor(min) or is_tensor(max):
+        steps = [(at_least, min, {}), (at_most, max, {})]
+        return [step for step in steps if step[1] is not None]
+    return [(clamp_numbers, None, {"min": min, "max": max})]
+
+
+@takes_out
 def clamp(input, min=None, max=None):
     """`input` held between `min` and `max`: numbers or tensors, one of them may be None."""
-    if min is None and max is None:
-        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
-    if is_tensor(min) or is_tensor(max):
-        if min is not None:
-            input = maximum(input, min)
-        return input if max is None else minimum(input, max)
-    return clamp_numbers(input, min=min, max=max)
+    for primitive, bound, static in clamping(min, max):
+        input = primitive(input, **static) if bound is None else primitive(input, bound)
+    return input
 
 
 def _clamp_into(out, x, *, min, max):
@@ -183,15 +235,40 @@ def fill(x, value):
 fill.vjp(x=lambda g: g * 0, value=lambda g: g)
 
 
+@takes_out
 def clamp_min(input, min):
     """`clamp(input, min=min)`."""
     return clamp(input, min)
 
 
+@takes_out
 def clamp_max(input, max):
     """`clamp(input, max=max)`."""
     return clamp(input, None, max)
 
 
-# PyTorch's other names.
+@takes_out
+def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
+    """`input` with numbers for NaN and the infinities; None: the limits of the dtype."""
+    return finite_numbers(input, nan=nan, posinf=posinf, neginf=neginf)
+
+
+@elementwise
+def finite_numbers(x, *, nan, posinf, neginf):
+    """`nan_to_num` of arrays."""
+    if x.dtype.kind not in "fc":
+        return x.copy()
+    return np.nan_to_num(x, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
+
+
+finite_numbers.vjp(x=lambda g, x: where(isfinite(x), g, 0.0))
+
+
+@takes_out
+def threshold(input, threshold, value):
+    """`input` where it is above `threshold`, else `value`, a number."""
+    return where(input <= threshold, value, input)
+
+
+# PyTorch's other name.
 clip = clamp

@@ -1,22 +1,34 @@
 """Circular and hyperbolic functions and their inverses."""
 
+import math
+
 import numpy as np
 
 from fastdl.ops.core import elementwise
 from fastdl.ops.elementwise.powers import rsqrt
+from fastdl.ops.elementwise.selection import where
 
 __all__ = [
     "acos",
+    "acosh",
     "arccos",
+    "arccosh",
     "arcsin",
+    "arcsinh",
     "arctan",
     "arctan2",
+    "arctanh",
     "asin",
+    "asinh",
     "atan",
     "atan2",
+    "atanh",
     "cos",
     "cosh",
+    "deg2rad",
+    "rad2deg",
     "sin",
+    "sinc",
     "sinh",
     "tan",
     "tanh",
@@ -113,5 +125,59 @@ tanh_backward.vjp(
 )
 
 
+@elementwise(ufunc=np.arcsinh, floating=True)
+def asinh(x):
+    """Inverse hyperbolic sine."""
+
+
+asinh.vjp(x=lambda g, x: g * rsqrt(x * x + 1))
+
+
+@elementwise(ufunc=np.arccosh, floating=True)
+def acosh(x):
+    """Inverse hyperbolic cosine; NaN below 1."""
+
+
+acosh.vjp(x=lambda g, x: g * rsqrt(x * x - 1))
+
+
+@elementwise(ufunc=np.arctanh, floating=True)
+def atanh(x):
+    """Inverse hyperbolic tangent; infinite at -1 and 1, NaN outside."""
+
+
+atanh.vjp(x=lambda g, x: g / (1 - x * x))
+
+
+@elementwise(ufunc=np.deg2rad, floating=True)
+def deg2rad(x):
+    """Degrees in radians."""
+
+
+deg2rad.vjp(x=lambda g: g * (math.pi / 180))
+
+
+@elementwise(ufunc=np.rad2deg, floating=True)
+def rad2deg(x):
+    """Radians in degrees."""
+
+
+rad2deg.vjp(x=lambda g: g * (180 / math.pi))
+
+
+@elementwise(floating=True)
+def sinc(x):
+    """`sin(pi x) / (pi x)`; 1 at 0."""
+    return np.sinc(x)
+
+
+def _sinc_slope(g, x, out):
+    return where(x == 0, 0.0, g * (cos(x * math.pi) - out) / x)
+
+
+sinc.vjp(x=_sinc_slope)
+
+
 # PyTorch's other names.
 arccos, arcsin, arctan, arctan2 = acos, asin, atan, atan2
+arccosh, arcsinh, arctanh = acosh, asinh, atanh
