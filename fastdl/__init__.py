@@ -52,8 +52,16 @@ from fastdl._dtype import (
 from fastdl._printing import get_printoptions, set_printoptions
 from fastdl._version import __version__
 from fastdl.ops import random
-from fastdl.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from fastdl.ops.core import is_tensor
+from fastdl.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from fastdl.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
+from fastdl.ops.core import is_inference, is_tensor
 from fastdl.ops.creation import *
 from fastdl.ops.creation import (
     range_inclusive as range,

@@ -29,12 +29,16 @@ from libc.stdint cimport int64_t, uint64_t
 
 import inspect
 import itertools
+import threading
+import traceback
 import warnings
 import weakref
+from time import perf_counter_ns
 from types import MethodType
 
 cdef extern from "_engine.h":
     int fdl_recording
+    int fdl_inference
     int fdl_import_numpy() except -1
     object FDL_NEW(type, tuple)
     object fdl_as_array(object)
@@ -86,6 +90,13 @@ cdef str READ_ONLY = "the tensor is on the memory of a NumPy array that is not w
 cdef int OUT = -1
 cdef int SHAPE = -2
 cdef int64_t clock = 0                  # creation numbers of nodes
+
+# Set while somebody, in whatever thread, makes use of them
+cdef int inferring = 0                  # threads in inference mode
+cdef bint inferred = False              # was a thread ever?
+cdef int packing = 0                    # saved_tensors_hooks entered
+cdef int anomaly = 0                    # 1: nodes note where they were made, 2: NaN raises too
+cdef object observer = None             # profiler: called with each op and its times
 
 # Set by `configure`
 cdef type TENSOR = None                 # class of the results
@@ -146,11 +157,67 @@ def is_grad_enabled():
 
 
 def set_recording(bint on):
-    """Switch recording on this thread on or off; returns the previous mode."""
+    """Switch recording on this thread on or off; returns the previous mode.
+
+    In inference mode it stays off.
+    """
     global fdl_recording
     old = fdl_recording != 0
-    fdl_recording = on
+    fdl_recording = on and not fdl_inference
     return old
+
+
+def is_inference_mode_enabled():
+    """Is this thread in inference mode?"""
+    return fdl_inference != 0
+
+
+def set_inference(bint on):
+    """Switch inference mode on this thread on or off; returns the previous mode."""
+    global fdl_inference, inferring, inferred
+    old = fdl_inference != 0
+    inferring += on - old
+    inferred = True
+    fdl_inference = on
+    return old
+
+
+def set_observer(function):
+    """function(what, start, end, args) is called with every op that runs, `what` its Primitive, and
+    every step backward, `what` its Node and args None; times by time.perf_counter_ns. None: no
+    longer.
+    """
+    global observer
+    observer = function
+
+
+def set_anomaly(int level):
+    """1: nodes note where they were made, for errors in backward to name; 2: NaN is one. Returns
+    the previous level.
+    """
+    global anomaly
+    old = anomaly
+    anomaly = level
+    return old
+
+
+hooks_on_saved = threading.local()      # .stack: pairs (pack, unpack) of the thread
+
+
+def push_saved_hooks(pack, unpack):
+    """From here on, values saved in this thread go through `pack`, and back through `unpack`."""
+    global packing
+    if not hasattr(hooks_on_saved, "stack"):
+        hooks_on_saved.stack = []
+    hooks_on_saved.stack.append((pack, unpack))
+    packing += 1
+
+
+def pop_saved_hooks():
+    """Undo the last `push_saved_hooks` of this thread."""
+    global packing
+    hooks_on_saved.stack.pop()
+    packing -= 1
 
 
 # ---- storage versions -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ cdef class Plan:
     cdef tuple reads                    # per argument: positions in `saved`, or static names
     cdef tuple joint                    # the same for the joint function
     cdef bint holds                     # does it save values, not just shapes?
+    cdef bint named                     # do slots name arguments? Not for autograd.Function
 
 
 @cython.final
@@ -19,12 +20,14 @@ cdef class Primitive:
     says so). floating: integers become the default dtype first. ufunc: a NumPy ufunc that does the
     work. promote=False leaves dtypes alone. into(out, *arrays, **static) writes the result into an
     existing array and serves the in-place form; without it the result is copied.
-    kernel(*arrays, out=None, **static) computes the function and its in-place form where all
+    node_name: PyTorch's name of the node; naming(static, needs) gives it where that depends on the
+    call. kernel(*arrays, out=None, **static) computes the function and its in-place form where all
     operands are arrays of float32, or all of float64.
     """
     cdef readonly object forward
     cdef readonly str name
     cdef readonly str node_name
+    cdef object naming                  # (static, which arguments need gradients) -> name, or None
     cdef readonly str kind
     cdef readonly object into
     cdef readonly object kernel
@@ -41,7 +44,7 @@ cdef class Primitive:
     cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
 
     def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
-                 bint promote=True, into=None, kernel=None, str node_name=None):
+                 bint promote=True, into=None, kernel=None, str node_name=None, naming=None):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -49,6 +52,7 @@ cdef class Primitive:
         self.node_name = node_name or self.name.title().replace("_", "")
         if not self.node_name.endswith("Backward"):
             self.node_name += "Backward0"
+        self.naming = naming
         self.kind = kind
         self.elementwise = kind == "elementwise"
         self.view = kind == "view"
@@ -151,6 +155,7 @@ cdef class Primitive:
 
         plan = Plan.__new__(Plan)
         plan.slots = tuple(slots)
+        plan.named = True
         plan.holds = any([slot >= OUT for slot in slots])
         plan.reads = tuple([None if names is None else tuple(map(position, names))
                             for names in wanted])
@@ -244,6 +249,15 @@ cdef class Primitive:
         return arrays
 
     cdef object call(self, tuple args, dict static):
+        if observer is None:
+            return self.perform(args, static)
+        start = perf_counter_ns()
+        try:
+            return self.perform(args, static)
+        finally:
+            observer(self, start, perf_counter_ns(), args)
+
+    cdef object perform(self, tuple args, dict static):
         cdef uint64_t mask
         cdef tuple arrays = self.unwrap(args, &mask)
         cdef object y
@@ -328,6 +342,8 @@ cdef class Primitive:
                                for a, p in zip(args, parents)])
         clock += 1
         node.created = clock
+        if anomaly:
+            note_origin(node)
         return node
 
     cdef object save(self, Node node, tuple args, object out):
@@ -350,13 +366,26 @@ cdef class Primitive:
                     value = shape_of(value)
             if count_of(value):
                 changed = True
+            if inferred and isinstance(value, TensorBase):
+                refuse_inference(<TensorBase>value)
             Py_INCREF(value)
             PyTuple_SET_ITEM(saved, i, value)
         node.saved = saved
         if changed:
             node.versions = tuple([count_of(v) for v in saved])
+        if packing:
+            pack_saved(node)
 
     cdef object call_inplace(self, tuple args, dict static):
+        if observer is None:
+            return self.perform_inplace(args, static)
+        start = perf_counter_ns()
+        try:
+            return self.perform_inplace(args, static)
+        finally:
+            observer(self, start, perf_counter_ns(), args)
+
+    cdef object perform_inplace(self, tuple args, dict static):
         cdef TensorBase target = <TensorBase>PyTuple_GET_ITEM(args, 0)
         cdef uint64_t mask
         cdef tuple arrays = self.unwrap(args, &mask)
@@ -367,6 +396,10 @@ cdef class Primitive:
         cdef tuple before = args
         if not fdl_is_writable(target.array):
             raise RuntimeError(REPEATED if repeats(target.array) else READ_ONLY)
+        if target.inference and not fdl_inference:
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed. You can "
+                "make a clone to get a normal tensor before doing inplace update.")
         if recorded:
             self.refuse(target)
             # The old target is a tensor of its own (this one will point to the new node), with its
@@ -386,13 +419,11 @@ cdef class Primitive:
             if mask:
                 node = self.node_for(before, arrays, static, mask, target.array)
                 self.save(node, before, target)
+            if mask and target.node is not None and target.node.retained is not None:
+                node.retained = move_retained(target)
             target.node = node if mask else None
             target.index = 0
-            if target.base is not None:
-                base_follows(target)
-            elif version.aliases > 1:
-                version.epoch += 1
-                target.epoch = version.epoch
+            history_changed(target)
         version.version += 1
         if recorded and mask and OUT in node.plan.slots:
             # The saved output is the value after this very change.
@@ -452,6 +483,33 @@ cdef object called(Primitive op, tuple args, PyObject *keywords):
     return op.call(args, static)
 
 
+cdef dict move_retained(TensorBase t):
+    """The wish of `t` to keep its gradient, taken from its node for that of a change in place."""
+    wish = t.node.retained.pop(t.index, None)
+    return None if wish is None else {0: wish}
+
+
+cdef int refuse_inference(TensorBase t) except -1:
+    if t.inference and not fdl_inference:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
+            "inference mode in computation tracked by autograd. To work around this, you can make "
+            "a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` "
+            "instead of `torch.inference_mode()`.")
+    return 0
+
+
+cdef int history_changed(TensorBase t) except -1:
+    """Tell base and views of `t` of its new node, that of a recorded change in place."""
+    cdef Version version = version_of(t)
+    if t.base is not None:
+        base_follows(t)
+    elif version.aliases > 1:
+        version.epoch += 1
+        t.epoch = version.epoch
+    return 0
+
+
 cdef object shape_of(object a):
     return (<TensorBase>a).array.shape if isinstance(a, TensorBase) else getattr(a, "shape", ())
 
@@ -473,11 +531,12 @@ cdef object former(TensorBase t, bint needs_values):
     return s
 
 
-def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static):
+def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static, tuple dirty=()):
     """Record a call that the engine did not run: `autograd.Function`.
 
     The node is `op`'s, whose joint gradient is called as joint(g or tuple of g, saved, **static).
-    Of `inputs`, Tensors with a history become parents. `saved` may hold inputs and outputs.
+    Of `inputs`, Tensors with a history become parents. `saved` may hold inputs and outputs; `dirty`
+    are the outputs that are inputs, changed in place.
     """
     global clock
     cdef Node node
@@ -485,9 +544,13 @@ def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static):
     cdef Py_ssize_t i
     node = Node.__new__(Node)
     node.op = op
+    for t in dirty:
+        op.refuse(t)
     known = [isinstance(a, TensorBase) for a in inputs]
     node.parents = tuple([(<TensorBase>a).node if k else None for a, k in zip(inputs, known)])
     node.indices = tuple([(<TensorBase>a).index if k else 0 for a, k in zip(inputs, known)])
+    node.fits = tuple([None if p is None else (a.array.shape, a.array.dtype)
+                       for a, p in zip(inputs, node.parents)])
     node.static = static
     node.outputs = <int>len(outputs)
     node.plan = Plan.__new__(Plan)
@@ -509,8 +572,18 @@ def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static):
     node.plan.holds = len(slots) > 0
     node.saved = tuple(values)
     node.versions = tuple([count_of(v) for v in values])
+    if inferred:
+        for value in values:
+            if isinstance(value, TensorBase):
+                refuse_inference(<TensorBase>value)
+    if packing:
+        pack_saved(node)
+    if anomaly:
+        note_origin(node)
     for i in range(node.outputs):
         if outputs[i] is not None:
             t = <TensorBase>outputs[i]
             t.node = node
             t.index = <int>i
+    for t in dirty:
+        history_changed(t)

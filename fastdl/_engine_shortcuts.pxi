@@ -73,7 +73,7 @@ cdef object short_call(Shortcut self, tuple args, PyObject *keywords):
     cdef PyObject *found[8]
     cdef bint named = keywords != NULL and <dict>keywords
     y = None
-    if n > 0 and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
+    if n > 0 and observer is None and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
         x = <TensorBase>PyTuple_GET_ITEM(args, 0)
         if fdl_is_plain((<TensorBase>x).array):
             if self.names is None:

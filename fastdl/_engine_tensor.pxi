@@ -3,6 +3,8 @@
 cdef object wrap(object array):
     cdef TensorBase t = <TensorBase>FDL_NEW(TENSOR, EMPTY)
     t.array = array
+    if inferring and fdl_inference:
+        t.inference = True
     return t
 
 
@@ -27,6 +29,7 @@ cdef class TensorBase:
     cdef int index                      # which output of `node`
     cdef TensorBase base                # the tensor that this view looks at, itself no such view
     cdef bint is_view
+    cdef bint inference                 # made in inference mode: never saved, has no version
     cdef bint owns_grad                 # the engine made _grad's array: it may add in place
     cdef object __weakref__
 
@@ -64,6 +67,9 @@ cdef class TensorBase:
         elif self.node is None:
             if not is_floating(self.array):
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            if self.inference and not fdl_inference:
+                raise RuntimeError("Setting requires_grad=True on inference tensor outside "
+                                   "InferenceMode is not allowed.")
             self.node = leaf_node(self)
         return self
 
@@ -87,6 +93,8 @@ cdef class TensorBase:
     @property
     def _version(self):
         """How often the storage was changed in place."""
+        if self.inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return 0 if self.version is None else self.version.version
 
     @property
@@ -114,19 +122,23 @@ cdef class TensorBase:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value.array.shape != self.array.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected "
-                    f"{list(self.array.shape)}, got {list(value.array.shape)}")
+                    f"attempting to assign a gradient of size '{list(value.array.shape)}' to a "
+                    f"tensor of size '{list(self.array.shape)}'. Please ensure that the gradient "
+                    f"and the tensor are the same size")
             if value.array.dtype != self.array.dtype:
                 raise RuntimeError(
-                    f"assigned grad has data of a different type: expected "
-                    f"{self.array.dtype}, got {value.array.dtype}")
+                    f"attempting to assign a gradient with dtype '{value.array.dtype}' to a tensor "
+                    f"with dtype '{self.array.dtype}'. Please ensure that the gradient and the "
+                    f"tensor have the same dtype")
         self._grad = value
         self.owns_grad = False
 
     @property
     def data(self):
         """A detached tensor on the same memory whose changes autograd does not see."""
-        return wrap(self.array)
+        cdef TensorBase t = <TensorBase>wrap(self.array)
+        t.inference = self.inference
+        return t
 
     @data.setter
     def data(self, value):
@@ -142,7 +154,12 @@ cdef class TensorBase:
         cdef TensorBase t = <TensorBase>wrap(self.array)
         t.version = version_of(self)
         t.epoch = -1
+        t.inference = self.inference
         return t
+
+    def is_inference(self):
+        """Was this tensor made in inference mode?"""
+        return self.inference
 
     def detach_(self):
         """Forget the history: the tensor becomes a leaf that needs no gradient. Returns self."""
@@ -174,15 +191,34 @@ cdef class TensorBase:
 
     def register_hook(self, hook):
         """Call `hook(grad)` with each gradient of this tensor; a result replaces the gradient."""
+        renew(self)
         if self.node is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if self.node.hooks is None:
             self.node.hooks = {}
         return RemovableHandle(self.node.hooks.setdefault(self.index, {}), hook)
 
+    def register_post_accumulate_grad_hook(self, hook):
+        """Call `hook(tensor)` after each gradient that was accumulated into `.grad` of this leaf.
+
+        Optimizers use it to step and drop each gradient as soon as it is there.
+        """
+        renew(self)
+        if self.node is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self.node.op is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf "
+                               "tensors")
+        return RemovableHandle(self.node.hooks_of("accumulated"), hook)
+
     def _is_view(self):
         """Is this a view of another tensor (that autograd knows of)?"""
         return self.is_view
+
+    @property
+    def _base(self):
+        """The tensor whose memory this view looks at; None for other tensors."""
+        return self.base
 
     def _become(self, TensorBase other):
         """Take array and history of `other`, a view of this tensor: for unsqueeze_()."""

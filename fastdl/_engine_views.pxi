@@ -10,6 +10,7 @@ cdef inline int look_at(TensorBase view, TensorBase other) except -1:
     view.version.aliases += 1
     view.epoch = view.version.epoch
     view.is_view = True
+    view.inference = other.inference
     if fdl_recording:
         view.base = other if other.base is None else other.base
     return 0

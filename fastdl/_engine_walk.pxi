@@ -56,6 +56,9 @@ cdef class Walk:
     cdef set needed                     # nodes on a path to a target; None: all
     cdef dict targets                   # (Node, output) -> positions in `found`
     cdef list found
+    cdef list roots                     # pairs (node, output)
+    cdef set reached                    # nodes below them, when somebody asks
+    cdef int64_t number                 # tells passes apart
     cdef bint retain, create
 
     cdef int add(self, Node node, int index, object g) except -1:
@@ -90,9 +93,7 @@ cdef class Walk:
             for hook in list(node.hooks.get(index, {}).values()):
                 replaced = hook(g)
                 if replaced is not None:
-                    if not isinstance(replaced, TensorBase):
-                        raise TypeError(f"hook: expected to return None or a Tensor, got "
-                                        f"{type(replaced).__name__}")
+                    check_hook(hook, replaced, g)
                     g = replaced
         if node.retained is not None and index in node.retained:
             tensor = node.retained[index]()
@@ -122,34 +123,64 @@ cdef class Walk:
                             self.found[k] = g if node.outputs == 1 else g[i]
                 if node not in self.needed:
                     continue
+            if node.extras is not None:
+                g = self.before(node, g)
             if node.op is None:
                 if self.targets is None and node.leaf != NULL:
                     accumulate(<TensorBase>node.leaf, g)
+                    if node.extras is not None:
+                        accumulated(node)
+                        for hook in node.hooks_now("after"):
+                            hook((), (g,))
+            elif observer is None and not anomaly:
+                self.step(node, g)
+            else:
+                self.watched_step(node, g)
+        return 0
+
+    cdef object before(self, Node node, object g):
+        """What the prehooks of `node` make of the gradients of its outputs."""
+        for hook in node.hooks_now("before"):
+            replaced = hook(tuple(g) if node.outputs > 1 else (g,))
+            if replaced is None:
                 continue
+            if not isinstance(replaced, tuple):
+                replaced = (replaced,)
+            if len(replaced) != node.outputs:
+                raise RuntimeError(f"hook '{name_of(hook)}' has returned an incorrect number of "
+                                   f"values (got {len(replaced)}, but expected {node.outputs})")
+            for new, old in zip(replaced, g if node.outputs > 1 else (g,)):
+                if new is not None and old is not None:
+                    check_hook(hook, new, old)
+            g = list(replaced) if node.outputs > 1 else replaced[0]
+        return g
+
+    cdef int watched_step(self, Node node, object g) except -1:
+        """`step` that is timed, or whose failure names the forward call."""
+        start = perf_counter_ns()
+        try:
             self.step(node, g)
+        except Exception:
+            if anomaly:
+                tell_origin(node)
+            raise
+        if observer is not None:
+            observer(node, start, perf_counter_ns(), None)
         return 0
 
     cdef int step(self, Node node, object g) except -1:
         """Run the gradient functions of `node` and hand their results to its parents."""
         cdef Plan plan = node.plan
-        cdef tuple saved = node.saved, reads, parents = node.parents
+        cdef tuple saved, reads, parents = node.parents
         cdef Primitive op = node.op
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(parents)
         cdef Node parent
         cdef int index
-        if saved is None:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved "
-                "tensors after "
-                "they have already been freed). Saved intermediate values of the graph are freed "
-                "when you call "
-                ".backward() or autograd.grad(). Specify retain_graph=True if you need to "
-                "backward through the "
-                "graph a second time or if you need to access saved tensors after calling "
-                "backward.")
+        cdef list after = None              # results, kept for hooks
         check_versions(node)
+        saved = unpacked(node)
         if self.create:
-            saved = with_history(node)
+            saved = with_history(node, saved)
         if node.outputs > 1:
             g = tuple(g)
         if op.joint is not None:
@@ -162,6 +193,8 @@ cdef class Walk:
                                    f"gradients for {n} arguments")
         else:
             results = None
+        if node.extras is not None and node.hooks_now("after"):
+            after = [None] * n
         for i in range(n):
             parent = <Node>PyTuple_GET_ITEM(parents, i)
             if parent is None:
@@ -187,7 +220,17 @@ cdef class Walk:
                 shape, dtype = node.fits[i]
                 if (<TensorBase>gi).array.shape != shape or (<TensorBase>gi).array.dtype != dtype:
                     gi = FIT(gi, shape, dtype)
-            self.add(parent, index, gi)
+            if anomaly > 1:
+                refuse_nan(node, i, <TensorBase>gi)
+            if after is None:
+                self.add(parent, index, gi)
+            else:
+                after[i] = gi
+        if after is not None:
+            for i, gi in enumerate(hooked_after(node, tuple(after), g)):
+                if gi is not None and PyTuple_GET_ITEM(parents, i) != <PyObject *>None:
+                    self.add(<Node>PyTuple_GET_ITEM(parents, i),
+                             0 if node.indices is None else <int>node.indices[i], gi)
         if not self.retain and plan.holds:
             node.saved = None
         return 0
@@ -210,6 +253,8 @@ cdef object check_versions(Node node):
     """Raise, naming the value, when one that `node` saved was changed in place since."""
     cdef Py_ssize_t i
     cdef int64_t count, expected
+    if node.saved is None or node.packed:
+        return None
     for i in range(PyTuple_GET_SIZE(node.saved)):
         value = node.saved[i]
         count = count_of(value)
@@ -227,16 +272,68 @@ cdef object check_versions(Node node):
             raise RuntimeError(
                 f"one of the variables needed for gradient computation has been modified by an "
                 f"inplace operation: [{library}.{array.dtype} {list(array.shape)}]{of} is at "
-                f"version {count}; expected version {expected} instead. {node.name()} saved it: "
-                f"write out of place, or clone() it first.")
+                f"version {count}; expected version {expected} instead. Hint: {node.name()} saved "
+                f"it: write out of place, or clone() it first; enable anomaly detection to find "
+                f"the operation that failed to compute its gradient, with "
+                f"{library}.autograd.set_detect_anomaly(True).")
 
 
-cdef tuple with_history(Node node):
+cdef str name_of(object hook):
+    return getattr(hook, "__name__", type(hook).__name__)
+
+
+cdef int check_hook(object hook, object new, object old) except -1:
+    """A hook may replace a gradient by another of the same shape only."""
+    if not isinstance(new, TensorBase):
+        raise TypeError(f"expected Variable, but hook returned '{type(new).__name__}'")
+    if (<TensorBase>new).array.shape != (<TensorBase>old).array.shape:
+        raise RuntimeError(f"hook '{name_of(hook)}' has changed the size of value")
+    if (<TensorBase>new).array.dtype != (<TensorBase>old).array.dtype:
+        raise RuntimeError(f"hook '{name_of(hook)}' has changed the type of value (was "
+                           f"{(<TensorBase>old).array.dtype} got {(<TensorBase>new).array.dtype})")
+    return 0
+
+
+cdef tuple hooked_after(Node node, tuple inputs, object g):
+    """The gradients that `node` computed, after its hooks."""
+    outputs = g if node.outputs > 1 else (g,)
+    for hook in node.hooks_now("after"):
+        replaced = hook(inputs, outputs)
+        if replaced is None:
+            continue
+        if not isinstance(replaced, tuple):
+            replaced = (replaced,)
+        if len(replaced) != len(inputs):
+            raise RuntimeError(f"hook '{name_of(hook)}' has returned an incorrect number of values "
+                               f"(got {len(replaced)}, but expected {len(inputs)})")
+        for new, old in zip(replaced, inputs):
+            if new is not None and old is not None:
+                check_hook(hook, new, old)
+        inputs = replaced
+    return inputs
+
+
+cdef int accumulated(Node leaf) except -1:
+    """Call the hooks that wait for the gradient of a leaf."""
+    for hook in leaf.hooks_now("accumulated"):
+        if leaf.leaf != NULL:
+            hook(<object>leaf.leaf)
+    return 0
+
+
+cdef int refuse_nan(Node node, Py_ssize_t argument, TensorBase g) except -1:
+    if (g.array != g.array).any():
+        raise RuntimeError(
+            f"Function '{node.name()}' returned nan values in its {argument}th output.")
+    return 0
+
+
+cdef tuple with_history(Node node, tuple saved):
     """The saved values, outputs joined to their node again: for create_graph."""
     cdef list values = []
     cdef Py_ssize_t i
-    for i in range(PyTuple_GET_SIZE(node.saved)):
-        value = node.saved[i]
+    for i in range(PyTuple_GET_SIZE(saved)):
+        value = saved[i]
         if node.plan.slots[i] == OUT:
             value = (tuple([joined(t, node) for t in value]) if type(value) is tuple
                      else joined(value, node))
@@ -286,46 +383,79 @@ cdef int accumulate(TensorBase t, object g) except -1:
 def accumulate_grad(TensorBase tensor, TensorBase g):
     """Add `g` to `tensor.grad` as a backward pass does."""
     accumulate(tensor, g)
+    if tensor.node is not None and tensor.node.op is None and tensor.node.extras is not None:
+        accumulated(tensor.node)
+
+
+cdef object walking = threading.local()            # .walk: the pass that runs in the thread
+
+
+cpdef tuple edge_of(object item):
+    """(node, output) of a tensor; GradientEdge has them already."""
+    if isinstance(item, TensorBase):
+        return (<TensorBase>item).node, (<TensorBase>item).index
+    return item[0], item[1]
 
 
 def backward(list roots, list seeds, bint retain_graph, bint create_graph, targets=None):
     """Run the graph backwards from `roots` with gradients `seeds`.
 
-    Without targets, leaves accumulate into `.grad` and None is returned; with a list of target
-    tensors their gradients are returned (None where no path leads), nothing is accumulated, and
-    only nodes on a path to a target run.
+    Without targets, leaves accumulate into `.grad` and None is returned; with a list of targets
+    their gradients are returned (None where no path leads), nothing is accumulated, and only nodes
+    on a path to a target run. Roots and targets: tensors, or pairs (node, output).
     """
     global fdl_recording
-    cdef Walk walk = Walk.__new__(Walk)
-    cdef TensorBase t
+    cdef Walk walk = Walk.__new__(Walk), outer
     cdef Py_ssize_t i
     cdef int before = fdl_recording
+    cdef list edges = [edge_of(root) for root in roots]
     walk.heap = Heap.__new__(Heap)
     walk.pending = {}
     walk.retain = retain_graph
     walk.create = create_graph
+    walk.roots = edges
+    walk.number = next(hook_keys)
     if targets is not None:
         walk.targets = {}
         walk.found = [None] * len(targets)
-        for i, t in enumerate(targets):
-            walk.targets.setdefault((t.node, t.index), []).append(i)
-        walk.needed = paths_to(roots, {key[0] for key in walk.targets})
-    fdl_recording = create_graph
+        for i, target in enumerate(targets):
+            walk.targets.setdefault(edge_of(target), []).append(i)
+        walk.needed = paths_to(reachable(edges), {key[0] for key in walk.targets})
+    outer = getattr(walking, "walk", None)
+    walking.walk = walk
+    fdl_recording = create_graph and not fdl_inference
     try:
-        for i in range(len(roots)):
-            t = <TensorBase>roots[i]
-            walk.add(t.node, t.index, seeds[i])
+        for edge, seed in zip(edges, seeds):
+            walk.add(edge[0], edge[1], seed)
         walk.run()
     finally:
         fdl_recording = before
+        walking.walk = outer
     return walk.found
 
 
-cdef set paths_to(list roots, set targets):
-    """Nodes on a path to a target; targets themselves only if they lead to another."""
-    cdef set seen = set(), needed = set()
-    cdef list stack = [(<TensorBase>t).node for t in roots]
-    cdef list order
+def will_execute(Node node):
+    """Does the pass that runs in this thread come to `node`? RuntimeError outside of a pass."""
+    cdef Walk walk = getattr(walking, "walk", None)
+    if walk is None:
+        raise RuntimeError("will_execute: expected to be called during a backward pass")
+    if walk.targets is not None:
+        return node in walk.needed or any([node is key[0] for key in walk.targets])
+    if walk.reached is None:
+        walk.reached = reachable(walk.roots)
+    return node in walk.reached
+
+
+def current_pass():
+    """A number that tells the backward pass running in this thread from others; -1: none runs."""
+    cdef Walk walk = getattr(walking, "walk", None)
+    return -1 if walk is None else walk.number
+
+
+cdef set reachable(list edges):
+    """All nodes below `edges`."""
+    cdef set seen = set()
+    cdef list stack = [edge[0] for edge in edges]
     cdef Node node
     while stack:
         node = <Node>stack.pop()
@@ -336,8 +466,14 @@ cdef set paths_to(list roots, set targets):
             for parent in node.parents:
                 if parent is not None and parent not in seen:
                     stack.append(parent)
-    order = sorted(seen, key=created_of)
-    for node in order:
+    return seen
+
+
+cdef set paths_to(set seen, set targets):
+    """Nodes on a path to a target; targets themselves only if they lead to another."""
+    cdef set needed = set()
+    cdef Node node
+    for node in sorted(seen, key=created_of):
         if node.op is not None:
             for parent in node.parents:
                 if parent is not None and (parent in needed or parent in targets):

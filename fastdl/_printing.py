@@ -138,7 +138,7 @@ def text(tensor, name="tensor"):
     if not default or (array.size == 0 and array.dtype != np.float32):
         suffixes.append(f"dtype={tensor.dtype}")
     if tensor.grad_fn is not None:
-        suffixes.append(f"grad_fn=<{tensor.grad_fn.name()}>")
+        suffixes.append(f"grad_fn=<{tensor.grad_fn.name().rpartition('::')[2]}>")
     elif tensor.requires_grad:
         suffixes.append("requires_grad=True")
     out = prefix + body(array, len(prefix))

@@ -287,7 +287,7 @@ class Tensor(TensorBase):
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
         """Accumulate the gradient of this tensor into `.grad` of the leaves it depends on."""
-        gradients.backward(self, gradient, retain_graph, create_graph, inputs)
+        gradients.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     # -- new tensors of the same kind
 

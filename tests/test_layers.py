@@ -27,7 +27,7 @@ ARROWS = {
     "_measure": {"_kernels", "_stopwatch", "_version"},
     "kernels": {"_kernels", "_measure", "_stopwatch"},
     "backends": {"_kernels"},
-    "autograd": {"_engine", "_dtype"},
+    "autograd": {"_engine", "_dtype", "ops"},
     "ops": {"_engine", "_dtype", "backends", "runtime"},
     "tensor": {"_engine", "_dtype", "_printing", "autograd", "ops"},
     "linalg": {"_engine", "_dtype", "ops", "tensor"},

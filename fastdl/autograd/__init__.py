@@ -1,15 +1,18 @@
-"""Automatic differentiation: backward, grad, grad modes, Function."""
+"""Automatic differentiation: backward, grad, grad modes, Function, and tools around them."""
 
 from fastdl._engine import RemovableHandle
+from fastdl.autograd import forward_ad, function, functional, grad_mode, graph
+from fastdl.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from fastdl.autograd.function import Function
 from fastdl.autograd.grad_mode import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
-from fastdl.autograd.gradcheck import gradcheck, gradgradcheck
+from fastdl.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from fastdl.autograd.gradients import backward, grad
 
 
@@ -22,15 +25,24 @@ def Variable(data, requires_grad=False, volatile=False):
 
 __all__ = [
     "Function",
+    "GradcheckError",
     "RemovableHandle",
     "Variable",
     "backward",
+    "detect_anomaly",
     "enable_grad",
+    "forward_ad",
+    "function",
+    "functional",
     "grad",
+    "grad_mode",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]

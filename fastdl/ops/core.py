@@ -365,6 +365,11 @@ def is_truth(a):
     return isinstance(a, bool) or (hasattr(a, "dtype") and a.dtype.kind == "b")
 
 
+def is_inference(input):
+    """Was the Tensor made in inference mode?"""
+    return tensor_argument("is_inference", "input", input).is_inference()
+
+
 def tensor_argument(function, name, value):
     """`value` if it is a Tensor; TypeError naming function and argument if not."""
     if not isinstance(value, TensorBase):
