@@ -35,6 +35,10 @@ OPTIMIZERS = [
     ("nadam", "NAdam", {"lr": 0.1, "weight_decay": 0.1}),
     ("nadamw", "NAdam", {"betas": (0.7, 0.9), "weight_decay": 0.1, "decoupled_weight_decay": True}),
     ("radam", "RAdam", {"lr": 0.1, "betas": (0.8, 0.9), "maximize": True}),
+    ("asgd", "ASGD", {"lr": 0.1}),
+    ("asgd_options", "ASGD", {"lr": 0.1, "lambd": 0.1, "t0": 3, "weight_decay": 0.1}),
+    ("rprop", "Rprop", {"lr": 0.1}),
+    ("rprop_options", "Rprop", {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.2), "maximize": True}),
     ("radamw", "RAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
 ]
 
@@ -80,8 +84,8 @@ def assert_same_history(ours, theirs, dtype):
 
 
 def precision(name, dtype):
-    """The dtype that PyTorch computes in: NAdam's `mu_product` is always a float32."""
-    return "float32" if name == "NAdam" else dtype
+    """The dtype that PyTorch computes in: some single numbers of it are always float32."""
+    return "float32" if name in ("NAdam", "ASGD") else dtype
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -194,7 +198,7 @@ def test_state_dict_resumes_and_moves_from_torch(name, options, rng):
     assert packed["param_groups"][0]["params"] == [0, 1, 2]
     for number, entries in packed["state"].items():
         for key, value in entries.items():
-            if key not in ("step", "mu_product") and value is not None:
+            if key not in ("step", "mu_product", "eta", "mu") and value is not None:
                 assert value.shape == params[number].shape
                 assert value.dtype == params[number].dtype
 
@@ -447,3 +451,143 @@ def test_plateau_matches_torch(mode, threshold_mode, rng):
         sequences.append(rates)
     np.testing.assert_allclose(*sequences, rtol=1e-12)
     assert sequences[0][-1] != sequences[0][0], "the metric did stall"
+
+
+# ------------------------------------------------------------------------------------------- L-BFGS
+
+
+def rosenbrock(x):
+    """A curved valley: (1 - x0)^2 + 100 (x1 - x0^2)^2, chained over the elements."""
+    return ((1 - x[:-1]) ** 2).sum() + 100 * ((x[1:] - x[:-1] ** 2) ** 2).sum()
+
+
+def descend(lib, options, calls, dtype="float64", resume=False):
+    """The parameters and losses after each call of `step`, and how often the closure ran."""
+    x = lib.nn.Parameter(lib.tensor([-1.5, 2.0, 0.5, -1.0], dtype=getattr(lib, dtype)))
+    y = lib.nn.Parameter(lib.tensor([[0.5]], dtype=getattr(lib, dtype)))
+    optimizer = lib.optim.LBFGS([x, y], **options)
+    ran, history = [], []
+
+    def closure():
+        ran.append(1)
+        optimizer.zero_grad()
+        loss = rosenbrock(x) + ((y - x[0]) ** 2).sum()
+        loss.backward()
+        return loss
+
+    for call in range(calls):
+        loss = optimizer.step(closure)
+        history.append(np.concatenate([x.detach().numpy(), y.detach().numpy()[0], [loss.item()]]))
+        if resume and call == 1:
+            state = copy.deepcopy(optimizer.state_dict())
+            optimizer = lib.optim.LBFGS([x, y], **options)
+            optimizer.load_state_dict(state)
+    return np.array(history), len(ran)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 0.01, "max_iter": 5},
+        {"line_search_fn": "strong_wolfe"},
+        {"line_search_fn": "strong_wolfe", "max_iter": 4, "history_size": 2},
+        {"line_search_fn": "strong_wolfe", "lr": 5.0, "max_iter": 3, "max_eval": 5},
+        {"line_search_fn": "strong_wolfe", "max_iter": 1},
+    ],
+)
+def test_lbfgs_matches_torch(options):
+    torch = pytest.importorskip("torch")
+    (ours, ran), (theirs, other) = (descend(lib, options, 4) for lib in (fastdl, torch))
+    assert ran == other
+    # Rounding grows by the curvature of the valley, some 1e3, in a few dozen steps.
+    np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-7)
+
+
+def test_lbfgs_finds_the_minimum_and_resumes():
+    options = {"line_search_fn": "strong_wolfe", "max_iter": 10}
+    found, _ = descend(fastdl, options, 20)
+    # It stops where the loss changes by less than 1e-9; the valley's flattest curvature is 1/2.
+    np.testing.assert_allclose(found[-1], [1, 1, 1, 1, 1, 0], atol=1e-4)
+    resumed, _ = descend(fastdl, options, 20, resume=True)
+    np.testing.assert_array_equal(resumed, found)
+    single, _ = descend(fastdl, options, 20, dtype="float32")
+    np.testing.assert_allclose(single[-1], [1, 1, 1, 1, 1, 0], atol=1e-2)
+
+
+def test_lbfgs_refuses():
+    p, q = parameters(fastdl, [np.ones(1), np.ones(1)])
+    with pytest.raises(ValueError, match="parameter groups"):
+        optim.LBFGS([{"params": [p]}, {"params": [q]}])
+    with pytest.raises(RuntimeError, match="strong_wolfe"):
+        optim.LBFGS([p], line_search_fn="armijo")
+    with pytest.raises(TypeError, match="closure"):
+        optim.LBFGS([p]).step(None)
+
+
+# ----------------------------------------------------------------------------------------- averages
+
+AVERAGES = {
+    "equal": lambda u: {},
+    "ema": lambda u: {"multi_avg_fn": u.get_ema_multi_avg_fn(0.8)},
+    "ema_one_by_one": lambda u: {"avg_fn": u.get_ema_avg_fn(0.8)},
+    "buffers": lambda u: {"use_buffers": True},
+    "equal_lists": lambda u: {"multi_avg_fn": u.get_swa_multi_avg_fn()},
+}
+
+
+@pytest.mark.parametrize(("name", "options"), AVERAGES.items(), ids=AVERAGES)
+def test_averaged_model_matches_torch(name, options, rng):
+    torch = pytest.importorskip("torch")
+    weights = [rng.standard_normal((4, 3)) for _ in range(6)]
+    batches = [rng.standard_normal((5, 3)) for _ in range(4)]
+    found = []
+    for lib in (fastdl, torch):
+        model = lib.nn.Sequential(lib.nn.Linear(3, 4), lib.nn.BatchNorm1d(4)).double()
+        with lib.no_grad():
+            model[0].bias.zero_()
+        utils = lib.optim.swa_utils
+        average = utils.AveragedModel(model, **options(utils))
+        for w in weights:
+            with lib.no_grad():
+                model[0].weight.copy_(lib.tensor(w))
+            model(lib.tensor(batches[0] * w.sum()))
+            average.update_parameters(model)
+        kept = {key: value.numpy().copy() for key, value in average.state_dict().items()}
+        loader = [(lib.tensor(b), 0) for b in batches]
+        average.eval()
+        utils.update_bn(loader, average)
+        assert not average.training
+        kept["output"] = average(lib.tensor(batches[0])).detach().numpy()
+        found.append(kept)
+    ours, theirs = found
+    assert list(ours) == list(theirs)
+    # Sums of six terms, and a norm's division; PyTorch's count of models divides in float32.
+    bound = 64 * np.finfo("f4" if name == "equal_lists" else "f8").eps
+    for key in ours:
+        np.testing.assert_allclose(ours[key], theirs[key], rtol=bound, atol=bound, err_msg=key)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+@pytest.mark.parametrize("epochs", [0, 1, 7])
+def test_swalr_matches_torch(strategy, epochs):
+    torch = pytest.importorskip("torch")
+    rates = []
+    for lib in (fastdl, torch):
+        optimizer = two_groups(lib)
+        schedule = lib.optim.swa_utils.SWALR(optimizer, 0.02, epochs, strategy)
+        for _ in range(15):
+            rates.append(schedule.get_last_lr())
+            schedule.step()
+    np.testing.assert_allclose(rates[:15], rates[15:], rtol=1e-12)
+    for bad in ({"anneal_epochs": -1}, {"anneal_strategy": "cubic"}, {"swa_lr": [0.1]}):
+        with pytest.raises(ValueError, match=r".+"):
+            optim.swa_utils.SWALR(two_groups(fastdl), **{"swa_lr": 0.1, **bad})
+    with pytest.raises(ValueError, match="decay"):
+        optim.swa_utils.get_ema_multi_avg_fn(1.5)
+    with pytest.raises(AssertionError):
+        optim.swa_utils.AveragedModel(
+            nn.Linear(1, 1),
+            avg_fn=optim.swa_utils.get_swa_avg_fn(),
+            multi_avg_fn=optim.swa_utils.get_swa_multi_avg_fn(),
+        )

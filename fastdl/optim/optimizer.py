@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from fastdl._engine import changed, drop_gradients, gather
 from fastdl.autograd import enable_grad
 from fastdl.backends import of
@@ -188,12 +190,12 @@ def options_of(group: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def restore(name: str, value, param: Tensor):
-    """A loaded entry of the state: a number for ``step`` and ``mu_product``, an own copy in the
-    parameter's dtype for an array."""
+    """A loaded entry of the state: a number for ``step`` and other single numbers, an own copy in
+    the parameter's dtype for an array."""
     if name == "step":
         return int(value)
-    if name == "mu_product":
+    if name in ("mu_product", "eta", "mu"):
         return float(value)
-    if value is None or isinstance(value, int | float):
-        return value
+    if value is None or isinstance(value, int | float | list | np.ndarray):
+        return copy.deepcopy(value)
     return as_tensor(value).detach().to(param.dtype).clone()
