@@ -69,6 +69,12 @@ from fastdl.ops.creation import (
 from fastdl.ops.elementwise import *
 from fastdl.ops.order import *
 from fastdl.ops.join import *
+from fastdl.ops.join import concat as concatenate
+from fastdl.ops.split import *
+from fastdl.ops.grids import *
+from fastdl.ops.strided import *
+from fastdl.ops.storage import *
+from fastdl.ops.copies import *
 from fastdl.ops.diagonal import *
 from fastdl.ops.index import *
 from fastdl.ops.linalg import *

@@ -167,14 +167,21 @@ cdef class Map:
         return y
 
     cdef cnp.ndarray result(self, tuple arrays, int ndim, cnp.npy_intp *shape, int typenum):
-        """An array for the result, with the layout of the first operand that has its shape."""
+        """An array for the result, with the layout of the first operand that has its shape and is
+        not expanded: steps of 0 are no layout."""
         cdef cnp.ndarray x
         cdef cnp.dtype dtype
-        cdef int i
+        cdef int i, d, expanded
         for i in range(self.inputs):
             x = <cnp.ndarray>PyTuple_GET_ITEM(arrays, i)
             if (cnp.PyArray_NDIM(x) == ndim
                     and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(x), shape, ndim)):
+                expanded = 0
+                for d in range(ndim):
+                    if cnp.PyArray_STRIDE(x, d) == 0 and cnp.PyArray_DIM(x, d) > 1:
+                        expanded = 1
+                if expanded:
+                    continue
                 if cnp.PyArray_IS_C_CONTIGUOUS(x):
                     break
                 dtype = cnp.PyArray_DescrFromType(typenum)

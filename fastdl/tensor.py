@@ -3,7 +3,6 @@
 """
 
 import copy
-import math
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from fastdl._engine import TensorBase, tensor_of
 from fastdl.autograd import gradients
 from fastdl.ops import (
     activation,
+    copies,
     core,
     creation,
     diagonal,
@@ -26,7 +26,10 @@ from fastdl.ops import (
     random,
     reduce,
     shape,
+    split,
     statistics,
+    storage,
+    strided,
 )
 
 
@@ -63,13 +66,17 @@ class Tensor(TensorBase):
 
     layout = property(lambda self: _dtype.strided, doc="How it keeps elements: `strided`.")
     is_sparse = property(lambda self: False, doc="False: there are no sparse tensors.")
-    is_quantized = property(lambda self: False, doc="False: there are no quantized tensors.")
+    is_cpu = property(lambda self: True, doc="Is it on the CPU?")
+    name = property(lambda self: None, doc="None: an old field of PyTorch's tensors.")
+    volatile = property(lambda self: False, doc="False: an old field of PyTorch's tensors.")
     itemsize = property(lambda self: self.array.itemsize, doc="Bytes of one element.")
     nbytes = property(lambda self: self.array.nbytes, doc="Bytes of all elements.")
     T = property(shape.reverse, doc="All dimensions in reverse order.")
     mT = property(
         lambda self: shape.transpose(self, -2, -1), doc="The last two dimensions exchanged."
     )
+    mH = property(lambda self: shape.adjoint(self), doc="`adjoint`.")
+    H = property(lambda self: shape.adjoint(self), doc="`adjoint` of a matrix.")
 
     def where(self, condition, other):
         """The elements of this tensor where `condition` is true, those of `other` (a tensor or
@@ -106,25 +113,41 @@ class Tensor(TensorBase):
 
     def storage_offset(self):
         """Elements between the start of the owner's memory and this view."""
-        owner = self.array
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        return (self.data_ptr() - owner.__array_interface__["data"][0]) // self.array.itemsize
-
-    def storage(self):
-        """All elements of the memory this tensor looks at, in their order there: a 1-d tensor."""
-        owner = self.array
-        while isinstance(owner.base, np.ndarray) and owner.base.dtype == owner.dtype:
-            owner = owner.base
-        return tensor_of(owner.reshape(-1, order="A"))
+        return strided.offset_of(self.array)
 
     def data_ptr(self):
-        """Address of the first element."""
-        return self.array.__array_interface__["data"][0]
+        """Address of the first element; 0 where there are none."""
+        return self.array.__array_interface__["data"][0] if self.array.size else 0
+
+    const_data_ptr = data_ptr
 
     def is_contiguous(self, memory_format=None):
-        """Are the elements in row-major order without gaps?"""
-        return self.array.flags.c_contiguous
+        """Are the elements in row-major order (or that of `memory_format`) without gaps?"""
+        return shape.is_in_format(self.array, memory_format)
+
+    def dim_order(self):
+        """The dimensions in the order they lie in memory, outermost first."""
+        steps = self.stride()
+        return tuple(sorted(range(len(steps)), key=lambda d: -steps[d]))
+
+    def is_set_to(self, tensor):
+        """Do both look at the same memory in the same way?"""
+        mine, other = (
+            (t.data_ptr(), t.array.shape, t.array.strides, t.array.dtype) for t in (self, tensor)
+        )
+        return mine == other
+
+    def is_pinned(self, device=None):
+        """False: there is no GPU to copy to."""
+        return False
+
+    def is_shared(self):
+        """False: no other process sees the memory."""
+        return False
+
+    def is_inference(self):
+        """False: tensors made in inference_mode are like others."""
+        return False
 
     def is_floating_point(self):
         """Is the dtype a floating point one?"""
@@ -133,10 +156,6 @@ class Tensor(TensorBase):
     def is_complex(self):
         """False: there are no complex tensors."""
         return False
-
-    def is_signed(self):
-        """Can the dtype hold negative values?"""
-        return self.array.dtype.kind in "if"
 
     def get_device(self):
         """Number of the GPU; -1 on the CPU."""
@@ -216,6 +235,14 @@ class Tensor(TensorBase):
             f"{type(element)}."
         )
 
+    def __delitem__(self, index):
+        raise TypeError("Tensor does not support deleting items")
+
+    def __reversed__(self):
+        return join.flip(self, *range(self.array.ndim)) if self.array.ndim else self
+
+    __long__ = __int__
+
     def __format__(self, spec):
         if self.array.ndim == 0 and type(self) is Tensor:
             return format(self.item(), spec)
@@ -247,9 +274,10 @@ class Tensor(TensorBase):
                 dtype = a
         creation.checked_device(device)
         wanted = self.array.dtype if dtype is None else _dtype.as_numpy(dtype)
-        if wanted != self.array.dtype:
-            return elementwise.cast(self, dtype=wanted)
-        return elementwise.clone(self) if copy else self
+        found = self if wanted == self.array.dtype else elementwise.cast(self, dtype=wanted)
+        if memory_format in shape.FORMATS:
+            found = shape.contiguous(found, memory_format)
+        return elementwise.clone(self) if copy and found is self else found
 
     def type(self, dtype=None, non_blocking=False):
         """The old name of the type ('fastdl.FloatTensor'), or the tensor as another type."""
@@ -276,12 +304,7 @@ class Tensor(TensorBase):
         """The tensor itself: there is no GPU to copy to."""
         return self
 
-    def view_dtype(self, dtype):
-        """The same bytes read as another dtype of equal size."""
-        dtype = _dtype.as_numpy(dtype)
-        if dtype.itemsize != self.array.dtype.itemsize:
-            raise RuntimeError(f"view: dtype {dtype} has another size than {self.array.dtype}")
-        return tensor_of(self.array.view(dtype))
+    view_dtype = strided.viewed_as
 
     # -- autograd
 
@@ -414,17 +437,22 @@ class Tensor(TensorBase):
         """`t` of this very tensor."""
         return self._become(shape.t(self))
 
-    def resize_(self, *size):
-        """Another shape: the first elements stay, further ones are whatever the memory held."""
+    swapaxes_ = swapdims_ = transpose_
+
+    def apply_(self, callable):
+        """`callable`, from a Python number to one, of every element in place; slow."""
+        return self.map_(self, lambda own, _: callable(own))
+
+    def map_(self, tensor, callable):
+        """`callable(own, other)` of every element and that of `tensor` in place; slow."""
         if self.requires_grad:
-            raise RuntimeError("cannot resize variables that require grad")
-        size = core.sizes("resize_", size)
-        count, flat = math.prod(size), self.array.reshape(-1)
-        if count > flat.size:
-            flat = np.empty(count, flat.dtype)
-            flat[: self.array.size] = self.array.reshape(-1)
-        self.array = flat[:count].reshape(size)
-        return self
+            raise RuntimeError("Can't call apply_() or map_() on Variable that requires grad.")
+        pairs = zip(
+            self.array.ravel().tolist(),
+            np.broadcast_to(tensor.array, self.array.shape).ravel().tolist(),
+        )
+        found = np.array([callable(a, b) for a, b in pairs], self.array.dtype)
+        return elementwise.fill.inplace(self, found.reshape(self.array.shape))
 
     # -- copies
 
@@ -532,10 +560,17 @@ METHODS = {
         nanmean nansum prod std sum var
     """,
     shape: """
-        broadcast_to chunk contiguous diff expand expand_as flatten movedim narrow permute
-        ravel reshape reshape_as select split squeeze swapaxes swapdims t tensor_split transpose
-        unflatten unfold unsqueeze view view_as
+        adjoint broadcast_to contiguous expand expand_as flatten is_nonzero is_same_size is_signed
+        moveaxis movedim narrow permute ravel reshape reshape_as rot90 select squeeze sum_to_size
+        swapaxes swapdims t transpose unflatten unfold unsqueeze view view_as
     """,
+    split: """
+        chunk dsplit hsplit split split_with_sizes tensor_split unsafe_chunk unsafe_split
+        unsafe_split_with_sizes vsplit
+    """,
+    strided: "as_strided as_strided_ as_strided_scatter resize_ resize_as_ set_",
+    storage: "storage untyped_storage",
+    copies: "narrow_copy",
     index: """
         argwhere gather index_add index_add_ index_copy_ index_fill index_fill_ index_put_
         index_select masked_scatter masked_select nonzero scatter scatter_ scatter_add scatter_add_
@@ -555,8 +590,10 @@ METHODS = {
         bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal_ random_
         uniform_
     """,
-    join: "flip fliplr flipud repeat repeat_interleave roll tile unbind",
-    diagonal: "diag diagonal tril tril_ triu triu_",
+    join: "diff flip fliplr flipud repeat repeat_interleave roll tile unbind",
+    diagonal: """
+        diag diag_embed diagflat diagonal diagonal_scatter fill_diagonal_ tril tril_ triu triu_
+    """,
     order: "argsort bincount histc kthvalue median sort topk unique",
 }
 for _module, _names in METHODS.items():
@@ -596,6 +633,10 @@ FUNCTIONS_IN_PLACE = """
     negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sgn_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_
     tan_ tanh_ trunc_ xlogy_ zero_
 """
+NEVER = "distributed ipu maia meta mkldnn mps mtia nested quantized vulkan xla xpu"
+for _name in NEVER.split():
+    _doc = f"False: there are no {_name} tensors."
+    setattr(Tensor, f"is_{_name}", property(lambda self: False, doc=_doc))
 
 OPERATORS = """
     mul pow neg abs floor_divide remainder eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor

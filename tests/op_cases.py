@@ -533,7 +533,7 @@ for mode in ("reflect", "replicate", "circular"):
         torch=lambda t, x, m=mode: t.nn.functional.pad(x, (1, 2, 2, 0), m) * 2,
     )
 row(
-    "diagonal.diagonal_of diagonal.diagonal_scatter",
+    "diagonal.diagonal_of diagonal.onto_diagonal",
     lambda t, x: t.diagonal(x, 1) * 2,
     [normal(3, 4)],
     numpy=lambda x: np.diagonal(x, 1) * 2,
@@ -541,7 +541,7 @@ row(
     bad=[(lambda t: t.ones(2, 2).diagonal(0, 1, 1), RuntimeError)],
 )
 row(
-    "diagonal.diagonal_scatter diagonal.diagonal_of",
+    "diagonal.onto_diagonal diagonal.diagonal_of",
     lambda t, x: t.diag(x, -1) * 2,
     [normal(3)],
     numpy=lambda x: np.diag(x, -1) * 2,
@@ -949,3 +949,6 @@ from cases_linalg import CASES as LINALG_CASES  # noqa: E402
 
 CASES += LINALG_CASES
 import cases_maths  # noqa: E402, F401 (joins its rows, with the names above)
+from cases_shape import CASES as SHAPE_CASES  # noqa: E402
+
+CASES += SHAPE_CASES

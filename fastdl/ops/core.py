@@ -194,7 +194,7 @@ def explain(op, arrays, error):
             return RuntimeError(
                 f"output with shape {list(shapes[0])} doesn't match the broadcast shape {wanted}"
             )
-        return RuntimeError(_mismatch(shapes) or f"{op.name}: {text}")
+        return RuntimeError(mismatch(shapes) or f"{op.name}: {text}")
     if isinstance(error, np._core._exceptions._UFuncOutputCastingError):
         return RuntimeError(
             f"result type {legacy_name(error.from_)} can't be cast to the desired output type "
@@ -210,7 +210,7 @@ def explain(op, arrays, error):
     return error
 
 
-def _mismatch(shapes):
+def mismatch(shapes):
     """PyTorch's sentence for the first two shapes that do not broadcast; None if all do."""
     first = shapes[0]
     for shape in shapes[1:]:
@@ -407,7 +407,8 @@ def normal_dims(dim, ndim):
         return (dim,) if ndim else ()
     dims = tuple([normal_dim(d, ndim) for d in dim])
     if len(set(dims)) != len(dims):
-        raise RuntimeError(f"dim {dim}: a dimension appears multiple times in the list of dims")
+        twice = next(d for i, d in enumerate(dims) if d in dims[:i])
+        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
     if not dims:
         return tuple(range(ndim))
     return tuple([d for d in dims if d < ndim])

@@ -4,10 +4,15 @@ import numpy as np
 
 from fastdl.ops.core import normal_dim, primitive
 from fastdl.ops.core import view as view_of
+from fastdl.ops.index import put
+from fastdl.ops.shape import movedim, reshape_to
 
 __all__ = [
     "diag",
+    "diag_embed",
+    "diagflat",
     "diagonal",
+    "diagonal_scatter",
     "tril",
     "triu",
 ]
@@ -22,14 +27,14 @@ def diagonal_of(x, *, offset, dim1, dim2):
 
 
 diagonal_of.vjp(
-    x=lambda g, x_shape, offset, dim1, dim2: diagonal_scatter(
+    x=lambda g, x_shape, offset, dim1, dim2: onto_diagonal(
         g, shape=x_shape, offset=offset, dim1=dim1, dim2=dim2
     )
 )
 
 
 @primitive
-def diagonal_scatter(x, *, shape, offset, dim1, dim2):
+def onto_diagonal(x, *, shape, offset, dim1, dim2):
     """Zeros of `shape` with x on the diagonal that `diagonal_of` reads."""
     result = np.zeros(shape, x.dtype)
     diagonal = np.diagonal(result, offset, dim1, dim2)
@@ -38,7 +43,7 @@ def diagonal_scatter(x, *, shape, offset, dim1, dim2):
     return result
 
 
-diagonal_scatter.vjp(
+onto_diagonal.vjp(
     x=lambda g, offset, dim1, dim2: diagonal_of(g, offset=offset, dim1=dim1, dim2=dim2)
 )
 
@@ -77,7 +82,70 @@ def diag(input, diagonal=0):
     if input.array.ndim != 1:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.array.ndim}D")
     n = input.array.shape[0] + abs(diagonal)
-    return diagonal_scatter(input, shape=(n, n), offset=diagonal, dim1=0, dim2=1)
+    return onto_diagonal(input, shape=(n, n), offset=diagonal, dim1=0, dim2=1)
+
+
+def diag_embed(input, offset=0, dim1=-2, dim2=-1):
+    """Matrices with the last dimension of `input` on diagonal `offset`, in the planes that dim1
+    and dim2 of the result span: one dimension more than `input`.
+
+    >>> import fastdl
+    >>> fastdl.diag_embed(fastdl.tensor([[1, 2], [3, 4]]))
+    tensor([[[1, 0],
+             [0, 2]],
+    <BLANKLINE>
+            [[3, 0],
+             [0, 4]]])
+    """
+    ndim = input.array.ndim + 1
+    dim1, dim2 = normal_dim(dim1, ndim), normal_dim(dim2, ndim)
+    if dim1 == dim2:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    if input.array.ndim == 0:
+        raise IndexError("diag_embed: expected a tensor with at least one dimension")
+    n = input.array.shape[-1] + abs(offset)
+    shape = list(input.array.shape[:-1])
+    for d in sorted((dim1, dim2)):
+        shape.insert(d, n)
+    return onto_diagonal(input, shape=tuple(shape), offset=offset, dim1=dim1, dim2=dim2)
+
+
+def diagflat(input, offset=0):
+    """A matrix with the elements of `input` on diagonal `offset`."""
+    return diag(reshape_to(input, shape=(-1,)), offset)
+
+
+def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
+    """A copy of `input` with `src` on the diagonal that `diagonal` with these arguments reads."""
+    place = diagonal(input, offset, dim1, dim2)
+    if place.array.shape != src.array.shape:
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. src size = "
+            f"{list(src.array.shape)}, slice size = {list(place.array.shape)}"
+        )
+    ndim = input.array.ndim
+    dim1, dim2 = normal_dim(dim1, ndim), normal_dim(dim2, ndim)
+    planes = movedim(input, (dim1, dim2), (-2, -1))
+    rows = np.arange(src.array.shape[-1]) + max(-offset, 0)
+    columns = np.arange(src.array.shape[-1]) + max(offset, 0)
+    return movedim(put(planes, src, index=(..., rows, columns)), (-2, -1), (dim1, dim2))
+
+
+def fill_diagonal_(input, fill_value, wrap=False):
+    """`fill_value` on the main diagonal, in place; of more than two dimensions, which must be of
+    one length, where all indices are equal. `wrap`: the diagonal of a tall matrix starts again
+    below its end, after one row."""
+    shape = input.array.shape
+    if len(shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    rows, columns = shape[0], shape[1]
+    places = [np.arange(min(shape))] * len(shape)
+    if wrap and len(shape) == 2 and rows > columns:
+        flat = np.arange(0, rows * columns, columns + 1)
+        places = [flat // columns, flat % columns]
+    return put.inplace(input, fill_value, index=tuple(places))
 
 
 def _matrices(function, input):

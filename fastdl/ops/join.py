@@ -16,19 +16,35 @@ from fastdl.ops.core import (
     tensor_argument,
 )
 from fastdl.ops.core import view as view_of
-from fastdl.ops.shape import FEW, cut, expand_to, reshape, reshape_to, slice_of
+from fastdl.ops.shape import (
+    FEW,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    cut,
+    expand_to,
+    named_sizes,
+    narrow,
+    reshape,
+    reshape_to,
+    slice_of,
+)
 
 __all__ = [
     "cat",
+    "column_stack",
     "concat",
+    "constant_pad_nd",
+    "diff",
+    "dstack",
     "flip",
     "fliplr",
     "flipud",
     "hstack",
-    "meshgrid",
     "pad",
     "repeat_interleave",
     "roll",
+    "row_stack",
     "stack",
     "tile",
     "unbind",
@@ -246,21 +262,68 @@ def stack(tensors, dim=0):
     return stack_along(*tensors, dim=normal_dim(dim, len(shape) + 1))
 
 
+def _raised(function, tensors, raising):
+    """`tensors` with at least so many dimensions; TypeError or RuntimeError if there are none."""
+    _joinable(function, tensors)
+    return [raising(x) for x in tensors]
+
+
 def hstack(tensors):
     """cat along dimension 1, or 0 for vectors."""
-    tensors = [x.reshape(1) if x.array.ndim == 0 else x for x in tensors]
+    tensors = _raised("hstack", tensors, atleast_1d)
     return cat(tensors, 0 if tensors[0].array.ndim == 1 else 1)
 
 
 def vstack(tensors):
     """cat along dimension 0 of at least two-dimensional tensors."""
-    return cat([x.reshape(1, -1) if x.array.ndim < 2 else x for x in tensors], 0)
+    return cat(_raised("vstack", tensors, atleast_2d), 0)
+
+
+row_stack = vstack
+
+
+def dstack(tensors):
+    """cat along dimension 2 of at least three-dimensional tensors."""
+    return cat(_raised("dstack", tensors, atleast_3d), 2)
+
+
+def column_stack(tensors):
+    """cat along dimension 1, vectors as columns.
+
+    >>> import fastdl
+    >>> fastdl.column_stack((fastdl.tensor([1, 2]), fastdl.tensor([3, 4])))
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    as_column = lambda x: reshape_to(x, shape=(-1, 1)) if x.array.ndim < 2 else x
+    return cat(_raised("column_stack", tensors, as_column), 1)
+
+
+def diff(input, n=1, dim=-1, prepend=None, append=None):
+    """Differences of neighbours along `dim`, taken `n` times, of `input` between `prepend` and
+    `append`; of bools whether they differ."""
+    if input.array.ndim == 0:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    parts = [p for p in (prepend, input, append) if p is not None]
+    if any(p.array.ndim != input.array.ndim for p in parts):
+        raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+    found = cat(parts, dim) if len(parts) > 1 else input
+    length = found.array.shape[normal_dim(dim, found.array.ndim)]
+    for _ in range(min(n, length)):
+        length -= 1
+        after, before = narrow(found, dim, 1, length), narrow(found, dim, 0, length)
+        found = after ^ before if found.array.dtype.kind == "b" else after - before
+    return found
 
 
 @aliases
-def repeat(input, *sizes_):
-    """`input` copied sizes[i] times along dimension i; missing leading dimensions are added."""
-    counts = sizes("repeat", sizes_, "repeats")
+def repeat(input, *repeats, **named):
+    """`input` copied repeats[i] times along dimension i; missing leading dimensions are added."""
+    if named:
+        repeats = named_sizes("repeat", repeats, named, "repeats")
+    counts = sizes("repeat", repeats, "repeats")
     shape = input.array.shape
     extra = len(counts) - len(shape)
     if extra < 0:
@@ -269,32 +332,57 @@ def repeat(input, *sizes_):
             "tensor"
         )
     if any(n < 0 for n in counts):
-        raise RuntimeError(f"repeat: counts must not be negative, got {list(counts)}")
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(counts)}: {list(counts)}"
+        )
     shape = (1,) * extra + shape
     spaced = reshape_to(input, shape=tuple([k for n in shape for k in (1, n)]))
     spread_out = expand_to(spaced, shape=tuple([k for c, n in zip(counts, shape) for k in (c, n)]))
     return reshape_to(spread_out, shape=tuple([c * n for c, n in zip(counts, shape)]))
 
 
-def tile(input, *dims):
+def tile(input, *dims, **named):
     """`repeat`, but missing leading counts are 1."""
+    if named:
+        dims = named_sizes("tile", dims, named, "dims")
     dims = sizes("tile", dims, "dims")
     return repeat(input, (1,) * (input.array.ndim - len(dims)) + dims)
 
 
 @aliases
-def repeat_interleave(input, repeats, dim=None):
-    """Each element (slice along `dim`) `repeats` times (a number, or a tensor of counts)."""
+def repeat_interleave(input=None, repeats=None, dim=None, *, output_size=None):
+    """Each element (slice along `dim`) `repeats` times (a number, or a tensor of counts). Of a
+    tensor of counts alone: each of 0, 1, 2 ... so many times. `output_size` is not needed.
+
+    Errors: RuntimeError for negative counts or another number of them than of elements.
+    """
+    if input is None or repeats is None:
+        repeats = input if repeats is None else repeats
+        input = arange_of(repeats)
+    counts = repeats.array if is_tensor(repeats) else np.asarray(repeats)
+    if counts.dtype.kind not in "iu":
+        raise NotImplementedError(f"repeat_interleave: counts must be int, not {counts.dtype}")
     if dim is None:
         input, dim = reshape(input, -1), 0
     dim = normal_dim(dim, input.array.ndim)
-    counts = repeats.array if is_tensor(repeats) else np.asarray(repeats)
+    if input.array.ndim == 0:
+        input = reshape_to(input, shape=(1,))
     if counts.size != 1 and counts.shape != (input.array.shape[dim],):
-        raise RuntimeError("repeats must have the same size as input along dim")
+        raise RuntimeError(
+            "repeats must have the same size as input along dim, but got repeats.size(0) = "
+            f"{counts.size} and input.size({dim}) = {input.array.shape[dim]}"
+        )
     if (counts < 0).any():
         raise RuntimeError("repeats can not be negative")
-    index = np.repeat(np.arange(input.array.shape[dim]), counts)
+    index = np.repeat(np.arange(input.array.shape[dim]), counts.reshape(-1))
     return input.index_select(dim, input.new_tensor(index, dtype=index.dtype))
+
+
+def arange_of(counts):
+    """0, 1, 2 ... for each element of a vector."""
+    if counts.array.ndim != 1:
+        raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
+    return tensor_of(np.arange(counts.array.size))
 
 
 def flip(input, *dims, **named):
@@ -373,21 +461,9 @@ def pad(input, pad, mode="constant", value=None):
     return input
 
 
-def meshgrid(*tensors, indexing="ij"):
-    """Coordinate grids of vectors; indexing 'ij' (rows first) or 'xy'."""
-    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
-    if indexing not in ("ij", "xy"):
-        raise RuntimeError(
-            f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
-        )
-    swapped = indexing == "xy" and len(tensors) >= 2
-    if swapped:
-        tensors = (tensors[1], tensors[0], *tensors[2:])
-    shape = tuple([x.array.size for x in tensors])
-    grids = [
-        expand_to(reshape_to(x, shape=(1,) * i + (-1,) + (1,) * (len(shape) - i - 1)), shape=shape)
-        for i, x in enumerate(tensors)
-    ]
-    if swapped:
-        grids[:2] = grids[1], grids[0]
-    return tuple(grids)
+_padded = pad
+
+
+def constant_pad_nd(input, pad, value=0):
+    """Padding by (before, after) pairs of `value`, last dimension first."""
+    return _padded(input, pad, "constant", value)

@@ -2,22 +2,25 @@
 stack, pad ...).
 """
 
+import functools
 import itertools
 import math
 import operator
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
     aliases,
     elementwise,
+    mismatch,
     normal_dim,
     normal_dims,
     primitive,
     sizes,
+    tensor_argument,
     with_inferred,
 )
 from fastdl.ops.core import (
@@ -25,26 +28,34 @@ from fastdl.ops.core import (
 )
 
 __all__ = [
+    "adjoint",
     "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
-    "chunk",
-    "diff",
+    "detach",
+    "detach_",
     "flatten",
+    "get_device",
     "is_floating_point",
+    "is_nonzero",
+    "is_same_size",
+    "is_signed",
+    "moveaxis",
     "movedim",
     "narrow",
     "numel",
     "permute",
     "ravel",
     "reshape",
+    "rot90",
     "select",
-    "split",
     "squeeze",
     "swapaxes",
     "swapdims",
     "t",
-    "tensor_split",
     "transpose",
     "unflatten",
     "unfold",
@@ -295,26 +306,47 @@ windows_add.vjp(x=lambda g, dim, size, step: windows(g, dim=dim, size=size, step
 
 
 @shortcut(reshape_to)
-def reshape(input, *shape):
+def reshape(input, *shape, **named):
     """`input` with another shape, one length of which may be -1; a view where possible."""
+    if named:
+        shape = named_sizes("reshape", shape, named, "shape")
     try:
         wanted = shape[0] if len(shape) == 1 and type(shape[0]) is not int else shape
         if min(wanted) >= -1:  # NumPy would infer a length for any negative number
             return reshape_to(input, shape=wanted)
     except Exception:
         pass  # find out what is wrong, and word it as PyTorch does
+    if not shape:
+        raise TypeError("reshape() missing 1 required positional arguments: 'shape'")
     shape = sizes("reshape", shape, "shape")
     return reshape_to(input, shape=with_inferred(shape, input.array.size))
 
 
+def named_sizes(function, size, named, name="size"):
+    """Positional sizes, or the one given as a keyword."""
+    size = size or (named.pop(name, ()),)
+    if named:
+        raise TypeError(f"{function}() got an unexpected keyword argument {next(iter(named))!r}")
+    return size
+
+
 @shortcut(reshape_to)
-def view(input, *shape):
+def view(input, *shape, **named):
     """`input` with another shape (or dtype), no copy; RuntimeError where strides forbid it."""
+    if named:
+        if "dtype" in named:
+            return input.view_dtype(named["dtype"])
+        shape = named_sizes("view", shape, named)
     if (
         len(shape) == 1
         and not isinstance(shape[0], (int, tuple, list))
         and not hasattr(shape[0], "__index__")
     ):
+        if isinstance(shape[0], (str, float)):
+            raise TypeError(
+                "view(): argument must be a dtype or a tuple of ints, not "
+                f"{type(shape[0]).__name__}"
+            )
         return input.view_dtype(shape[0])
     result = reshape(input, *shape)
     if not result._is_view() and result.array.size:
@@ -361,7 +393,15 @@ def unflatten(input, dim, sizes):
     """Dimension `dim` split to `sizes`, one of which may be -1."""
     shape = input.array.shape
     dim = normal_dim(dim, len(shape))
-    parts = with_inferred(tuple(sizes), shape[dim])
+    sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    if -1 not in sizes and math.prod(sizes) != shape[dim]:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} "
+            f"({shape[dim]}) in the input tensor"
+        )
+    parts = with_inferred(sizes, shape[dim])
     return reshape_to(input, shape=(*shape[:dim], *parts, *shape[dim + 1 :]))
 
 
@@ -383,8 +423,10 @@ def t(input):
 
 
 @shortcut(permute_to)
-def permute(input, *dims):
+def permute(input, *dims, **named):
     """Dimension i of the result is dimension dims[i] of `input`; a view."""
+    if named:
+        dims = named_sizes("permute", dims, named, "dims")
     dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
     ndim = input.array.ndim
     if len(dims) == ndim:
@@ -416,11 +458,16 @@ def movedim(input, source, destination):
     as_tuple = lambda d: tuple(
         [normal_dim(i, ndim) for i in (d if isinstance(d, (tuple, list)) else (d,))]
     )
+    given = source, destination
     source, destination = as_tuple(source), as_tuple(destination)
     if len(source) != len(destination):
         raise RuntimeError(
-            "movedim: source and destination must have the same number of dimensions"
+            "movedim: Invalid source or destination dims: source and destination must have the "
+            "same number of dimensions"
         )
+    for name, dims, said in zip(("source", "destination"), (source, destination), given):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(said)})")
     order = [d for d in range(ndim) if d not in source]
     for to, what in sorted(zip(destination, source)):
         order.insert(to, what)
@@ -451,8 +498,11 @@ def unsqueeze(input, dim):
 
 
 @shortcut(expand_to)
-def expand(input, *size):
+def expand(input, *size, **named):
     """`input` repeated along dimensions of length 1 without copying; -1 keeps a length."""
+    if named:
+        named.pop("implicit", None)
+        size = named_sizes("expand", size, named)
     size = sizes("expand", size)
     shape = input.array.shape
     extra = len(size) - len(shape)
@@ -492,8 +542,38 @@ def broadcast_to(input, size):
 
 def broadcast_tensors(*tensors):
     """The tensors, each expanded to their common shape."""
-    shape = np.broadcast_shapes(*[x.array.shape for x in tensors])
+    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    shapes = [tensor_argument("broadcast_tensors", "tensors", x).array.shape for x in tensors]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise RuntimeError(mismatch(shapes)) from None
     return tuple([expand_to(x, shape=shape) for x in tensors])
+
+
+def broadcast_shapes(*shapes):
+    """The common shape of tensors of these shapes (tuples or ints), a Size.
+
+    Errors: RuntimeError where they do not broadcast, ValueError for negative lengths.
+
+    >>> import fastdl
+    >>> fastdl.broadcast_shapes((2, 1), (3,))
+    fastdl.Size([2, 3])
+    """
+    shapes = [(s,) if isinstance(s, int) else sizes("broadcast_shapes", (s,)) for s in shapes]
+    if any(n < 0 for shape in shapes for n in shape):
+        raise ValueError("Attempting to broadcast a dimension with negative length!")
+    common = ()
+    for i, shape in enumerate(shapes):
+        for back in range(1, min(len(common), len(shape)) + 1):
+            if shape[-back] != common[-back] and 1 not in (shape[-back], common[-back]):
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {shape[-back]} at {-back}! "
+                    f"Mismatching argument at index {i} had {shape}; but expected shape should be "
+                    f"broadcastable to {list(common)}"
+                )
+        common = np.broadcast_shapes(common, shape)
+    return _dtype.Size(common)
 
 
 @shortcut(slice_of)
@@ -518,76 +598,66 @@ def narrow(input, dim, start, length):
 @shortcut(slice_of)
 def select(input, dim, index):
     """Slice number `index` along `dim`, which goes away; a view."""
+    if input.array.ndim == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
     n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
+    index = operator.index(index)
     if not -n <= index < n:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(input.shape)} at "
             f"dimension {dim}"
         )
-    return slice_of(input, index=(*(slice(None),) * dim, operator.index(index), ...))
-
-
-@shortcut(cut)
-@aliases
-def split(input, split_size_or_sections, dim=0):
-    """Views of `split_size` elements along `dim` (the last may be shorter), or of listed sizes."""
-    if input.array.ndim == 0:
-        raise RuntimeError("split expects at least a 1-dimensional tensor")
-    n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
-    if isinstance(split_size_or_sections, (tuple, list)):
-        lengths = [operator.index(k) for k in split_size_or_sections]
-        if sum(lengths) != n or any(k < 0 for k in lengths):
-            raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
-                f"at dimension {dim}), but got split_sizes={lengths}"
-            )
-    else:
-        size = operator.index(split_size_or_sections)
-        if size < 0 or (size == 0 and n):
-            raise RuntimeError(
-                f"split expects split_size be non-negative, but got split_size={size}"
-            )
-        lengths = [min(size, n - start) for start in range(0, n, size)] if n else [0]
-    return cut(input, dim=dim, lengths=tuple(lengths))
-
-
-@shortcut(cut)
-@aliases
-def chunk(input, chunks, dim=0):
-    """At most `chunks` views of equal length (the last may be shorter) along `dim`."""
-    if input.array.ndim == 0:
-        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    if chunks <= 0:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    n = input.array.shape[normal_dim(dim, input.array.ndim)]
-    return split(input, -(-n // chunks) if n else [0] * chunks, dim)
-
-
-def tensor_split(input, indices_or_sections, dim=0):
-    """Views along `dim`: a number of nearly equal ones, or cut at the listed indices."""
-    n = input.array.shape[(dim := normal_dim(dim, input.array.ndim))]
-    if isinstance(indices_or_sections, int):
-        whole, rest = divmod(n, indices_or_sections)
-        return split(input, [whole + (i < rest) for i in range(indices_or_sections)], dim)
-    cuts = [0, *[slice(0, i).indices(n)[1] for i in indices_or_sections], n]
-    pairs = itertools.pairwise(cuts)
-    return tuple([narrow(input, dim, a, max(b - a, 0)) for a, b in pairs])
+    return slice_of(input, index=(*(slice(None),) * dim, index, ...))
 
 
 def unfold(input, dimension, size, step):
     """Windows of `size` every `step` along `dimension`, as a new last dimension; a view."""
     dim = normal_dim(dimension, input.array.ndim)
-    if not 0 < size <= input.array.shape[dim] or step < 1:
-        raise RuntimeError(
-            f"unfold: size {size} and step {step} do not fit dimension {dim} of length "
-            f"{input.array.shape[dim]}"
-        )
+    n = input.array.shape[dim] if input.array.ndim else 1
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if size > n:
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {n} but size is {size}")
+    if step < 1:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    if input.array.ndim == 0:
+        return reshape_to(input, shape=(1,))[:size]
+    if size == 0:
+        places = slice_of(input, index=(*(slice(None),) * dim, slice(0, 0), ...))
+        count = n // step + 1
+        return expand_to(
+            unsqueeze(places.sum(dim), dim),
+            shape=(*places.array.shape[:dim], count, *places.array.shape[dim + 1 :]),
+        ).unsqueeze(-1)[..., :0]
     return windows(input, dim=dim, size=size, step=step)
 
 
-def contiguous(input):
-    """`input` itself when its memory is in row-major order, else a copy that is."""
-    return input if input.array.flags.c_contiguous else copy_in_order(input)
+# memory_format -> for its number of dimensions, their order in memory, outermost first
+FORMATS = {
+    _dtype.channels_last: (4, (0, 2, 3, 1)),
+    _dtype.channels_last_3d: (5, (0, 2, 3, 4, 1)),
+}
+
+
+def is_in_format(array, memory_format):
+    """Do the dimensions of an array lie in memory in the order of `memory_format`?"""
+    if memory_format not in FORMATS:
+        return array.flags.c_contiguous
+    ndim, order = FORMATS[memory_format]
+    return array.ndim == ndim and array.transpose(order).flags.c_contiguous
+
+
+def contiguous(input, memory_format=None):
+    """`input` itself when its memory is in row-major order (or that of `memory_format`, such as
+    channels_last), else a copy that is."""
+    if is_in_format(input.array, memory_format):
+        return input
+    if memory_format not in FORMATS:
+        return copy_in_order(input)
+    ndim, order = FORMATS[memory_format]
+    if input.array.ndim != ndim:
+        raise RuntimeError(f"required rank {ndim} tensor to use {memory_format.name} format")
+    return permute_to(copy_in_order(permute_to(input, dims=order)), dims=_inverse(order))
 
 
 @elementwise(promote=False, node_name="Clone")
@@ -599,17 +669,114 @@ def copy_in_order(x):
 copy_in_order.vjp(x=lambda g: g)
 
 
+def _each(function):
+    """A function of one tensor as one of several, or of a sequence of them: a tuple then."""
+
+    @functools.wraps(function)
+    def of_all(*tensors):
+        if len(tensors) == 1 and not isinstance(tensors[0], (tuple, list)):
+            return function(tensors[0])
+        if len(tensors) == 1:
+            tensors = tensors[0]
+        return tuple([function(x) for x in tensors])
+
+    return of_all
+
+
+@_each
 def atleast_1d(input):
-    """At least one dimension."""
-    return input if input.array.ndim else reshape(input, 1)
+    """At least one dimension; of several tensors, a tuple."""
+    return input if input.array.ndim else reshape_to(input, shape=(1,))
 
 
-def diff(input, n=1, dim=-1):
-    """Differences of neighbours along `dim`, taken `n` times."""
-    for _ in range(n):
-        length = input.array.shape[normal_dim(dim, input.array.ndim)]
-        input = narrow(input, dim, 1, length - 1) - narrow(input, dim, 0, length - 1)
-    return input
+@_each
+def atleast_2d(input):
+    """At least two dimensions: vectors become rows. Of several tensors, a tuple."""
+    shape = input.array.shape
+    return input if len(shape) > 1 else reshape_to(input, shape=(1,) * (2 - len(shape)) + shape)
+
+
+@_each
+def atleast_3d(input):
+    """At least three dimensions: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1). Of several
+    tensors, a tuple."""
+    shape = input.array.shape
+    if len(shape) > 2:
+        return input
+    return reshape_to(input, shape=(*(1,) * (2 - len(shape)), *shape, 1))
+
+
+def adjoint(input):
+    """The last two dimensions exchanged, complex numbers conjugated; a view of real ones."""
+    turned = transpose(input, -2, -1)
+    return turned.conj() if input.array.dtype.kind == "c" else turned
+
+
+def rot90(input, k=1, dims=(0, 1)):
+    """`input` rotated by `k` quarter turns in the plane of two dimensions, from dims[0] to dims[1].
+
+    >>> import fastdl
+    >>> fastdl.rot90(fastdl.tensor([[1, 2], [3, 4]]))
+    tensor([[2, 4],
+            [1, 3]])
+    """
+    ndim = input.array.ndim
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {ndim}")
+    first, second = (normal_dim(d, ndim) for d in dims)
+    if first == second:
+        raise RuntimeError(
+            f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
+        )
+    if k % 4 == 1:
+        return transpose(input.flip(second), first, second)
+    if k % 4 == 2:
+        return input.flip(first, second)
+    if k % 4 == 3:
+        return transpose(input.flip(first), first, second)
+    return E.clone(input)
+
+
+def sum_to_size(input, *size):
+    """`input` summed over the dimensions that a tensor of shape `size` is broadcast along."""
+    size = sizes("sum_to_size", size)
+    shape = input.array.shape
+    extra = len(shape) - len(size)
+    if extra < 0 or any(n not in (1, m) for n, m in zip(size, shape[extra:])):
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
+    return sum_to(input, size)
+
+
+def is_nonzero(input):
+    """Is the only element of a tensor not 0? RuntimeError for more or fewer elements."""
+    return bool(tensor_argument("is_nonzero", "input", input))
+
+
+def is_same_size(input, other):
+    """Have two tensors one shape?"""
+    return input.array.shape == other.array.shape
+
+
+def is_signed(input):
+    """Can the dtype hold negative values?"""
+    return input.array.dtype.kind in "ifc"
+
+
+def get_device(input):
+    """Number of the GPU; -1 on the CPU."""
+    return input.get_device()
+
+
+def detach(input):
+    """The same memory without history."""
+    return input.detach()
+
+
+def detach_(input):
+    """Forget the history: the tensor becomes a leaf that needs no gradient."""
+    return input.detach_()
 
 
 def is_floating_point(input):
@@ -619,7 +786,8 @@ def is_floating_point(input):
 
 def numel(input):
     """Number of elements."""
-    return input.array.size
+    return tensor_argument("numel", "input", input).array.size
 
 
 swapaxes = swapdims = transpose
+moveaxis = movedim

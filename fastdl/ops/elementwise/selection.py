@@ -213,8 +213,10 @@ cast.vjp(x=lambda g: g)  # the engine casts the gradient back
 
 @elementwise(promote=False)
 def clone(x):
-    """A copy of x, laid out as x is."""
-    return backends.of(x).copy(x) if x.flags.c_contiguous else x.copy(order="K")
+    """A copy of x, laid out as x is; in row-major order where x is expanded."""
+    if x.flags.c_contiguous:
+        return backends.of(x).copy(x)
+    return x.copy(order="C" if 0 in x.strides else "K")
 
 
 clone.vjp(x=lambda g: g)
