@@ -15,7 +15,7 @@ from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import legacy_name, primitive, tensor_argument
-from fastdl.ops.diagonal import diagonal_of, diagonal_scatter, tril, triu
+from fastdl.ops.diagonal import diagonal_of, onto_diagonal, tril, triu
 from fastdl.ops.join import cat
 from fastdl.ops.linalg import swap_last
 from fastdl.ops.reduce import result_type
@@ -83,7 +83,7 @@ def diagonal_matrix(x):
     """Square matrices with the last dimension of x on their diagonals."""
     n = x.array.shape[-1]
     shape = (*x.array.shape, n)
-    return diagonal_scatter(x, shape=shape, offset=0, dim1=-2, dim2=-1)
+    return onto_diagonal(x, shape=shape, offset=0, dim1=-2, dim2=-1)
 
 
 def diagonals(x):

@@ -4,6 +4,7 @@ from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import is_tensor, normal_dim, result_dtype, tensor_argument
 from fastdl.ops.diagonal import diagonal
+from fastdl.ops.join import diff
 from fastdl.ops.linalg import matmul, swap_last
 
 __all__ = ["corrcoef", "cov", "cumulative_trapezoid", "trapezoid", "trapz"]
@@ -102,7 +103,7 @@ def _slabs(function, y, x, dx, dim):
                 f"{function}(): There must be one `x` value for each sample point: got "
                 f"{x.array.shape[axis]} for {n}"
             )
-        width = S.diff(x, 1, axis)
+        width = diff(x, 1, axis)
     return heights * width / 2.0, dim
 
 
