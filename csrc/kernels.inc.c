@@ -17,6 +17,7 @@
 #include "conv/im2col.c"
 #include "conv/ukernel.c"
 #include "conv/product.c"
+#include "conv/filters.c"
 #include "conv/implicit.c"
 #include "conv/winograd_points.c"
 #include "conv/winograd_tiles.c"

@@ -56,7 +56,8 @@ static int F(conv_implicit_grad_input)(const fdl_conv *g, const void *dy, const 
                         .x = F(conv_source_of)(dy, g->n, g->k, g->oh, g->ow), .c = K, .m = C,
                         .y = dx, .yh = g->h, .yw = g->w, .yi = g->stride_h, .yj = g->stride_w,
                         .filter = w, .wg = K * C * g->r * g->s, .wm = g->r * g->s,
-                        .wc = C * g->r * g->s, .wr = g->s, .ms = 1, .phases = phases};
+                        .wc = C * g->r * g->s, .wr = g->s, .taps = g->r * g->s, .ms = 1,
+                        .phases = phases};
     int64_t n = 0, oh = ceil_div(g->h, g->stride_h), ow = ceil_div(g->w, g->stride_w);
     const int64_t zero = 0;
     if (g->k && g->ow && g->ow < CONV_PIXELS && F(conv_few_channels)(g)) {
@@ -67,6 +68,7 @@ static int F(conv_implicit_grad_input)(const fdl_conv *g, const void *dy, const 
                     .rows = rows[a], .cols = one, .oh = ceil_div(g->h - a, g->stride_h),
                     .ow = g->ow, .y = a * g->w};
         e.m = C * g->s, e.ms = g->s, e.columns = cols, e.clear = n < g->stride_h;
+        e.taps -= g->s - 1;             /* the first column's: the others begin further on        */
         ow = g->ow;
     } else {
         for (int64_t a = 0; a < sh; a++)

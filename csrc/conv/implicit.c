@@ -5,7 +5,7 @@
  * Idea      a task is a piece of the output, all channels of a group. Block by block of input
  *           channels its input is lowered (lower.c) to planes in which a tap is one offset and
  *           consecutive pixels are consecutive elements, and the micro-kernel reads its B vectors
- *           from there: row k of X starts at koff[k]
+ *           from there: row k of X starts at koff[k]. Of few outputs a task is some channels
  * Removes   the im2col buffer and its trips through memory; packing; FMAs on padding rows: output
  *           channels are dealt evenly to micro-kernels of every height, and filter rows that lie
  *           outside the image for all pixels of a tile are left out of its sum
@@ -17,6 +17,40 @@
  */
 #define CONV_TAPS (1280 / (int)sizeof(REAL))       /* taps in a block: the A panel stays in L1    */
 #define CONV_PIXELS (3200 / (int)sizeof(REAL))     /* pixels in a piece: the planes stay in L2    */
+#define CONV_SHARES 8                              /* tasks, at least about                       */
+
+/* What a thread knows of the taps in a block of a phase: where each is in the lowered planes. */
+typedef struct F(conv_places) {
+    conv_chains chains;
+    int64_t *koff;
+} F(conv_places);
+
+static int F(conv_places_of)(const F(conv_phase) *f, F(conv_places) *at)
+{
+    const int64_t taps = f->blocks.c * f->blocks.r * f->cols.n;
+    at->koff = fdl_scratch(FDL_SCRATCH_CONV_4, (taps + 3 * f->blocks.r + 1) * sizeof *at->koff);
+    if (!at->koff) return FDL_NOMEM;
+    at->chains.base = at->koff + taps;
+    at->chains.row = at->chains.base + f->blocks.r;
+    at->chains.slot = at->chains.row + f->blocks.r;
+    return FDL_OK;
+}
+
+/* The input of block b of phase f for the outputs p of group g, in x, or in scratch if that is NULL
+ * (and the scratch if there is no memory). */
+static REAL *F(conv_lower_block)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
+                                 const conv_block *b, const conv_piece *p, conv_chains *chains,
+                                 REAL *x)
+{
+    F(conv_source) source = e->x;
+    source.x += g * e->c * source.h * source.w;
+    const int64_t plane = F(conv_plane)(conv_chain_rows(&f->rows, b, p, chains), p);
+    if (!x)
+        x = fdl_scratch(FDL_SCRATCH_CONV_2,
+                        (b->c1 - b->c0) * f->cols.n * plane * sizeof(REAL));
+    if (x) F(conv_lower)(&source, &f->cols, f->rows.step, b, p, chains, plane, x);
+    return x;
+}
 
 /* One phase of one piece: outputs p of group g, in panels q0 ... q1 - 1. */
 static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
@@ -26,15 +60,14 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
     const int64_t pixels = p->rows * pitch;
     const int64_t first = F(conv_panel)(e, q0), m = F(conv_panel)(e, q1) - first;
     const conv_blocks *blocks = &f->blocks;
-
-    /* index lists: koff | base | row | slot of the chains */
-    int64_t *koff = fdl_scratch(FDL_SCRATCH_CONV_4,
-                                (blocks->c * blocks->r * ns + 3 * blocks->r + 1) * sizeof *koff);
-    if (!koff) return FDL_NOMEM;
-    conv_chains chains = {0};
-    chains.base = koff + blocks->c * blocks->r * ns;
-    chains.row = chains.base + blocks->r;
-    chains.slot = chains.row + blocks->r;
+    F(conv_places) places;
+    if (F(conv_places_of)(f, &places) != FDL_OK) return FDL_NOMEM;
+    REAL *packed = NULL;                               /* the panels of a block, if made here     */
+    if (!e->packed) {
+        const int64_t size = ceil_div(m * blocks->c * blocks->r * ns * (int64_t)sizeof(REAL), 64);
+        packed = fdl_scratch(FDL_SCRATCH_CONV_5, size * 64 + F(conv_cursors_size)(e));
+        if (!packed) return FDL_NOMEM;
+    }
 
     /* Where consecutive pixels are consecutive in y, tiles go there; else to a staging copy. */
     const int direct = !e->columns && e->yj == 1 && p->g == 1 &&
@@ -52,25 +85,31 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
         c += VL;                                       /* conv_unload_columns reads from before c */
     }
 
-    F(conv_source) source = e->x;
-    source.x += g * e->c * source.h * source.w;
     const REAL *a0 = f->a + g * e->m * e->c * nr * ns;
     for (int64_t t = 0, done = 0; t < blocks->nc * blocks->nr; t++) {
         const conv_block b = conv_block_at(blocks, t, e->c, nr);
         const int64_t width = (b.c1 - b.c0) * ns, kc = (b.r1 - b.r0) * width;
-        const int64_t slots = conv_chain_rows(&f->rows, &b, p, &chains);
-        const int64_t plane = F(conv_plane)(slots, p);
-        REAL *x = fdl_scratch(FDL_SCRATCH_CONV_2, width * plane * sizeof(REAL));
-        if (!x) return FDL_NOMEM;
-        F(conv_lower)(&source, &f->cols, step, &b, p, &chains, plane, x);
-        F(conv_offsets)(&b, ns, p, &chains, plane, koff);
+        REAL *x;
+        if (e->lowered) {
+            x = e->lowered + t * e->lowered_block;
+            conv_chain_rows(&f->rows, &b, p, &places.chains);
+        } else {
+            x = F(conv_lower_block)(e, f, g, &b, p, &places.chains, NULL);
+            if (!x) return FDL_NOMEM;
+        }
+        const int64_t slots = places.chains.slot[places.chains.n], *koff = places.koff;
+        F(conv_offsets)(&b, ns, p, &places.chains, F(conv_plane)(slots, p), places.koff);
         const int64_t *at = f->rows.at;
         const int outside = p->i0 * step + at[b.r0] < 0 ||
-                            (p->i0 + p->rows - 1) * step + at[b.r1 - 1] >= source.h;
+                            (p->i0 + p->rows - 1) * step + at[b.r1 - 1] >= e->x.h;
 
         for (int64_t q = q0; q < q1; q++) {            /* A panel: kc x mr, in L1                 */
             const int64_t m0 = F(conv_panel)(e, q), mr = F(conv_panel)(e, q + 1) - m0;
             const REAL *a = a0 + m0 * e->c * nr * ns + done * mr;
+            if (packed) {
+                F(conv_pack_block)(e, f, g, q, &b, packed, packed + ceil_div(mr * kc, 64) * 64);
+                a = packed;
+            }
             const REAL *bias = e->bias ? e->bias + g * e->m + m0 : NULL;
             int64_t nv;
             for (int64_t p0 = 0; p0 < pixels; p0 += nv * VL) {
@@ -81,7 +120,7 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
                     const int64_t top = p->i0 + p0 / pitch;
                     const int64_t bottom = p->i0 + (p0 + min64(left, nv * VL) - 1) / pitch;
                     while (r0 < r1 && bottom * step + at[r0] < 0) r0++;
-                    while (r1 > r0 && top * step + at[r1 - 1] >= source.h) r1--;
+                    while (r1 > r0 && top * step + at[r1 - 1] >= e->x.h) r1--;
                 }
                 const int64_t k0 = (r0 - b.r0) * width, k1 = (r1 - b.r0) * width;
                 F(conv_tile_fn) *tile = F(conv_tiles)[nv][mr];
@@ -105,45 +144,104 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
     return FDL_OK;
 }
 
-/* Task t: a share of the panels, innermost, of a piece of a group. */
-static void F(conv_task)(F(conv_engine) *e, int64_t t)
+static void F(conv_check)(F(conv_engine) *e, int status)
 {
-    const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols, share = t % e->shares;
-    const int64_t q0 = share * e->panels / e->shares, q1 = (share + 1) * e->panels / e->shares;
-    const int64_t piece = t / e->shares % pieces, g = t / e->shares / pieces;
-    if (e->clear) {                                    /* the rows and columns the piece owns     */
-        const conv_piece all = conv_piece_at(&e->cut, piece, e->n, INT64_MAX / 2, INT64_MAX / 2);
-        const int64_t u0 = all.i0 * e->yi, u1 = min64(e->yh, (all.i0 + e->cut.rows) * e->yi);
-        const int64_t v0 = all.j0 * e->yj;
-        const int64_t v1 = e->columns ? e->yw : min64(e->yw, v0 + e->cut.cols * e->yj);
-        const int64_t m0 = F(conv_panel)(e, q0) / e->ms, m1 = F(conv_panel)(e, q1) / e->ms;
-        for (int64_t n = all.n0; n < all.n0 + all.g; n++)
-            for (int64_t m = m0; m < m1; m++)
-                for (int64_t u = u0; u < u1; u++)
-                    F(conv_zero)(e->y + v0 + e->yw * (u + e->yh * (m + e->m / e->ms *
-                                                                           (g + e->groups * n))),
-                                 v1 - v0);
-    }
+    if (status != FDL_OK) __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+}
+
+/* Clears the rows and columns that a piece owns, in panels q0 ... q1 - 1 of group g. */
+static void F(conv_clear)(const F(conv_engine) *e, int64_t piece, int64_t g, int64_t q0, int64_t q1)
+{
+    const conv_piece all = conv_piece_at(&e->cut, piece, e->n, INT64_MAX / 2, INT64_MAX / 2);
+    const int64_t u0 = all.i0 * e->yi, u1 = min64(e->yh, (all.i0 + e->cut.rows) * e->yi);
+    const int64_t v0 = all.j0 * e->yj;
+    const int64_t v1 = e->columns ? e->yw : min64(e->yw, v0 + e->cut.cols * e->yj);
+    const int64_t m0 = F(conv_panel)(e, q0) / e->ms, m1 = F(conv_panel)(e, q1) / e->ms;
+    for (int64_t n = all.n0; n < all.n0 + all.g; n++)
+        for (int64_t m = m0; m < m1; m++)
+            for (int64_t u = u0; u < u1; u++)
+                F(conv_zero)(e->y + v0 + e->yw * (u + e->yh * (m + e->m / e->ms *
+                                                                       (g + e->groups * n))),
+                             v1 - v0);
+}
+
+/* Panels q0 ... q1 - 1 of a piece of group g: one phase, or all if that is NULL. */
+static void F(conv_task)(F(conv_engine) *e, int64_t piece, int64_t g, int64_t q0, int64_t q1,
+                         const F(conv_phase) *only)
+{
+    if (e->clear && (!only || only == e->phases)) F(conv_clear)(e, piece, g, q0, q1);
     for (int64_t i = 0; i < e->nphases; i++) {
         const F(conv_phase) *f = e->phases + i;
         const conv_piece p = conv_piece_at(&e->cut, piece, e->n, f->oh, f->ow);
-        if (p.rows <= 0 || p.cols <= 0) continue;
-        if (F(conv_phase_piece)(e, f, g, q0, q1, &p) != FDL_OK)
-            __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+        if ((!only || only == f) && p.rows > 0 && p.cols > 0)
+            F(conv_check)(e, F(conv_phase_piece)(e, f, g, q0, q1, &p));
     }
 }
 
-/* What every thread of the region runs. */
+static void F(conv_lower_shared)(F(conv_engine) *e, const F(conv_phase) *f, int64_t piece,
+                                 int64_t g, int64_t block)
+{
+    const conv_piece p = conv_piece_at(&e->cut, piece, e->n, f->oh, f->ow);
+    const conv_block b = conv_block_at(&f->blocks, block, e->c, f->rows.n);
+    F(conv_places) places;
+    if (p.rows <= 0 || p.cols <= 0) return;
+    const int status = F(conv_places_of)(f, &places);
+    F(conv_check)(e, status);
+    if (status == FDL_OK)
+        F(conv_lower_block)(e, f, g, &b, &p, &places.chains,
+                            e->lowered + block * e->lowered_block);
+}
+
+/* What every thread of the region runs. Many pieces: the filter is packed, each piece is a task.
+ * Few: all threads lower a piece together, then each takes shares of the panels, and packs a block
+ * of them when it needs it; but where a filter's taps belong to several phases, all before. */
 static void F(conv_share)(F(conv_engine) *e)
 {
-    const int64_t panels = e->nphases * e->groups * e->panels;
-    OMP(for schedule(static))
-    for (int64_t t = 0; t < panels; t++)
-        F(conv_pack)(e, e->phases + t / e->panels / e->groups, t / e->panels % e->groups,
-                     t % e->panels);
-    const int64_t tasks = e->groups * e->cut.ng * e->cut.nrows * e->cut.ncols * e->shares;
-    OMP(for schedule(dynamic))
-    for (int64_t t = 0; t < tasks; t++) F(conv_task)(e, t);
+    const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols;
+    if (e->packed) {
+        void *memory = fdl_scratch(FDL_SCRATCH_CONV_5, F(conv_cursors_size)(e));
+        F(conv_check)(e, memory ? FDL_OK : FDL_NOMEM);
+        OMP(for schedule(dynamic))
+        for (int64_t t = 0; t < e->groups * e->panels; t++)
+            if (memory) F(conv_pack)(e, t / e->panels, t % e->panels, memory);
+    }
+    if (e->shares == 1) {
+        OMP(for schedule(dynamic))
+        for (int64_t t = 0; t < e->groups * pieces; t++)
+            F(conv_task)(e, t % pieces, t / pieces, 0, e->panels, NULL);
+        return;
+    }
+    for (int64_t t = 0; t < e->groups * pieces * e->nphases; t++) {
+        const F(conv_phase) *f = e->phases + t % e->nphases;
+        const int64_t piece = t / e->nphases % pieces, g = t / e->nphases / pieces;
+        OMP(for schedule(dynamic))
+        for (int64_t b = 0; b < f->blocks.nc * f->blocks.nr; b++)
+            F(conv_lower_shared)(e, f, piece, g, b);
+        OMP(for schedule(dynamic))
+        for (int64_t s = 0; s < e->shares; s++)
+            F(conv_task)(e, piece, g, s * e->panels / e->shares, (s + 1) * e->panels / e->shares,
+                         f);
+    }
+}
+
+/* Room for all blocks of any phase of a piece. */
+static int F(conv_room_to_lower)(F(conv_engine) *e)
+{
+    int64_t most = 0;
+    for (const F(conv_phase) *f = e->phases; f < e->phases + e->nphases; f++) {
+        F(conv_places) places;
+        if (F(conv_places_of)(f, &places) != FDL_OK) return FDL_NOMEM;
+        const conv_piece p = conv_piece_at(&e->cut, 0, e->n, f->oh, f->ow);
+        for (int64_t t = 0; t < f->blocks.nr; t++) {
+            const conv_block b = conv_block_at(&f->blocks, t, e->c, f->rows.n);
+            const int64_t slots = conv_chain_rows(&f->rows, &b, &p, &places.chains);
+            const int64_t size = f->blocks.c * f->cols.n * F(conv_plane)(slots, &p);
+            e->lowered_block = max64(e->lowered_block, size);
+        }
+        most = max64(most, f->blocks.nc * f->blocks.nr);
+    }
+    e->lowered = fdl_scratch(FDL_SCRATCH_CONV_2, most * e->lowered_block * sizeof(REAL));
+    return e->lowered ? FDL_OK : FDL_NOMEM;
 }
 
 /* Phases and their taps are set. oh x ow: the outputs of the largest phase; a: room for the packed
@@ -158,12 +256,17 @@ static int F(conv_run)(F(conv_engine) *e, int64_t oh, int64_t ow, REAL *a, int t
         taps += f->rows.n * f->cols.n;
     }
     e->panels = ceil_div(e->m, CONV_MR);
-    /* At least about eight tasks, so that a few threads have even shares: where the image is small,
-     * smaller pieces; or, as every piece reads the whole filter, shares of a large one's panels. */
-    e->shares = e->ms > 1 ? 1 : max64(1, min64(8 * CONV_PIXELS / (e->n * oh * ow), e->panels / 6));
-    const int64_t fair = e->n * oh * ow * e->shares * e->groups / 8;
+    /* At least about eight tasks, so that a few threads have even shares: smaller pieces if outputs
+     * are few; or shares of a large filter's panels, as every piece reads all of it. */
+    const int64_t pixels = e->n * oh * ow;
+    const int few = e->ms == 1 && e->panels >= CONV_SHARES / 2 &&
+                    pixels * e->groups < CONV_SHARES * CONV_PIXELS;
+    e->shares = few ? max64(min64(e->panels, CONV_SHARES), e->panels / 2) : 1;
+    e->packed = !few || e->nphases > 1;
+    const int64_t fair = few ? CONV_PIXELS : pixels * e->groups / CONV_SHARES;
     e->cut = conv_cut_output(e->n, oh, ow, max64(CONV_PIXELS / 4, min64(CONV_PIXELS, fair)));
-    const double fmas = (double)e->n * e->groups * e->m * oh * ow * ((double)e->c * taps + 4);
+    if (few && F(conv_room_to_lower)(e) != FDL_OK) return FDL_NOMEM;
+    const double fmas = (double)e->groups * e->m * pixels * ((double)e->c * taps + 4);
     threads = fdl_plan(threads, fmas / (2.5 * VL));
     OMP(parallel num_threads(threads))
     F(conv_share)(e);
@@ -190,6 +293,7 @@ static int F(conv_implicit_forward)(const fdl_conv *g, const void *x, const void
                         .x = F(conv_source_of)(x, g->n, g->c, g->h, g->w), .c = C, .m = K,
                         .y = y, .yh = g->oh, .yw = g->ow, .yi = 1, .yj = 1, .bias = bias,
                         .filter = w, .wg = K * C * g->r * g->s, .wm = C * g->r * g->s,
-                        .wc = g->r * g->s, .wr = g->s, .ms = 1, .nphases = 1, .phases = &phase};
+                        .wc = g->r * g->s, .wr = g->s, .taps = g->r * g->s, .ms = 1,
+                        .nphases = 1, .phases = &phase};
     return F(conv_run)(&e, g->oh, g->ow, (REAL *)(at + lists), threads);
 }

@@ -279,34 +279,38 @@ INLINE F(conv_source) F(conv_source_of)(const REAL *x, int64_t n, int64_t c, int
     return (F(conv_source)){x, x + n * c * h * w, x, c * h * w, h, w};
 }
 
-/* out: the planes [c - c0][s] of block b of the channels. */
+/* out: the planes [c - c0][s] of block b of the channels, a few channels at a time: what the taps s
+ * read again is then still in L1. */
+#define CONV_STRIP (16 << 10)
 static void F(conv_lower)(const F(conv_source) *x, const conv_taps *cols, int64_t row_step,
                           const conv_block *b, const conv_piece *p, const conv_chains *chains,
                           int64_t plane, REAL *out)
 {
-    const int64_t step = cols->step, pitch = p->g * p->cols;
-    for (int64_t s = 0; s < cols->n; s++) {
-        const int64_t v0 = p->j0 * step + cols->at[s];
-        int64_t j0, j1;
-        conv_inside(p, v0, step, x->w, &j0, &j1);
-        const F(conv_row) row = F(conv_row_of)(p->cols, step, j0, j1, x->from, x->to);
-        for (int64_t q = 0; q < chains->n; q++) {
-            /* rows of the chain: `above` and `below` the image, those between inside */
-            const int64_t slots = chains->slot[q + 1] - chains->slot[q], u = chains->row[q];
-            const int64_t above = u < 0 ? min64(slots, ceil_div(-u, row_step)) : 0;
-            const int64_t until = u < x->h ? min64(slots, ceil_div(x->h - u, row_step)) : 0;
-            const int64_t below = slots - max64(above, until);
-            for (int64_t c = b->c0; c < b->c1; c++) {
-                REAL *d = out + ((c - b->c0) * cols->n + s) * plane + chains->slot[q] * pitch;
-                F(conv_zero)(d, above * pitch);
-                F(conv_rows)(&row, d + above * pitch,
-                             x->x + p->n0 * x->image + (c * x->h + u + above * row_step) * x->w +
-                                 v0,
-                             x->image, p->g, row_step * x->w, slots - above - below);
-                F(conv_zero)(d + (slots - below) * pitch, below * pitch);
+    const int64_t step = cols->step, pitch = p->g * p->cols, slots = chains->slot[chains->n];
+    const int64_t strip = max64(1, CONV_STRIP / (slots * pitch * row_step * (int)sizeof(REAL)));
+    for (int64_t from = b->c0; from < b->c1; from += strip)
+        for (int64_t s = 0; s < cols->n; s++) {
+            const int64_t v0 = p->j0 * step + cols->at[s], to = min64(b->c1, from + strip);
+            int64_t j0, j1;
+            conv_inside(p, v0, step, x->w, &j0, &j1);
+            const F(conv_row) row = F(conv_row_of)(p->cols, step, j0, j1, x->from, x->to);
+            for (int64_t q = 0; q < chains->n; q++) {
+                /* rows of the chain: `above` and `below` the image, those between inside */
+                const int64_t n = chains->slot[q + 1] - chains->slot[q], u = chains->row[q];
+                const int64_t above = u < 0 ? min64(n, ceil_div(-u, row_step)) : 0;
+                const int64_t until = u < x->h ? min64(n, ceil_div(x->h - u, row_step)) : 0;
+                const int64_t below = n - max64(above, until);
+                for (int64_t c = from; c < to; c++) {
+                    REAL *d = out + ((c - b->c0) * cols->n + s) * plane + chains->slot[q] * pitch;
+                    F(conv_zero)(d, above * pitch);
+                    F(conv_rows)(&row, d + above * pitch,
+                                 x->x + p->n0 * x->image + (c * x->h + u + above * row_step) * x->w
+                                     + v0,
+                                 x->image, p->g, row_step * x->w, n - above - below);
+                    F(conv_zero)(d + (n - below) * pitch, below * pitch);
+                }
             }
         }
-    }
 }
 
 /* koff[((r - r0) * nc + c - c0) * ns + s]: rows of the filter outermost, so that the taps of a

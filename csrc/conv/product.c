@@ -1,5 +1,5 @@
-/* product.c: what forward and input gradient have in common, the product of implicit.c, and its two
- * ends: the filter packed into panels, and the results stored.
+/* product.c: what forward and input gradient have in common, the product of implicit.c, and its
+ * end: the results stored. filters.c is its beginning.
  *
  *   outputs (m x pixels) = filter (m x taps) input (taps x pixels)       for every group and phase
  *
@@ -24,38 +24,21 @@ typedef struct F(conv_engine) {
     const REAL *bias;
     const REAL *filter;                 /* w[g * wg + m * wm + c * wc + r * wr + s]               */
     int64_t wg, wm, wc, wr;
+    int64_t taps;                       /* of a row and channel: side by side in the filter       */
     int64_t ms;                         /* 1; or S: the filter's columns are rows of their own,   */
     const conv_taps *columns;           /* summed by the taps of each phase (yj of them)          */
     conv_cut cut;                       /* of the largest phase                                   */
-    int64_t shares;                     /* of the panels: tasks on a piece                        */
+    int64_t shares;                     /* of the panels: tasks on a piece; 1: a piece is a task  */
     int64_t nphases;
     F(conv_phase) *phases;
     int clear;                          /* some outputs are reached by no tap                     */
+    int packed;                         /* the panels are made first, not by each share           */
+    REAL *lowered;                      /* with shares: all blocks of a piece                     */
+    int64_t lowered_block;              /* elements of one                                        */
     int status;                         /* a task that fails stores FDL_NOMEM                     */
 } F(conv_engine);
 
 INLINE int64_t F(conv_panel)(const F(conv_engine) *e, int64_t q) { return q * e->m / e->panels; }
-
-/* Panel q of group g of a phase: k by k, the mr values that one vector of X meets. Reads are as far
- * apart as filters are, but a cache line of each is read to its end. */
-static void F(conv_pack)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g, int64_t q)
-{
-    const int64_t nr = f->rows.n, ns = f->cols.n, taps = e->c * nr * ns;
-    const int64_t m0 = F(conv_panel)(e, q), mr = F(conv_panel)(e, q + 1) - m0;
-    const REAL *row[CONV_MR];
-    for (int64_t i = 0; i < mr; i++)
-        row[i] = e->filter + g * e->wg + (m0 + i) / e->ms * e->wm + (m0 + i) % e->ms;
-    REAL *a = f->a + (g * e->m + m0) * taps;
-    for (int64_t t = 0; t < f->blocks.nc * f->blocks.nr; t++) {
-        const conv_block b = conv_block_at(&f->blocks, t, e->c, nr);
-        for (int64_t r = b.r0; r < b.r1; r++)
-            for (int64_t c = b.c0; c < b.c1; c++) {
-                const int64_t at = c * e->wc + f->rows.index[r] * e->wr;
-                for (int64_t s = 0; s < ns; s++, a += mr)
-                    for (int64_t i = 0; i < mr; i++) a[i] = row[i][at + f->cols.index[s]];
-            }
-    }
-}
 
 /* d[2 * j] = s[j]: the elements between stay. Two lanes are written for each value; all but the
  * last value, after which a row may end, go by vectors. */

@@ -28,6 +28,8 @@ INLINE void F(conv_tile)(const int mr, const int nv, int64_t kc, const REAL *res
         V row[4];
         const REAL *p = b + koff[k];
         UNROLL(4) for (int j = 0; j < nv; j++) row[j] = LD(p + j * VL);
+        UNROLL(4) for (int j = 0; j < nv; j++)  /* the next tile's: rows are far apart       */
+            __builtin_prefetch(p + (nv + j) * VL);
         UNROLL(16) for (int i = 0; i < mr; i++) {
             const V ai = SPLAT(a[i]);
             UNROLL(4) for (int j = 0; j < nv; j++) sum[i][j] += ai * row[j];
