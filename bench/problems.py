@@ -283,6 +283,40 @@ def cross_entropy(torch, rows, columns):
     return call, lambda: (call(), [x.grad])[1]
 
 
+LOSSES = {  # of two tensors of one shape: what makes the input and the target of normal numbers
+    "mse_loss": (lambda torch, x: x, lambda torch, y: y),
+    "l1_loss": (lambda torch, x: x, lambda torch, y: y),
+    "smooth_l1_loss": (lambda torch, x: x, lambda torch, y: y),
+    "huber_loss": (lambda torch, x: x, lambda torch, y: y),
+    "binary_cross_entropy": (lambda torch, x: torch.sigmoid(x), lambda torch, y: (y > 0).float()),
+    "binary_cross_entropy_with_logits": (lambda torch, x: x, lambda torch, y: (y > 0).float()),
+    "kl_div": (lambda torch, x: x, lambda torch, y: torch.softmax(y, 1)),
+    "cross_entropy": (lambda torch, x: x, lambda torch, y: torch.softmax(y, 1)),
+}
+
+
+def pointwise_loss(torch, name, rows, columns, mode):
+    make_x, make_y = LOSSES[name]
+    x = make_x(torch, normal(torch, rows, columns)).requires_grad_(mode == "training")
+    y = make_y(torch, normal(torch, rows, columns, seed=1))
+    how = {"reduction": "batchmean"} if name == "kl_div" else {}
+    return in_mode(torch, mode, lambda: getattr(torch.nn.functional, name)(x, y, **how), x)
+
+
+def pixel_loss(torch, name, n, c, h, w, mode):
+    """Cross-entropy of scores with classes, or "nll_loss" of what would be their logarithms."""
+    x, target = normal(torch, n, c, h, w, grad=mode == "training"), integers(torch, c, n, h, w)
+    return in_mode(torch, mode, lambda: getattr(torch.nn.functional, name)(x, target), x)
+
+
+def nll_loss(torch, rows, columns, mode):
+    x, target = (
+        normal(torch, rows, columns, grad=mode == "training"),
+        integers(torch, columns, rows),
+    )
+    return in_mode(torch, mode, lambda: torch.nn.functional.nll_loss(x, target), x)
+
+
 def layer_norm(torch, rows, columns, mode, name="layer_norm"):
     train = mode == "training"
     x, weight, bias = (
@@ -510,6 +544,13 @@ def cases():
         add_modes("rows", "softmax {} x {}".format(*shape), softmax, *shape)
     add("rows", "cross-entropy 4096 x 1000, training", cross_entropy, 4096, 1000)
     add("rows", "cross-entropy 64 x 10, training", cross_entropy, 64, 10)
+    for name in LOSSES:
+        for shape in ((64, 10), (1024, 1000)):
+            add_modes("loss", "{} {} x {}".format(name, *shape), pointwise_loss, name, *shape)
+    for shape in ((64, 10), (4096, 1000)):
+        add_modes("loss", "nll_loss {} x {}".format(*shape), nll_loss, *shape)
+    for name in ("cross_entropy", "nll_loss"):
+        add_modes("loss", f"{name} 4x21x128x128", pixel_loss, name, 4, 21, 128, 128)
     for shape in LAYER_NORM:
         add_modes("norm", "layer norm {} x {}".format(*shape), layer_norm, *shape)
     for mode in BOTH:

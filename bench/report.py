@@ -257,6 +257,7 @@ SUMMARY = {
     "reduce": "reductions",
     "move": "copies, cat, permute",
     "rows": "softmax, cross-entropy, embedding, optimizers",
+    "loss": "losses, reduced and with their gradients",
     "norm": "normalisation",
     "attention": "attention",
     "random": "random numbers, dropout",

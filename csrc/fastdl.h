@@ -220,17 +220,32 @@ typedef struct fdl_kernels {
      * inputs it has and what it computes; NULL after the last */
     int (*map)(int function, const fdl_map *m, int threads);
     const char *(*map_name)(int function, int *inputs, const char **value);
+    /* y[0] = scale * sum of an elementwise function's values; m->out is not looked at */
+    int (*map_sum)(int function, const fdl_map *m, double scale, void *y, int threads);
 
     /* (n, c, p) over c; log: 0 softmax, 1 log-softmax */
     int (*softmax)(int64_t n, int64_t c, int64_t p, const void *x, void *y, int log, int threads);
     int (*softmax_backward)(int64_t n, int64_t c, int64_t p, const void *dy, const void *y,
                             void *dx, int log, int threads);
     /* loss (n, p) of scores x (n, c, p) against classes target (n, p), times scale, and its
-     * gradient (n, c, p); both 0 where the target is ignore_index; every other lies in [0, c).
+     * gradient (n, c, p), unless that is NULL; both 0 where the target is ignore_index; every other
+     * lies in [0, c).
      * weight: (c) or NULL; smoothing: the part of a target that is spread over all classes */
     int (*cross_entropy)(int64_t n, int64_t c, int64_t p, const void *x, const int64_t *target,
                          int64_t ignore_index, const void *weight, double smoothing, double scale,
                          void *loss, void *grad, int threads);
+    /* the same against probabilities target (n, c), x (n, c); mass (n) is the sum of a row's
+     * weighted target, times scale */
+    int (*soft_cross_entropy)(int64_t n, int64_t c, const void *x, const void *target,
+                              const void *weight, double smoothing, double scale, void *loss,
+                              void *mass, void *grad, int threads);
+    /* loss (n, p) = -scale weight[target] x[n, target, p]; 0 where the target is ignore_index */
+    int (*nll)(int64_t n, int64_t c, int64_t p, const void *x, const int64_t *target,
+               int64_t ignore_index, const void *weight, double scale, void *loss, int threads);
+    /* dx (n, c, p) for dy (n, p), its elements dy_step apart: 1, or 0 for one value */
+    int (*nll_backward)(int64_t n, int64_t c, int64_t p, const void *dy, int64_t dy_step,
+                        const int64_t *target, int64_t ignore_index, const void *weight,
+                        double scale, void *dx, int threads);
     /* db[c] = sum over n and p of dy[n, c, p] */
     int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads);
 
@@ -260,7 +275,7 @@ typedef struct fdl_kernels {
     int (*random_integers)(fdl_draw d, int64_t n, int64_t low, uint64_t range, int64_t *y,
                            int threads);
     int (*permutation)(fdl_draw d, int64_t n, int64_t *y);
-    /* y = x / (1 - p), or 0 with probability p in [0, 1]; y may be x */
+    /* y = x / (1 - p), or 0 x with probability p in [0, 1]; y may be x */
     int (*dropout)(fdl_draw d, int64_t n, double p, const void *x, void *y, int threads);
 
     /* normalisation: y = (x - mean) / sqrt(var + eps) * weight + bias; var is biased. weight and

@@ -41,19 +41,21 @@
 
 #include "nnops/softmax.c"
 #include "nnops/cross_entropy.c"
+#include "nnops/nll.c"
 #include "nnops/channel_sum.c"
+#include "random/philox.c"
+#include "random/fill.c"
+#include "random/dropout.c"
 #include "attention/naive.c"
 #include "attention/scores.c"
 #include "attention/forward.c"
 #include "attention/backward.c"
 #include "move/copy.c"
 #include "reduce/blocks.c"
+#include "reduce/mapped.c"
 #include "reduce/extreme.c"
 #include "reduce/variance.c"
 #include "reduce/scan.c"
-#include "random/philox.c"
-#include "random/fill.c"
-#include "random/dropout.c"
 #include "norm/runs.c"
 #include "norm/batch_norm.c"
 #include "norm/row_norm.c"
@@ -134,9 +136,13 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .plane_scatter = F(plane_scatter),
     .map = F(map),
     .map_name = F(map_name),
+    .map_sum = F(map_sum),
     .softmax = F(softmax),
     .softmax_backward = F(softmax_backward),
     .cross_entropy = F(cross_entropy),
+    .soft_cross_entropy = F(soft_cross_entropy),
+    .nll = F(nll),
+    .nll_backward = F(nll_backward),
     .channel_sum = F(channel_sum),
     .copy = F(copy),
     .join = F(join),

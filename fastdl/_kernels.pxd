@@ -136,6 +136,8 @@ cdef extern from "fastdl.h" nogil:
                 const int64_t *at, void *y, int add, int threads) noexcept nogil
         int (*map)(int function, const fdl_map *m, int threads) noexcept nogil
         const char *(*map_name)(int function, int *inputs, const char **value) noexcept nogil
+        int (*map_sum)(int function, const fdl_map *m, double scale, void *y,
+                int threads) noexcept nogil
         int (*softmax)(int64_t n, int64_t c, int64_t p, const void *x, void *y, int log,
                 int threads) noexcept nogil
         int (*softmax_backward)(int64_t n, int64_t c, int64_t p, const void *dy,
@@ -144,6 +146,15 @@ cdef extern from "fastdl.h" nogil:
                 const int64_t *target, int64_t ignore_index, const void *weight,
                 double smoothing, double scale, void *loss, void *grad,
                 int threads) noexcept nogil
+        int (*soft_cross_entropy)(int64_t n, int64_t c, const void *x, const void *target,
+                const void *weight, double smoothing, double scale, void *loss, void *mass,
+                void *grad, int threads) noexcept nogil
+        int (*nll)(int64_t n, int64_t c, int64_t p, const void *x, const int64_t *target,
+                int64_t ignore_index, const void *weight, double scale, void *loss,
+                int threads) noexcept nogil
+        int (*nll_backward)(int64_t n, int64_t c, int64_t p, const void *dy, int64_t dy_step,
+                const int64_t *target, int64_t ignore_index, const void *weight, double scale,
+                void *dx, int threads) noexcept nogil
         int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db,
                 int threads) noexcept nogil
         int (*copy)(const fdl_copy *g, const void *x, void *y, int threads) noexcept nogil

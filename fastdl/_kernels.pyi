@@ -219,6 +219,14 @@ class Map:
         threads: int = 0,
         **parameters: float | None,
     ) -> ndarray: ...
+    def sum(
+        self,
+        *arrays: ndarray,
+        factor: float = 1,
+        isa: str | None = None,
+        threads: int = 0,
+        **parameters: float | None,
+    ) -> ndarray: ...
 
 MAPS: dict[str, Map]
 
@@ -245,12 +253,45 @@ def cross_entropy(
     ignore_index: int = -100,
     weight: ndarray | None = None,
     smoothing: float = 0.0,
-    scale: float = 1.0,
+    scale: float | str = 1.0,
     *,
+    gradient: bool = True,
     out: tuple[ndarray, ndarray] | None = None,
     isa: str | None = None,
     threads: int = 0,
-) -> tuple[ndarray, ndarray]: ...
+) -> tuple[ndarray, ndarray | None]: ...
+def soft_cross_entropy(
+    logits: ndarray,
+    target: ndarray,
+    weight: ndarray | None = None,
+    smoothing: float = 0.0,
+    scale: float = 1.0,
+    *,
+    gradient: bool = True,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray, ndarray | None]: ...
+def nll(
+    x: ndarray,
+    target: ndarray,
+    ignore_index: int = -100,
+    weight: ndarray | None = None,
+    scale: float | str = 1.0,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
+def nll_backward(
+    dy: ndarray,
+    target: ndarray,
+    classes: int,
+    ignore_index: int = -100,
+    weight: ndarray | None = None,
+    scale: float | str = 1.0,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
 def channel_sum(
     dy: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
 ) -> ndarray: ...

@@ -13,7 +13,9 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from cython cimport floating
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint64_t, uint8_t
 
 cnp.import_array()

@@ -2,7 +2,6 @@
 # csrc/elementwise/functions.inc.c.
 
 from cpython.ref cimport Py_INCREF
-from libc.math cimport INFINITY
 from libc.stdint cimport uintptr_t
 
 cdef extern from "numpy/arrayobject.h":
@@ -25,6 +24,8 @@ cdef dict MAP_PARAMETERS = {
     "softshrink": {"lambd": 0.5},
     "hardshrink": {"lambd": 0.5},
     "shrink_backward": {"lambd": 0.5},
+    "huber": {"delta": 1.0},
+    "huber_backward": {"delta": 1.0},
 }
 cdef dict MAP_TRUTH_INPUT = {"select": 0, "masked_fill": 1}
 cdef tuple MAP_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
@@ -50,28 +51,12 @@ cdef class Map:
     def __call__(self, *arrays, out=None, isa=None, int threads=0, **parameters):
         cdef fdl_map m
         cdef const fdl_kernels *kernels
-        cdef int n, i
+        cdef int n
         cdef cnp.ndarray first, y
-        if PyTuple_GET_SIZE(arrays) != self.inputs:
-            raise TypeError(
-                f"{self.name}: expected {self.inputs} arrays, got {PyTuple_GET_SIZE(arrays)}"
-            )
-        for i in range(self.inputs):
-            if not isinstance(<object>PyTuple_GET_ITEM(arrays, i), cnp.ndarray):
-                raise TypeError(
-                    f"{self.name}: argument {i} must be an array, got {type(arrays[i]).__name__}"
-                )
-        i = 1 if self.truth == 0 else 0
-        first = <cnp.ndarray>PyTuple_GET_ITEM(arrays, i)
+        self.check_arrays(&m, arrays, parameters)
+        first = <cnp.ndarray>PyTuple_GET_ITEM(arrays, 1 if self.truth == 0 else 0)
         kernels = table_of(first, isa, self.name, "its arguments")
         n = threads_of(threads)
-        m.p = m.q = 0
-        if self.parameters is not None:
-            self.read_parameters(&m, parameters)
-        elif parameters:
-            raise TypeError(f"{self.name}: takes no parameter {next(iter(parameters))!r}")
-        for i in range(self.inputs):
-            self.check_dtype(first, <cnp.ndarray>PyTuple_GET_ITEM(arrays, i), i)
         if out is not None:
             if not isinstance(out, cnp.ndarray):
                 raise TypeError(f"{self.name}: out must be an array, got {type(out).__name__}")
@@ -81,6 +66,47 @@ cdef class Map:
         with nogil:
             kernels.map(self.function, &m, n)
         return y
+
+    def sum(self, *arrays, double factor=1, isa=None, int threads=0, **parameters):
+        """`factor` times the sum of the function's values, 0-d; no array of them is made."""
+        cdef fdl_map m
+        cdef const fdl_kernels *kernels
+        cdef int n, status
+        cdef cnp.ndarray first, total
+        self.check_arrays(&m, arrays, parameters)
+        first = <cnp.ndarray>PyTuple_GET_ITEM(arrays, 1 if self.truth == 0 else 0)
+        kernels = table_of(first, isa, self.name, "its arguments")
+        n = threads_of(threads)
+        if not self.alike(&m, arrays, first):
+            self.lay_out(&m, arrays, first, None)       # whose array is not touched
+        total = cnp.PyArray_EMPTY(0, NULL, cnp.PyArray_TYPE(first), 0)
+        with nogil:
+            status = kernels.map_sum(self.function, &m, factor, data_of(total), n)
+        finish(status, self.name)
+        return total
+
+    cdef int check_arrays(self, fdl_map *m, tuple arrays, dict parameters) except -1:
+        """Raises unless arrays and parameters are the function's; fills in the parameters."""
+        cdef int i
+        cdef cnp.ndarray first
+        if PyTuple_GET_SIZE(arrays) != self.inputs:
+            raise TypeError(
+                f"{self.name}: expected {self.inputs} arrays, got {PyTuple_GET_SIZE(arrays)}"
+            )
+        for i in range(self.inputs):
+            if not isinstance(<object>PyTuple_GET_ITEM(arrays, i), cnp.ndarray):
+                raise TypeError(
+                    f"{self.name}: argument {i} must be an array, got {type(arrays[i]).__name__}"
+                )
+        m.p = m.q = 0
+        if self.parameters is not None:
+            self.read_parameters(m, parameters)
+        elif parameters:
+            raise TypeError(f"{self.name}: takes no parameter {next(iter(parameters))!r}")
+        first = <cnp.ndarray>PyTuple_GET_ITEM(arrays, 1 if self.truth == 0 else 0)
+        for i in range(self.inputs):
+            self.check_dtype(first, <cnp.ndarray>PyTuple_GET_ITEM(arrays, i), i)
+        return 0
 
     cdef int read_parameters(self, fdl_map *m, dict given) except -1:
         """p and q: the first and the second parameter, their defaults where None or not given."""
@@ -109,6 +135,25 @@ cdef class Map:
             )
         return 0
 
+    cdef bint alike(self, fdl_map *m, tuple arrays, cnp.ndarray first):
+        """Are all arrays C-ordered and of one shape? If so fills in all but out.data."""
+        cdef cnp.ndarray x
+        cdef int i
+        cdef bint alike = cnp.PyArray_IS_C_CONTIGUOUS(first)
+        m.out.bytes = self.compares
+        m.ndim = 1
+        m.shape[0] = cnp.PyArray_SIZE(first)
+        m.out.step[0] = 1
+        for i in range(self.inputs):
+            x = <cnp.ndarray>PyTuple_GET_ITEM(arrays, i)
+            m.c_in[i].bytes = i == self.truth
+            m.c_in[i].data = cnp.PyArray_DATA(x)
+            m.c_in[i].step[0] = 1
+            if x is not first:
+                alike = (alike and cnp.PyArray_SAMESHAPE(x, first)
+                         and cnp.PyArray_IS_C_CONTIGUOUS(x))
+        return alike
+
     cdef cnp.ndarray lay_out(self, fdl_map *m, tuple arrays, cnp.ndarray first, out):
         """Fills in all but the parameters; returns the result's array."""
         cdef cnp.npy_intp shape[FDL_MAP_DIMS]
@@ -116,26 +161,13 @@ cdef class Map:
         cdef int ndim = cnp.PyArray_NDIM(first), i, d, lead
         cdef int typenum = cnp.NPY_BOOL if self.compares else cnp.PyArray_TYPE(first)
         cdef cnp.npy_intp length
-        cdef bint alike = cnp.PyArray_IS_C_CONTIGUOUS(first)
-        for i in range(self.inputs):
-            x = <cnp.ndarray>PyTuple_GET_ITEM(arrays, i)
-            m.c_in[i].bytes = i == self.truth
-            m.c_in[i].data = cnp.PyArray_DATA(x)
-            if x is not first:
-                alike = (alike and cnp.PyArray_SAMESHAPE(x, first)
-                         and cnp.PyArray_IS_C_CONTIGUOUS(x))
-                ndim = max(ndim, cnp.PyArray_NDIM(x))
-        m.out.bytes = self.compares
-        if alike and out is None:                       # the usual case: nothing to work out
+        if self.alike(m, arrays, first) and out is None:    # the usual case: nothing to work out
             y = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(first), typenum, 0)
             m.out.data = cnp.PyArray_DATA(y)
-            m.ndim = 1
-            m.shape[0] = cnp.PyArray_SIZE(first)
-            m.out.step[0] = 1
-            for i in range(self.inputs):
-                m.c_in[i].step[0] = 1
             return y
 
+        for i in range(self.inputs):
+            ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>PyTuple_GET_ITEM(arrays, i)))
         for d in range(ndim):
             shape[d] = 1
         for i in range(self.inputs):

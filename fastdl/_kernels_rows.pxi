@@ -104,55 +104,218 @@ def softmax_backward(
     return dx
 
 
+cdef const int64_t *classes_of(
+    cnp.ndarray target, int64_t rows, int64_t classes, int64_t ignore_index, cnp.ndarray weight,
+    double *scale, str where
+) except NULL:
+    """The data of `target`, every one of which is a class or `ignore_index`, else IndexError.
+
+    A *scale that is NaN becomes 1 / the sum of the weights of all targets, for a mean over them;
+    infinity, then, if there are none.
+    """
+    cdef int64_t i, t, used = 0
+    cdef bint wrong = False
+    cdef double total = 0
+    cdef const int64_t *targets = <const int64_t *> cnp.PyArray_DATA(target)
+    if cnp.PyArray_TYPE(target) != cnp.NPY_INT64:
+        raise TypeError(f"{where}: target must be int64, got {target.dtype}")
+    need_c_order(target, where, "target")
+    if cnp.PyArray_SIZE(target) != rows:
+        raise ValueError(f"{where}: target must have {rows} elements, got {np.shape(target)}")
+    with nogil:
+        for i in range(rows):                           # without branches: vectors
+            t = targets[i]
+            used += t != ignore_index
+            wrong |= (t != ignore_index) & ((t < 0) | (t >= classes))
+    if wrong:
+        t = next(t for t in target.flat if t != ignore_index and not 0 <= t < classes)
+        raise IndexError(f"Target {t} is out of bounds.")
+    if scale[0] == scale[0]:
+        return targets
+    if weight is None:
+        total = <double> used
+    elif cnp.PyArray_TYPE(weight) == cnp.NPY_FLOAT:
+        total = chosen_sum(<const float *> data_of(weight), targets, rows, ignore_index)
+    else:
+        total = chosen_sum(<const double *> data_of(weight), targets, rows, ignore_index)
+    scale[0] = 1 / total if total != 0 else INFINITY
+    return targets
+
+
+cdef double chosen_sum(
+    const floating *weight, const int64_t *targets, int64_t rows, int64_t ignore_index
+) noexcept nogil:
+    cdef double total = 0
+    cdef int64_t i
+    for i in range(rows):
+        if targets[i] != ignore_index:
+            total += weight[targets[i]]
+    return total
+
+
+cdef cnp.ndarray summed_rows(
+    const fdl_kernels *kernels, cnp.ndarray loss, double scale, int threads
+):
+    """The sum of the losses, 0-d; NaN where they are a mean of none."""
+    cdef cnp.ndarray total = cnp.PyArray_ZEROS(0, NULL, cnp.PyArray_TYPE(loss), 0)
+    cdef fdl_reduce g
+    cdef int status = 0
+    g.outer, g.n, g.inner = 1, cnp.PyArray_SIZE(loss), 1
+    g.x_outer, g.x_n = g.n, 1
+    if scale == INFINITY:
+        total.fill(NAN)
+    elif g.n > 0:
+        with nogil:
+            status = kernels.reduce(FDL_SUM, &g, data_of(loss), data_of(total), 1, threads)
+        finish(status, "cross_entropy")
+    return total
+
+
 def cross_entropy(
     cnp.ndarray logits not None, cnp.ndarray target not None, int64_t ignore_index=-100,
-    weight=None, double smoothing=0.0, double scale=1.0, *, out=None, isa=None, int threads=0
+    weight=None, double smoothing=0.0, scale=1.0, *, bint gradient=True, out=None, isa=None,
+    int threads=0
 ):
     """The cross-entropy of scores with classes, times `scale`, and its gradient, in one pass.
 
     logits (n, c) or (n, c, p), target (n,) or (n, p) int64 -> loss of target's shape, grad of
-    logits' shape; both are 0 where the target is `ignore_index`. Any other target outside [0, c)
-    raises IndexError. weight: (c,) or None; smoothing: the part of a target that is spread over
-    all classes. `out`: (loss, grad).
+    logits' shape, or None unless `gradient`; both are 0 where the target is `ignore_index`. Any
+    other target outside [0, c) raises IndexError. weight: (c,) or None; smoothing: the part of a
+    target that is spread over all classes. With `scale` "mean", the loss is a 0-d array, the mean
+    weighted by the weights of the targets, and the gradient is the mean's. `out`: (loss, grad).
     """
     cdef const fdl_kernels *kernels = table_of(logits, isa, "cross_entropy", "logits")
     cdef int n_threads = threads_of(threads), status
-    cdef cnp.ndarray loss, grad
-    cdef int64_t p, i, wrong = 0, value = 0
+    cdef cnp.ndarray loss, grad = None
+    cdef int64_t p
+    cdef bint mean = isinstance(scale, str)
+    cdef double factor = NAN if mean else scale
     cdef cnp.npy_intp *d = cnp.PyArray_DIMS(logits)
     cdef const int64_t *t
     cdef void *w
     need_middle(logits, &p, "cross_entropy", "logits")
-    if cnp.PyArray_TYPE(target) != cnp.NPY_INT64:
-        raise TypeError(f"cross_entropy: target must be int64, got {target.dtype}")
-    need_c_order(target, "cross_entropy", "target")
     if np.shape(target) != np.shape(logits)[:1] + np.shape(logits)[2:]:
         raise ValueError(
             f"cross_entropy: target must have shape {np.shape(logits)[:1] + np.shape(logits)[2:]}, "
             f"got {np.shape(target)}"
         )
     w = vector_of(logits, weight, d[1], "cross_entropy", "weight")
-    t = <const int64_t *> cnp.PyArray_DATA(target)
-    with nogil:
-        for i in range(d[0] * p):
-            if (t[i] < 0 or t[i] >= d[1]) and t[i] != ignore_index:
-                wrong, value = 1, t[i]
-                break
-    if wrong:
-        raise IndexError(f"Target {value} is out of bounds.")
+    t = classes_of(target, d[0] * p, d[1], ignore_index, weight, &factor, "cross_entropy")
     loss_out, grad_out = (None, None) if out is None else out
     loss = output(
         loss_out, cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(logits),
         "cross_entropy"
     )
-    grad = output_like(grad_out, logits, "cross_entropy")
+    if gradient:
+        grad = output_like(grad_out, logits, "cross_entropy")
     with nogil:
         status = kernels.cross_entropy(
-            d[0], d[1], p, data_of(logits), t, ignore_index, w, smoothing, scale, data_of(loss),
-            data_of(grad), n_threads
+            d[0], d[1], p, data_of(logits), t, ignore_index, w, smoothing, factor, data_of(loss),
+            data_of(grad) if gradient else NULL, n_threads
         )
     finish(status, "cross_entropy")
-    return loss, grad
+    return summed_rows(kernels, loss, factor, n_threads) if mean else loss, grad
+
+
+def soft_cross_entropy(
+    cnp.ndarray logits not None, cnp.ndarray target not None, weight=None, double smoothing=0.0,
+    double scale=1.0, *, bint gradient=True, isa=None, int threads=0
+):
+    """The cross-entropy of scores with probabilities, times `scale`, and its gradient, in one pass.
+
+    logits and target (n, c) -> loss (n,), mass (n,), grad (n, c), or None unless `gradient`. mass
+    is what a row's target adds up to with its class weights, times `scale`: the gradient is
+    mass * softmax(logits) - weight * target * scale. weight: (c,) or None; smoothing: the part of
+    a target that is spread over all classes.
+    """
+    cdef const fdl_kernels *kernels = table_of(logits, isa, "soft_cross_entropy", "logits")
+    cdef int n_threads = threads_of(threads), status
+    cdef cnp.ndarray loss, mass, grad = None
+    cdef cnp.npy_intp *d = cnp.PyArray_DIMS(logits)
+    cdef void *w
+    need_rows(logits, "soft_cross_entropy", "logits")
+    need_like(logits, target, "soft_cross_entropy", "target")
+    w = vector_of(logits, weight, d[1], "soft_cross_entropy", "weight")
+    loss = cnp.PyArray_EMPTY(1, d, cnp.PyArray_TYPE(logits), 0)
+    mass = cnp.PyArray_EMPTY(1, d, cnp.PyArray_TYPE(logits), 0)
+    if gradient:
+        grad = cnp.PyArray_EMPTY(2, d, cnp.PyArray_TYPE(logits), 0)
+    with nogil:
+        status = kernels.soft_cross_entropy(
+            d[0], d[1], data_of(logits), data_of(target), w, smoothing, scale, data_of(loss),
+            data_of(mass), data_of(grad) if gradient else NULL, n_threads
+        )
+    finish(status, "soft_cross_entropy")
+    return loss, mass, grad
+
+
+def nll(
+    cnp.ndarray x not None, cnp.ndarray target not None, int64_t ignore_index=-100, weight=None,
+    scale=1.0, *, isa=None, int threads=0
+):
+    """-scale * weight[target] * x[target] for log-probabilities x (n, c) or (n, c, p).
+
+    target (n,) or (n, p) int64 -> the same shape, 0 where the target is `ignore_index`; a 0-d array
+    if `scale` is "mean", the mean weighted by the weights of the targets. Any other target outside
+    [0, c) raises IndexError. weight: (c,) or None.
+    """
+    cdef const fdl_kernels *kernels = table_of(x, isa, "nll", "x")
+    cdef int n_threads = threads_of(threads), status
+    cdef cnp.ndarray loss
+    cdef int64_t p
+    cdef bint mean = isinstance(scale, str)
+    cdef double factor = NAN if mean else scale
+    cdef cnp.npy_intp *d = cnp.PyArray_DIMS(x)
+    cdef const int64_t *t
+    cdef void *w
+    need_middle(x, &p, "nll", "x")
+    w = vector_of(x, weight, d[1], "nll", "weight")
+    t = classes_of(target, d[0] * p, d[1], ignore_index, weight, &factor, "nll")
+    loss = cnp.PyArray_EMPTY(
+        cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(x), 0
+    )
+    with nogil:
+        status = kernels.nll(
+            d[0], d[1], p, data_of(x), t, ignore_index, w, factor, data_of(loss), n_threads
+        )
+    finish(status, "nll")
+    return summed_rows(kernels, loss, factor, n_threads) if mean else loss
+
+
+def nll_backward(
+    cnp.ndarray dy not None, cnp.ndarray target not None, int64_t classes,
+    int64_t ignore_index=-100, weight=None, scale=1.0, *, isa=None, int threads=0
+):
+    """The gradient of `nll` for x, (n, classes) or (n, classes, p), from that of its result: dy of
+    target's shape, or a 0-d array, which stands for as many equal ones."""
+    cdef const fdl_kernels *kernels = table_of(dy, isa, "nll_backward", "dy")
+    cdef int n_threads = threads_of(threads), status, ndim = cnp.PyArray_NDIM(target)
+    cdef cnp.ndarray dx
+    cdef double factor = NAN if isinstance(scale, str) else scale
+    cdef cnp.npy_intp shape[3]
+    cdef const int64_t *t
+    cdef void *w
+    if ndim < 1 or ndim > 2:
+        raise ValueError(f"nll_backward: target must be (n,) or (n, p), got {np.shape(target)}")
+    if cnp.PyArray_NDIM(dy) and np.shape(dy) != np.shape(target):
+        raise ValueError(
+            f"nll_backward: dy must have shape {np.shape(target)} or (), got {np.shape(dy)}"
+        )
+    need_c_order(dy, "nll_backward", "dy")
+    w = vector_of(dy, weight, classes, "nll_backward", "weight")
+    t = classes_of(
+        target, cnp.PyArray_SIZE(target), classes, ignore_index, weight, &factor, "nll_backward"
+    )
+    shape[0], shape[1] = cnp.PyArray_DIM(target, 0), classes
+    shape[2] = cnp.PyArray_DIM(target, 1) if ndim == 2 else 1
+    dx = cnp.PyArray_EMPTY(ndim + 1, shape, cnp.PyArray_TYPE(dy), 0)
+    with nogil:
+        status = kernels.nll_backward(
+            shape[0], classes, shape[2], data_of(dy), cnp.PyArray_NDIM(dy) != 0, t, ignore_index,
+            w, factor, data_of(dx), n_threads
+        )
+    finish(status, "nll_backward")
+    return dx
 
 
 def channel_sum(cnp.ndarray dy not None, *, out=None, isa=None, int threads=0):

@@ -1,5 +1,7 @@
 """Rows of the table (see op_cases.py) for convolution, pooling, norms, activations and losses."""
 
+import math
+
 import numpy as np
 from op_cases import Case, apart, between, given, ints, normal
 
@@ -428,40 +430,85 @@ row(TABLE, lambda t, w, i, f: F(t).embedding_bag(i, w, mode="sum", per_sample_we
 
 # ---- losses -----------------------------------------------------------------------------------
 
+
+
+def loss(name, options, inputs, **more):
+    """A row of `nn.functional.NAME(*inputs, **options)`, its primitives the first option."""
+    options = dict(options)
+    row(options.pop("runs"), lambda t, *tensors: getattr(F(t), name)(*tensors, **options),
+        inputs, **more)
+
+
+def weighted_bits(t, x, y, w, **options):
+    return F(t).binary_cross_entropy_with_logits(x, y, pos_weight=w, **options)
+
+
+def of(primitive, reduced):
+    """A pointwise loss, or its sum, and its gradient."""
+    return f"{'loss.total' if reduced else primitive} {primitive}_backward"
+
+
+BITS = between(0.2, 0.8, 3, 4)
 for reduction in ("mean", "sum", "none"):
     options = {"reduction": reduction}
-    row("loss.softmax_cross_entropy",
-        lambda t, x, y, options=options: F(t).cross_entropy(x, y, ignore_index=1, **options),
+    loss("cross_entropy", {"runs": "loss.softmax_cross_entropy", "ignore_index": 1, **options},
         [normal(4, 3), given([0, 2, 1, 2], False)],
         more=[[normal(2, 3, 2), ints(0, 3, 2, 2)], [normal(3), given(2, False)]])
-    row("loss.pick loss.place",
+    row("loss.nll loss.nll_backward",
         lambda t, x, y, w, options=options: F(t).nll_loss(
             x * x, y, w, ignore_index=1, **options),
-        [normal(4, 3), given([0, 2, 1, 2], False), fixed(between(0.5, 2, 3))])
-    row("loss.squared_error" if reduction != "none" else "elementwise.mul",
-        lambda t, x, y, options=options: F(t).mse_loss(x, y, **options),
-        [normal(3, 4), normal(3, 4)], more=[[normal(), normal()]])
-    row("loss.bit_cross_entropy",
-        lambda t, x, y, options=options: F(t).binary_cross_entropy(x, y, **options),
-        [between(0.2, 0.8, 3, 4), between(0.2, 0.8, 3, 4)])
-    row("loss.bit_cross_entropy_with_logits",
-        lambda t, x, y, options=options: F(t).binary_cross_entropy_with_logits(x, y, **options),
-        [apart(3, 4), between(0.2, 0.8, 3, 4)],
-        more=[[given([800.0, -800.0]), given([0.5, 1.0])]])
-    row("loss.huber",
-        lambda t, x, y, options=options: F(t).smooth_l1_loss(x, y, beta=0.7, **options),
-        [apart(3, 4), normal(3, 4)])
-    row("loss.huber",
-        lambda t, x, y, options=options: F(t).huber_loss(x, y, delta=0.7, **options),
-        [apart(3, 4), normal(3, 4)])
-    row("loss.divergence",
-        lambda t, x, y, options=options: F(t).kl_div(x, y, **options),
-        [normal(3, 4), between(0.2, 0.8, 3, 4)], more=[[normal(2), given([0.0, 1.0], False)]])
+        [normal(4, 3), given([0, 2, 1, 2], False), fixed(between(0.5, 2, 3))],
+        more=[[normal(2, 3, 5), ints(0, 3, 2, 5), fixed(between(0.5, 2, 3))]])
     row("loss.softmax_cross_entropy",
         lambda t, x, y, w, options=options: F(t).cross_entropy(
             x, y, w, ignore_index=1, label_smoothing=0.2, **options),
         [normal(4, 3), given([0, 2, 1, 2], False), fixed(between(0.5, 2, 3))],
         more=[[normal(2, 3, 2, 2), ints(0, 3, 2, 2, 2), fixed(between(0.5, 2, 3))]])
+    row("loss.soft_cross_entropy",
+        lambda t, x, y, w, options=options: F(t).cross_entropy(
+            x, y, w, label_smoothing=0.2, **options),
+        [normal(4, 3), between(0, 1, 4, 3), fixed(between(0.5, 2, 3))],
+        more=[[normal(2, 3, 2, 2), between(0, 1, 2, 3, 2, 2), fixed(between(0.5, 2, 3))],
+              [normal(3), between(0, 1, 3), fixed(between(0.5, 2, 3))]])
+    loss("cross_entropy", {"runs": "loss.soft_cross_entropy", **options},
+        [normal(4, 3), between(0, 1, 4, 3)])
+    reduced = reduction != "none"
+    loss("mse_loss",
+        {"runs": of("loss.squared_error", reduced), **options},
+        [normal(3, 4), normal(3, 4)], more=[[normal(), normal()], [normal(0), normal(0)]])
+    loss("l1_loss",
+        {"runs": of("loss.absolute_error", reduced), **options},
+        [apart(3, 4), fixed(normal(3, 4))], more=[[normal(5), normal(5)]])
+    loss("binary_cross_entropy",
+        {"runs": of("loss.bit_cross_entropy", reduced), **options},
+        [BITS, BITS], bad=[
+            (lambda t, *_: F(t).binary_cross_entropy(t.tensor([0.5, 1.5]), t.ones(2)),
+             RuntimeError),
+            (lambda t, *_: F(t).binary_cross_entropy(t.tensor([-0.1, math.nan]), t.zeros(2)),
+             RuntimeError)])
+    loss("binary_cross_entropy_with_logits",
+        {"runs": of("loss.logit_cross_entropy", reduced), **options},
+        [apart(3, 4), BITS], more=[[given([800.0, -800.0]), given([0.5, 1.0])]])
+    row("loss.weighted_logit_cross_entropy_slope "
+        + ("loss.total" if reduced else "loss.weighted_logit_cross_entropy"),
+        lambda t, x, y, w, options=options: weighted_bits(t, x, y, w, **options),
+        [apart(3, 4), BITS, fixed(between(0.5, 3, 4))],
+        more=[[given([800.0, -800.0]), given([0.5, 1.0]), fixed(between(0.5, 3, 1))]])
+    row("loss.logit_cross_entropy loss.logit_cross_entropy_backward",
+        lambda t, x, y, w, options=options: F(t).binary_cross_entropy_with_logits(
+            x, y, w, **options),
+        [apart(3, 4), BITS, fixed(between(0.5, 3, 4))])
+    loss("smooth_l1_loss",
+        {"runs": of("loss.huber", reduced), "beta": 0.7, **options},
+        [apart(3, 4), normal(3, 4)])
+    loss("huber_loss",
+        {"runs": of("loss.huber", reduced), "delta": 0.7, **options},
+        [apart(3, 4), normal(3, 4)])
+    loss("kl_div", {"runs": "loss.total" if reduced else "loss.divergence", **options},
+        [normal(3, 4), BITS], more=[[normal(2), given([0.0, 1.0], False)]])
+    loss("kl_div", {"runs": "loss.total" if reduced else "loss.log_divergence", "log_target": True,
+                    **options},
+        [normal(3, 4), normal(3, 4)])
 
 
 def loss_gradient(t, x, y, **options):
@@ -471,6 +518,13 @@ def loss_gradient(t, x, y, **options):
         return t.autograd.grad(loss, x, create_graph=True)[0]
 
 
+def soft_gradient(t, x, y, **options):
+    with t.enable_grad():
+        x, y = (v if v.requires_grad else v.clone().requires_grad_() for v in (x, y))
+        loss = F(t).cross_entropy(x, y, **options)
+        return sum(t.autograd.grad(loss, [x, y], create_graph=True))
+
+
 row("loss.softmax_cross_entropy", loss_gradient, [normal(3, 4), given([3, 0, 1], False)])
 row("loss.softmax_cross_entropy",
     lambda t, x, y, w: loss_gradient(t, x, y, weight=w, label_smoothing=0.3),
@@ -478,13 +532,11 @@ row("loss.softmax_cross_entropy",
 row("loss.softmax_cross_entropy",
     lambda t, x, y: loss_gradient(t, x, y, label_smoothing=0.3, reduction="sum"),
     [normal(2, 4, 3), given([[3, 0, 1], [1, 2, 0]], False)])
-row("elementwise.mul", lambda t, x, y: F(t).kl_div(x, y, reduction="batchmean", log_target=True),
+row("loss.soft_cross_entropy",
+    lambda t, x, y: soft_gradient(t, x, y, label_smoothing=0.3),
+    [normal(3, 4), between(0, 1, 3, 4)], order=1)
+row("loss.total", lambda t, x, y: F(t).kl_div(x, y, reduction="batchmean", log_target=True),
     [normal(3, 4), normal(3, 4)])
-row(
-    "elementwise.abs",
-    lambda t, x, y: F(t).l1_loss(x, y),
-    [apart(3, 4), fixed(normal(3, 4))],
-)
 
 # fmt: on
 # ---- dropout: the mask of a seed is the same in every dtype ------------------------------------

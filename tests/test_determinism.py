@@ -155,7 +155,21 @@ ROWS = {
         (x(997, 1000), x.integers(1000, 997), -100, None, 0.0, 1.0),
         (x(997, 1000), x.integers(1000, 997), 3, x.positive(1000), 0.1, 0.01),
         (x(3, 21, 5000), x.integers(21, 3, 5000), 3, x.positive(21), 0.1, 0.01),
-        (x(5001, 10), x.integers(10, 5001), 3, x.positive(10), 0.1, 0.01),
+        (x(5001, 10), x.integers(10, 5001), 3, x.positive(10), 0.1, "mean"),
+        (x(5001, 10), x.integers(10, 5001), 3, None, 0.0, 1.0, False),
+    ],
+    "soft_cross_entropy": lambda x: [(x(997, 1000), x.positive(997, 1000), None, 0.1, 0.01)],
+    "nll": lambda x: [
+        (x(30011, 10), x.integers(10, 30011), 3, x.positive(10), "mean"),
+        (x(3, 7, 9001), x.integers(7, 3, 9001), 3, None, 1.0),
+    ],
+    "nll_backward": lambda x: [
+        (x(997), x.integers(1000, 997), 1000, 3, None, 1.0),
+        (x(), x.integers(21, 7, 5000), 21, 3, x.positive(21), "mean"),
+    ],
+    "map_sum": lambda x: [
+        ("squared_error", x(1500007), x(1500007)),
+        ("huber", x(1100, 1300).T, x(1100), {"factor": 0.1, "delta": 0.5}),
     ],
     "copy": lambda x: [
         (x(1500007),),
@@ -271,6 +285,8 @@ class Door:
             self.called.add(name)
             return function(*args, **{**options, "threads": self.threads})
 
+        if isinstance(function, _kernels.Map):
+            call.sum = self.counting("sum", function.sum)
         return call
 
 

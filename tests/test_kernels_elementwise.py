@@ -263,11 +263,31 @@ PLAIN = {
     "shrink_backward": lambda g, x, lambd: g * (np.abs(x) > lambd),
     "prelu": lambda a, b: np.where(a > 0, a, a * b),
     "prelu_backward": lambda g, x, w: np.where(x > 0, g, g * w),
+    "squared_error": lambda x, y: (x - y) ** 2,
+    "squared_error_backward": lambda g, x, y: 2 * g * (x - y),
+    "absolute_error": lambda x, y: np.abs(x - y),
+    "absolute_error_backward": lambda g, x, y: g * np.sign(x - y),
+    "huber": lambda x, y, delta: np.where(
+        np.abs(x - y) < delta, (x - y) ** 2 / 2, delta * (np.abs(x - y) - delta / 2)
+    ),
+    "huber_backward": lambda g, x, y, delta: g * np.clip(x - y, -delta, delta),
+    "divergence": lambda x, y: np.where(y == 0, 0, y * np.log(y)) - y * x,
+    "log_divergence": lambda x, y: np.exp(y) * (y - x),
+    "bit_cross_entropy": lambda x, y: -y * np.log(x) - (1 - y) * np.log1p(-x),
+    "bit_cross_entropy_backward": lambda g, x, y: g * (x - y) / (x * (1 - x)),
+    "logit_cross_entropy": lambda x, y: softplus(x) - x * y,
+    "logit_cross_entropy_backward": lambda g, x, y: g * (sigmoid(x) - y),
+    "weighted_logit_cross_entropy": lambda x, y, w: softplus(x) * (1 - y) + w * y * softplus(-x),
+    "weighted_logit_cross_entropy_slope": lambda x, y, w: (
+        sigmoid(x) * (1 - y) - w * y * sigmoid(-x)
+    ),
 }
 CHOSEN = {"alpha": 1.25, "value": -0.75, "min": -0.5, "max": 0.25, "slope": 0.2}
-CHOSEN |= {"beta": 1.5, "threshold": 2.0, "scale": 1.1, "lambd": 0.4}
+CHOSEN |= {"beta": 1.5, "threshold": 2.0, "scale": 1.1, "lambd": 0.4, "delta": 0.75}
 TRUTH = {"select": 0, "masked_fill": 1}
 POSITIVE = {"sqrt", "rsqrt", "sqrt_backward", "rsqrt_backward", "log", "log1p", "log1p_backward"}
+POSITIVE |= {"divergence"}
+PROBABLE = {"bit_cross_entropy", "bit_cross_entropy_backward"}
 
 
 def test_every_kernel_is_in_the_table():
@@ -285,6 +305,8 @@ def inputs_of(name, dtype, *shapes):
             x = np.round(x * 8) / 8
         if name in POSITIVE:
             x = np.abs(x) + 0.1
+        if name in PROBABLE:
+            x = (x % 1) * 0.9 + 0.05
         arrays.append(np.asarray(x > 0 if TRUTH.get(name) == i else x.astype(dtype)))
     return arrays
 
@@ -375,6 +397,34 @@ def test_layouts(name, view, dtype, isa):
             out = out[:, : arrays[-1].shape[1]]
             assert call(name, arrays, out=out, isa=isa) is out
             check(name, arrays, out)
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("name", PLAIN)
+def test_sum(name, dtype, isa):
+    """A sum in blocks errs by some eps of the sum of absolute values: 16 additions a lane, then
+    pairs."""
+    eps = np.finfo(dtype).eps
+    for shapes in (
+        ((),),
+        ((0,),),
+        ((33,),),
+        ((3, 5000),),
+        ((70, 301), (301,)),
+        ((9, 1), (1, 4001)),
+    ):
+        arrays = inputs_of(name, dtype, *shapes)
+        for turned in (arrays, [a.T for a in arrays] if len(shapes) == 1 else arrays[::-1]):
+            if name in TRUTH and turned is not arrays:
+                continue
+            values = np.asarray(call(name, turned, isa=isa), "f8")
+            parameters = {k: CHOSEN[k] for k in MAPS[name].parameters or {}}
+            found = MAPS[name].sum(*turned, factor=0.5, isa=isa, **parameters)
+            assert found.shape == ()
+            assert found.dtype == dtype
+            bound = 24 * eps * max(math.fsum(np.abs(values).flat), 1e-30)
+            assert abs(found - 0.5 * math.fsum(values.flat)) <= bound
 
 
 def test_result_is_laid_out_like_the_operand():

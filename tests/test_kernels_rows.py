@@ -19,6 +19,9 @@ from fastdl._kernels import (
     channel_sum,
     cross_entropy,
     isa_available,
+    nll,
+    nll_backward,
+    soft_cross_entropy,
     softmax,
     softmax_backward,
 )
@@ -332,6 +335,84 @@ def test_channel_sum_error_does_not_grow(isa, shape):
     dy = np.full(shape, 0.1, np.float32)
     exact = np.float64(np.float32(0.1)) * dy.size
     np.testing.assert_allclose(channel_sum(dy, isa=isa), exact, rtol=1e-5)
+
+
+# ------------------------------------------------------------ probabilities, chosen probabilities
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("cols", COLS)
+@pytest.mark.parametrize(("weighted", "smoothing"), [(False, 0.0), (True, 0.0), (True, 0.3)])
+def test_soft_cross_entropy(isa, dtype, cols, weighted, smoothing):
+    """As with classes; products of up to 20 are summed over cols, and cancel."""
+    rng = np.random.default_rng(cols)
+    eps = np.finfo(dtype).eps
+    x = (4 * rng.standard_normal((5, cols))).astype(dtype)
+    q = rng.uniform(0, 2 / cols, (5, cols)).astype(dtype)
+    weight = rng.uniform(0.5, 2, cols).astype(dtype) if weighted else None
+    share = (1 - smoothing) * q.astype("f8") + smoothing / cols
+    share = share if weight is None else share * weight
+    logs = softmax64(x, True)
+    loss, mass, grad = soft_cross_entropy(x, q, weight, smoothing, 0.25, isa=isa)
+    total = share.sum(1)
+    exact = (np.exp(logs) * total[:, None] - share) / 4
+    np.testing.assert_allclose(loss, -(share * logs).sum(1) / 4, rtol=64 * eps, atol=320 * eps)
+    np.testing.assert_allclose(mass, total / 4, rtol=16 * eps)
+    np.testing.assert_allclose(grad, exact, rtol=64 * eps, atol=8 * eps)
+    alone = soft_cross_entropy(x, q, weight, smoothing, 0.25, gradient=False, isa=isa)
+    assert alone[2] is None
+    assert alone[0].tobytes() == loss.tobytes()
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("shape", [(70, 10), (5, 4, 3), (2, 3, 500), (0, 4), (3, 4, 0), (1, 1)])
+def test_nll(isa, dtype, shape):
+    """Numbers are chosen, and scaled: nothing to round but a product."""
+    rng = np.random.default_rng(shape[0])
+    eps = np.finfo(dtype).eps
+    x = rng.standard_normal(shape).astype(dtype)
+    target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    target.flat[1::5] = -7
+    weight = rng.uniform(0.5, 2, shape[1]).astype(dtype)
+    used = target != -7
+    classes = np.where(used, target, 0)
+    each = np.where(used, weight[classes].astype("f8"), 0)
+    chosen = np.take_along_axis(x, np.expand_dims(classes, 1), 1)[:, 0]
+    found = nll(x, target, -7, weight, 0.5, isa=isa)
+    np.testing.assert_allclose(found, -0.5 * each * chosen, rtol=4 * eps)
+    mean = nll(x, target, -7, weight, "mean", isa=isa)
+    with np.errstate(invalid="ignore"):
+        exact = -(each * chosen).sum() / each.sum()
+    np.testing.assert_allclose(mean, exact, rtol=64 * eps, atol=8 * eps)
+
+    dy = rng.standard_normal(target.shape).astype(dtype)
+    dx = nll_backward(dy, target, shape[1], -7, weight, 0.5, isa=isa)
+    at_target = np.expand_dims(classes, 1) == np.arange(shape[1]).reshape(-1, *[1] * (x.ndim - 2))
+    exact = -0.5 * np.expand_dims(each * dy, 1) * at_target
+    np.testing.assert_allclose(dx, exact, rtol=4 * eps)
+    same = nll_backward(np.ones((), dtype), target, shape[1], -7, weight, 0.5, isa=isa)
+    np.testing.assert_allclose(same, -0.5 * np.expand_dims(each, 1) * at_target, rtol=4 * eps)
+
+
+@each_tier
+@pytest.mark.parametrize("shape", [(5, 10), (40, 100), (2, 21, 50), (1, 128, 512)])
+def test_cross_entropy_without_gradient(isa, shape):
+    """The same bits as with it; and the mean, for which the weights of the targets count."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape).astype("f4")
+    target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    weight = rng.uniform(0.5, 2, shape[1]).astype("f4")
+    for smoothing in (0.0, 0.1):
+        loss, grad = cross_entropy(x, target, 3, weight, smoothing, isa=isa)
+        alone, none = cross_entropy(x, target, 3, weight, smoothing, gradient=False, isa=isa)
+        assert none is None
+        assert alone.tobytes() == loss.tobytes()
+        mean, slope = cross_entropy(x, target, 3, weight, smoothing, "mean", isa=isa)
+        total = weight[target[target != 3]].sum(dtype="f8")
+        np.testing.assert_allclose(mean, loss.sum(dtype="f8") / total, rtol=1e-6)
+        np.testing.assert_allclose(slope, grad / total, rtol=1e-5, atol=1e-8)
 
 
 # -------------------------------------------------------------------------- threads, bad arguments

@@ -168,3 +168,6 @@ static int F(attention_backward)(const fdl_attention *g, int threads)
 #undef STRIP
 #undef CHUNK
 #undef ATTENTION_TASKS
+#undef PARTS
+#undef GROUP
+#undef GROUP_VECTORS

@@ -24,6 +24,15 @@
 INLINE V F(greater)(V a, V b) { return SEL((a > b) | (a != a), a, b); } /* NaN if either is */
 INLINE V F(smaller)(V a, V b) { return SEL((a < b) | (a != a), a, b); }
 
+/* of a distance: d^2 / 2 up to p, then the straight line that goes on from there */
+INLINE V F(huber_of)(V d, V p)
+{
+    V inner = F(smaller)(d, p);
+    return inner * (d - inner * SPLAT(0.5));
+}
+/* a logarithm that is finite where a loss needs it to be */
+INLINE V F(bit_log)(V x) { return VMAX(SPLAT(-100), x); }
+
 typedef V F(map_value)(V a, V b, V c, V p, V q);
 
 /* rows x n elements; an input with `one` is the same value all along a row */

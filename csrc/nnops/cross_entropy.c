@@ -1,9 +1,13 @@
-/* cross_entropy.c: the loss of class scores (n, c, p) against class numbers (n, p), with its
- * gradient; for each of the n p rows, t being its class, w the class weights, s the smoothing:
+/* cross_entropy.c: the loss of class scores (n, c, p) against class numbers (n, p), or (n, c)
+ * against probabilities q (n, c), with its gradient if wanted; for each of the n p rows, t being
+ * its class, w the class weights, s the smoothing:
  *
  *   z = x - max,   L = log(sum_k exp(z[k])),   W = sum_k w[k]
  *   loss    = (1 - s) w[t] (L - z[t]) + s / c (W L - sum_k w[k] z[k])
  *   grad[k] = a softmax(x)[k] - s / c w[k] - (1 - s) w[t] [k == t],    a = (1 - s) w[t] + s / c W
+ *
+ *   with probabilities: q' = w ((1 - s) q + s / c)
+ *   loss    = sum_k q'[k] (L - z[k]),   grad[k] = sum(q') softmax(x)[k] - q'[k]
  *
  * all of it times `scale`, which a mean over the rows asks for.
  *
@@ -20,7 +24,7 @@ typedef struct {
     const int64_t *target;
     int64_t ignore_index;
     const REAL *weight;      /* (c), or NULL: all 1         */
-    REAL *loss, *grad;
+    REAL *loss, *grad;       /* grad: or NULL             */
     REAL hit, spread, total; /* scale (1 - s), scale s / c, W */
 } F(ce);
 
@@ -40,11 +44,11 @@ NOINLINE void F(cross_entropy_rows)(const F(ce) *s, int64_t begin, int64_t end)
     const int64_t c = s->c;
     for (int64_t i = begin; i < end; i++) {
         const REAL *row = s->x + i * c, *w = s->weight;
-        REAL *g = s->grad + i * c;
+        REAL *g = s->grad ? s->grad + i * c : NULL;
         const int64_t t = s->target[i];
         if (t == s->ignore_index) {
             s->loss[i] = 0;
-            memset(g, 0, c * sizeof(REAL));
+            if (g) memset(g, 0, c * sizeof(REAL));
             continue;
         }
         const REAL max = F(row_max)(c, row), sum = F(row_exp_sum)(c, row, max, g);
@@ -54,19 +58,64 @@ NOINLINE void F(cross_entropy_rows)(const F(ce) *s, int64_t begin, int64_t end)
         if (s->spread != 0) {
             REAL dot = w ? F(row_weighted)(c, row, max, w) : F(row_weighted)(c, row, max, NULL);
             s->loss[i] += s->spread * (s->total * log_sum - dot);
-            for (int64_t j = 0; j < c; j += VL) {
+            for (int64_t j = 0; g && j < c; j += VL) {
                 V share = w ? LDN(w + j, c - j, 0) * SPLAT(s->spread) : SPLAT(s->spread);
                 STN(g + j, LDN(g + j, c - j, 0) * SPLAT(all) - share, c - j);
             }
         } else {
-            for (int64_t j = 0; j < c; j += VL)
+            for (int64_t j = 0; g && j < c; j += VL)
                 STN(g + j, LDN(g + j, c - j, 0) * SPLAT(all), c - j);
         }
-        g[t] -= hit;
+        if (g) g[t] -= hit;
     }
 }
 
-/* VL rows, one in every lane (see softmax.c), the first `live` of which exist; g may be x */
+typedef struct {
+    int64_t c;
+    const REAL *x, *target, *weight;
+    REAL *loss, *mass, *grad;
+    REAL kept, spread, total, scale; /* 1 - s, s / c, sum of w */
+} F(soft_ce);
+
+/* w q and q' of columns [j, j + VL) of a row */
+INLINE V F(soft_target)(const F(soft_ce) *s, const REAL *q, int64_t j, V *given)
+{
+    V share = LDN(q + j, s->c - j, 0), w = s->weight ? LDN(s->weight + j, s->c - j, 0) : SPLAT(1);
+    *given = share * w;
+    return *given * SPLAT(s->kept) + w * SPLAT(s->spread);
+}
+
+NOINLINE void F(soft_cross_entropy_rows)(const F(soft_ce) *s, int64_t begin, int64_t end)
+{
+    const int64_t c = s->c;
+    V given;
+    for (int64_t i = begin; i < end; i++) {
+        const REAL *row = s->x + i * c, *q = s->target + i * c;
+        REAL *g = s->grad ? s->grad + i * c : NULL, mass = 0, dot = 0;
+        const REAL max = F(row_max)(c, row), sum = F(row_exp_sum)(c, row, max, g);
+        for (int64_t from = 0, to; from < c; from = to) {
+            V all = SPLAT(0), products = all;
+            to = min64(c, from + ROW_BLOCK);
+            for (int64_t j = from; j < to; j += VL) { /* z is 0 behind the last column */
+                V z = LDN(row + j, to - j, max) - SPLAT(max);
+                products += F(soft_target)(s, q, j, &given) * z;
+                all += given;
+            }
+            mass += HSUM(all);
+            dot += HSUM(products);
+        }
+        mass = s->kept * mass + s->spread * s->total;
+        s->loss[i] = s->scale * (mass * (REAL)log(sum) - dot);
+        s->mass[i] = s->scale * mass;
+        for (int64_t j = 0; g && j < c; j += VL) {
+            V slope = LDN(g + j, c - j, 0) * SPLAT(mass / sum);
+            STN(g + j, (slope - F(soft_target)(s, q, j, &given)) * SPLAT(s->scale), c - j);
+        }
+    }
+}
+
+/* VL rows, one in every lane (see softmax.c), the first `live` of which exist; g may be x, or NULL:
+ * no gradient */
 INLINE void F(lanes_cross_entropy)(const F(ce) *s, int64_t stride, int64_t live, const REAL *x,
                                    const int64_t *target, REAL *loss, REAL *g)
 {
@@ -91,7 +140,7 @@ INLINE void F(lanes_cross_entropy)(const F(ce) *s, int64_t stride, int64_t live,
         log_sum = F(vlog)(sum);
         all += spread * SPLAT(s->total);
         V scale = all / sum;
-        for (int64_t k = 0; k < c; k++)
+        for (int64_t k = 0; g && k < c; k++)
             STN(g + k * stride,
                 COLUMN(g, k) * scale - spread * SPLAT(s->weight ? s->weight[k] : 1), live);
         dot = spread * (SPLAT(s->total) * log_sum - dot);
@@ -99,14 +148,14 @@ INLINE void F(lanes_cross_entropy)(const F(ce) *s, int64_t stride, int64_t live,
         sum = F(lanes_exp_sum)(c, stride, live, x, &max, g);
         log_sum = F(vlog)(sum);
         V scale = all / sum;
-        for (int64_t k = 0; k < c; k++) STN(g + k * stride, COLUMN(g, k) * scale, live);
+        for (int64_t k = 0; g && k < c; k++) STN(g + k * stride, COLUMN(g, k) * scale, live);
     }
     V result = some * (log_sum - (LD(at_target) - max)) + dot;
     for (int i = 0; i < min64(live, VL); i++) {
         loss[i] = class[i] < 0 ? 0 : result[i];
-        if (class[i] >= 0) g[class[i] * stride + i] -= hit[i];
-        else
-            for (int64_t k = 0; k < c; k++) g[k * stride + i] = 0; /* NaN times 0 would be none */
+        if (g && class[i] >= 0) g[class[i] * stride + i] -= hit[i];
+        for (int64_t k = 0; g && class[i] < 0 && k < c; k++)
+            g[k * stride + i] = 0; /* NaN times 0 would be none */
     }
 }
 
@@ -115,8 +164,8 @@ NOINLINE void F(cross_entropy_few)(const F(ce) *s, int64_t begin, int64_t end)
     REAL t[FEW_COLUMNS * VL];
     for (int64_t i = begin; i < end; i += VL) {
         F(load_columns)(end - i, s->c, s->x + i * s->c, t);
-        F(lanes_cross_entropy)(s, VL, end - i, t, s->target + i, s->loss + i, t);
-        F(store_columns)(end - i, s->c, t, s->grad + i * s->c);
+        F(lanes_cross_entropy)(s, VL, end - i, t, s->target + i, s->loss + i, s->grad ? t : NULL);
+        if (s->grad) F(store_columns)(end - i, s->c, t, s->grad + i * s->c);
     }
 }
 
@@ -131,10 +180,11 @@ NOINLINE void F(cross_entropy_planes)(const F(ce) *s, int64_t begin, int64_t end
         REAL *loss = s->loss + sample * p + j;
         if (crowded) {
             F(load_tile)(c, p, p - j, s->x + at, t);
-            F(lanes_cross_entropy)(s, VL, p - j, t, target, loss, t);
-            F(store_tile)(c, p, p - j, t, s->grad + at);
+            F(lanes_cross_entropy)(s, VL, p - j, t, target, loss, s->grad ? t : NULL);
+            if (s->grad) F(store_tile)(c, p, p - j, t, s->grad + at);
         } else {
-            F(lanes_cross_entropy)(s, p, p - j, s->x + at, target, loss, s->grad + at);
+            F(lanes_cross_entropy)(s, p, p - j, s->x + at, target, loss,
+                                   s->grad ? s->grad + at : NULL);
         }
     }
 }
@@ -159,5 +209,26 @@ static int F(cross_entropy)(int64_t n, int64_t c, int64_t p, const void *x, cons
         SPLIT(parts, n, VL, F(cross_entropy_few)(&s, begin, end));
     else
         SPLIT(parts, n, 1, F(cross_entropy_rows)(&s, begin, end));
+    return FDL_OK;
+}
+
+static int F(soft_cross_entropy)(int64_t n, int64_t c, const void *x, const void *target,
+                                 const void *weight, double smoothing, double scale, void *loss,
+                                 void *mass, void *grad, int threads)
+{
+    int parts = fdl_plan(threads, n * (20 + 0.2 * sizeof(REAL) * c));
+    if (c == 0) { /* empty sums */
+        memset(loss, 0, n * sizeof(REAL));
+        memset(mass, 0, n * sizeof(REAL));
+        return FDL_OK;
+    }
+    const REAL *w = weight;
+    double total = w ? 0 : (double)c;
+    for (int64_t k = 0; w && k < c; k++) total += w[k];
+    const F(soft_ce) s = {.c = c, .x = x, .target = target, .weight = w, .loss = loss,
+                          .mass = mass, .grad = grad, .kept = (REAL)(1 - smoothing),
+                          .spread = (REAL)(smoothing / c), .total = (REAL)total,
+                          .scale = (REAL)scale};
+    SPLIT(parts, n, 1, F(soft_cross_entropy_rows)(&s, begin, end));
     return FDL_OK;
 }

@@ -1,4 +1,4 @@
-/* dropout.c: y = 0 with probability p, x / (1 - p) otherwise; and the gradient, which is the same.
+/* dropout.c: y = 0 x with probability p, x / (1 - p) otherwise; the gradient is the same.
  *
  * N. Srivastava et al.: Dropout: a simple way to prevent neural networks from overfitting (2014).
  *
@@ -7,7 +7,8 @@
  * Removes   the pass that draws a mask, the mask's memory and its traffic, forward and backward
  * Leaves    one read, one write, 2 cycles of random bits per vector lane
  * Requires  contiguous arrays; y may be x
- * Checked   the mask against the words of philox.c; the gradient has the zeros of the output
+ * Checked   the mask against the words of philox.c; the gradient has the zeros of the output; a
+ *           dropped NaN or infinity is NaN, as where a mask is multiplied by
  * Timed     python bench/versus.py random
  */
 NOINLINE void F(dropout_range)(fdl_draw d, double p, const REAL *x, REAL *y, int64_t begin,
@@ -19,8 +20,8 @@ NOINLINE void F(dropout_range)(fdl_draw d, double p, const REAL *x, REAL *y, int
         VW words[GROUP_VECTORS];
         F(philox)(d, (uint64_t)(i / 32), words);
         UNROLL(16) for (int j = 0; j < 32; j += VL) {
-            V v = LDN(x + i + j, end - i - j, 0) * scale;
-            STN(y + i + j, (V)(~F(hits)((uint32_t *)words + j, bound) & (VI)v), end - i - j);
+            V factor = (V)(~F(hits)((uint32_t *)words + j, bound) & (VI)scale);
+            STN(y + i + j, LDN(x + i + j, end - i - j, 0) * factor, end - i - j);
         }
     }
 }
@@ -31,6 +32,3 @@ static int F(dropout)(fdl_draw d, int64_t n, double p, const void *x, void *y, i
           F(dropout_range)(d, p, x, y, begin, end));
     return FDL_OK;
 }
-#undef PARTS
-#undef GROUP
-#undef GROUP_VECTORS

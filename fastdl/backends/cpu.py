@@ -321,23 +321,74 @@ def log_softmax_backward(g, out, axis):
     return g - np.exp(out) * g.sum(axis, keepdims=True)
 
 
-def cross_entropy(logits, target, ignore_index, weight, smoothing, scale):
+def _wide(x):
+    """x in a dtype that kernels take, in C order."""
+    return _ordered(x if x.dtype.char in KERNEL_DTYPES else x.astype(np.float32))
+
+
+def cross_entropy(logits, target, ignore_index, weight, smoothing, scale, gradient=True):
     """logits (N, C) or (N, C, P), target (N,) or (N, P) int64, weight (C,) or None -> the
-    cross-entropy for each target, times `scale`, and its gradient in the logits; both 0 where the
-    target is `ignore_index`. `smoothing`: the part of a target that is spread over all classes.
-    IndexError for any other target outside [0, C)."""
-    wide = logits if logits.dtype.char in KERNEL_DTYPES else logits.astype(np.float32)
+    cross-entropy for each target, times `scale`, and, if wanted, its gradient in the logits; both 0
+    where the target is `ignore_index`. `smoothing`: the part of a target that is spread over all
+    classes. `scale` "mean": the mean, weighted by the targets' weights. IndexError for any other
+    target outside [0, C)."""
+    wide = _wide(logits)
     loss, grad = _kernels.cross_entropy(
-        _ordered(wide),
+        wide,
         _ordered(target),
         ignore_index,
         _vector(weight, wide.dtype),
         smoothing,
         scale,
+        gradient=gradient,
     )
-    if wide is logits:
+    if wide.dtype is logits.dtype:
         return loss, grad
-    return loss.astype(logits.dtype), grad.astype(logits.dtype)
+    return loss.astype(logits.dtype), None if grad is None else grad.astype(logits.dtype)
+
+
+def soft_cross_entropy(logits, target, weight, smoothing, scale, gradient=True):
+    """logits (N, C), target (N, C), weight (C,) or None -> the cross-entropy of each row with
+    probabilities, times `scale`, its target's sum, weighted and scaled, and, if wanted, the
+    gradient in the logits."""
+    wide = _wide(logits)
+    found = _kernels.soft_cross_entropy(
+        wide,
+        _ordered(target.astype(wide.dtype, copy=False)),
+        _vector(weight, wide.dtype),
+        smoothing,
+        scale,
+        gradient=gradient,
+    )
+    return tuple([None if x is None else x.astype(logits.dtype, copy=False) for x in found])
+
+
+def nll(x, target, ignore_index, weight, scale):
+    """x (N, C) or (N, C, P), target (N,) or (N, P) int64, weight (C,) or None -> minus the number
+    that each target chooses, times its weight and `scale`, 0 where it is `ignore_index`. `scale`
+    "mean": the mean, weighted by the targets' weights. IndexError for other targets."""
+    wide = _wide(x)
+    weight = _vector(weight, wide.dtype)
+    loss = _kernels.nll(wide, _ordered(target), ignore_index, weight, scale)
+    return loss.astype(x.dtype, copy=False)
+
+
+def nll_backward(g, target, classes, ignore_index, weight, scale):
+    """The gradient of `nll` in x; g: that of its result, of target's shape or 0-d."""
+    wide = _wide(g)
+    weight = _vector(weight, wide.dtype)
+    dx = _kernels.nll_backward(wide, _ordered(target), classes, ignore_index, weight, scale)
+    return dx.astype(g.dtype, copy=False)
+
+
+def map_sum(name, *arrays, factor=1.0, **parameters):
+    """`factor` times the sum of the elementwise function `name` of _kernels.MAPS, 0-d."""
+    dtype = arrays[0].dtype
+    if not all(map(_is_kernel_array, arrays)):
+        wide = dtype if dtype.char in KERNEL_DTYPES else np.dtype(np.float32)
+        arrays = [_ordered(np.asarray(x).astype(wide, copy=False)) for x in arrays]
+    total = _kernels.MAPS[name].sum(*arrays, factor=factor, **parameters)
+    return total.astype(dtype, copy=False)
 
 
 # ----------------------------------------------------------------------------------------- copies

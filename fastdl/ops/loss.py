@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from fastdl import backends
-from fastdl._engine import tensor_of
+from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops.activation import _log_softmax, _softmax, softmax_backward, softplus
 from fastdl.ops.core import elementwise, primitive, tensor_argument
 from fastdl.ops.elementwise import abs, exp, log, sigmoid, where
@@ -60,50 +60,138 @@ def reduced(loss, reduction: str, weight=None):
     return loss.mean() if weight is None else loss.sum() / weight.sum()
 
 
-# ------------------------------------------------------------------------------------ differences
+# ---------------------------------------------------------------------------- pointwise losses
+#
+# A loss is an elementwise primitive of input x, target y and for some a weight w; its gradients are
+# functions of g, these and its parameters. What it is reduced to comes from `total`, which makes
+# no array of the values, and takes its gradients from the primitive.
 
 
-@primitive
-def squared_error(x, y, *, scale):
-    """scale * sum of (x - y)^2, for x and y of one shape and dtype."""
-    d = (x - y).ravel()
-    return np.dot(d, d) * x.dtype.type(scale)
+@primitive(node_name="Loss")
+def total(x, y, w, *, loss, scale, parameters):
+    """`scale` times the sum of `loss` over x, y and w, if not None, of one shape and dtype."""
+    operands = (x, y) if w is None else (x, y, w)
+    return backends.of(x).map_sum(loss.name, *operands, factor=scale, **parameters)
+
+
+def _gradient_of_total(operand):
+    def gradient(g, x, y, w, loss, scale, parameters):
+        operands = (x, y) if w is None else (x, y, w)
+        return loss.gradients[operand](g * scale, *operands, **parameters)
+
+    return gradient
+
+
+total.vjp(x=_gradient_of_total("x"), y=_gradient_of_total("y"), w=_gradient_of_total("w"))
+
+
+def pointwise(loss, input, target, reduction, weight=None, factor=1.0, **parameters):
+    """`factor` times the elementwise `loss` of the Tensors: itself, its sum or its mean."""
+    x, y = input.array, target.array
+    alike = x.shape == y.shape and x.dtype == y.dtype
+    if weight is not None and alike:
+        alike = weight.array.shape == x.shape and weight.array.dtype == x.dtype
+    if alike and reduction != "none" and x.dtype.kind == "f":
+        if reduction == "mean":
+            factor = factor / x.size if x.size else math.nan
+        return total(input, target, weight, loss=loss, scale=factor, parameters=parameters)
+    operands = (input, target) if weight is None else (input, target, weight)
+    each = loss(*operands, **parameters)
+    return reduced(each if factor == 1.0 else each * factor, reduction)
+
+
+@elementwise(kernel="squared_error", node_name="MseLoss")
+def squared_error(x, y):
+    """(x - y)^2."""
+    return np.square(x - y)
+
+
+@elementwise(kernel="squared_error_backward")
+def squared_error_backward(g, x, y):
+    """2 g (x - y)."""
+    return 2 * g * (x - y)
 
 
 squared_error.vjp(
-    x=lambda g, x, y, scale: (x - y) * (g * (2 * scale)),
-    y=lambda g, x, y, scale: (y - x) * (g * (2 * scale)),
+    x=lambda g, x, y: squared_error_backward(g, x, y),
+    y=lambda g, x, y: squared_error_backward(g, y, x),
+)
+squared_error_backward.vjp(
+    g=lambda h, x, y: squared_error_backward(h, x, y),
+    x=lambda h, g: h * g * 2,
+    y=lambda h, g: h * g * -2,
 )
 
 
-@elementwise
+@elementwise(kernel="absolute_error", node_name="L1Loss")
+def absolute_error(x, y):
+    """abs(x - y)."""
+    return np.abs(x - y)
+
+
+@elementwise(kernel="absolute_error_backward")
+def absolute_error_backward(g, x, y):
+    """g times the sign of x - y: 0 where they are equal, or one is NaN."""
+    return g * ((x > y).astype(g.dtype) - (x < y))
+
+
+absolute_error.vjp(
+    x=lambda g, x, y: absolute_error_backward(g, x, y),
+    y=lambda g, x, y: absolute_error_backward(g, y, x),
+)
+absolute_error_backward.vjp(g=lambda h, x, y: absolute_error_backward(h, x, y))
+
+
+@elementwise(kernel="huber", node_name="HuberLoss")
 def huber(x, y, *, delta):
     """d^2 / 2 where d = abs(x - y) is below delta, delta (d - delta / 2) beyond."""
     d = np.abs(x - y)
     inner = np.minimum(d, x.dtype.type(delta))
-    d -= inner * x.dtype.type(0.5)
-    d *= inner
-    return d
+    return inner * (d - inner * x.dtype.type(0.5))
+
+
+@elementwise(kernel="huber_backward")
+def huber_backward(g, x, y, *, delta):
+    """g (x - y), with x - y cut off at -delta and delta."""
+    return g * np.clip(x - y, x.dtype.type(-delta), x.dtype.type(delta))
+
+
+def _huber_curvature(h, g, x, y, delta):
+    return h * g * (abs(x - y) < delta)
 
 
 huber.vjp(
-    x=lambda g, x, y, delta: g * (x - y).clamp(-delta, delta),
-    y=lambda g, x, y, delta: -(g * (x - y).clamp(-delta, delta)),
+    x=lambda g, x, y, delta: huber_backward(g, x, y, delta=delta),
+    y=lambda g, x, y, delta: huber_backward(g, y, x, delta=delta),
+)
+huber_backward.vjp(
+    g=lambda h, x, y, delta: huber_backward(h, x, y, delta=delta),
+    x=_huber_curvature,
+    y=lambda h, g, x, y, delta: -_huber_curvature(h, g, x, y, delta),
 )
 
 
-@elementwise
+@elementwise(kernel="divergence", node_name="KlDiv")
 def divergence(x, y):
     """y (log(y) - x); 0 where y is 0."""
-    loss = np.log(np.where(y > 0, y, 1))
-    loss -= x
-    loss *= y
-    return loss
+    return y * (np.log(np.where(y == 0, 1, y)).astype(y.dtype) - x)
 
 
 divergence.vjp(
-    x=lambda g, y: -(g * y),
+    x=lambda g, x, y: -(g * y),
     y=lambda g, x, y: g * where(y > 0, log(where(y > 0, y, 1.0)) + 1 - x, 0.0),
+)
+
+
+@elementwise(kernel="log_divergence", node_name="KlDiv")
+def log_divergence(x, y):
+    """exp(y) (y - x)."""
+    return np.exp(y) * (y - x)
+
+
+log_divergence.vjp(
+    x=lambda g, x, y: -(g * exp(y)),
+    y=lambda g, x, y: g * exp(y) * (y - x + 1),
 )
 
 
@@ -145,13 +233,9 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_sizes("mse_loss", input, target)
     _check_weight(input, weight)
-    x, y = input.array, target.array
-    alike = x.shape == y.shape and x.dtype == y.dtype and x.dtype.kind == "f"
-    if alike and reduction != "none" and weight is None:
-        scale = 1.0 if reduction == "sum" else 1.0 / x.size if x.size else float("nan")
-        return squared_error(input, target, scale=scale)
-    d = input - target
-    return reduced(d * d, reduction, weight)
+    if weight is not None:
+        return reduced(squared_error(input, target), reduction, weight)
+    return pointwise(squared_error, input, target, reduction)
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
@@ -159,7 +243,9 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_sizes("l1_loss", input, target)
     _check_weight(input, weight)
-    return reduced(abs(input - target), reduction, weight)
+    if weight is not None:
+        return reduced(absolute_error(input, target), reduction, weight)
+    return pointwise(absolute_error, input, target, reduction)
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
@@ -174,9 +260,8 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     if beta == 0:
-        return reduced(abs(input - target), reduction)
-    loss = huber(input, target, delta=beta)
-    return reduced(loss if beta == 1 else loss * (1 / beta), reduction)
+        return pointwise(absolute_error, input, target, reduction)
+    return pointwise(huber, input, target, reduction, factor=1 / beta, delta=beta)
 
 
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
@@ -191,7 +276,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     _check_weight(input, weight)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    return reduced(huber(input, target, delta=delta), reduction, weight)
+    if weight is not None:
+        return reduced(huber(input, target, delta=delta), reduction, weight)
+    return pointwise(huber, input, target, reduction, delta=delta)
 
 
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
@@ -218,30 +305,27 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
             "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
-    loss = exp(target) * (target - input) if log_target else divergence(input, target)
+    factor = 1.0
     if batch and input.ndim:
-        return loss.sum() / input.shape[0]
-    return reduced(loss, reduction)
+        factor = 1.0 / input.shape[0] if input.shape[0] else math.nan
+    loss = log_divergence if log_target else divergence
+    return pointwise(loss, input, target, reduction, factor=factor)
 
 
 # -------------------------------------------------------------------------------- cross-entropies
 
 
 @primitive(node_name="CrossEntropy")
-def softmax_cross_entropy(logits, target, weight, *, ignore_index, smoothing, reduction):
+def softmax_cross_entropy(logits, target, weight, *, ignore_index, smoothing, reduction, gradient):
     """logits (N, C) or (N, C, P), target (N,) or (N, P) int64, weight (C,) or None -> the loss, of
-    target's shape or reduced to (), and its gradient in the logits for a g of ones."""
-    share = 1.0
-    if reduction == "mean":
-        counted = target[target != ignore_index]
-        total = counted.size if weight is None else weight.take(counted, mode="clip").sum()
-        share = 1.0 / float(total) if total else math.nan
+    target's shape or reduced to (), and, with `gradient`, its gradient in the logits for a g of
+    ones."""
+    scale = "mean" if reduction == "mean" else 1.0
     loss, grad = backends.of(logits).cross_entropy(
-        logits, target, ignore_index, weight, smoothing, share
+        logits, target, ignore_index, weight, smoothing, scale, gradient
     )
-    if reduction == "none":
-        return loss, grad
-    return loss.sum() if target.size and not math.isnan(share) else loss.sum() * share, grad
+    loss = loss.sum() if reduction == "sum" else loss
+    return (loss, grad) if gradient else loss
 
 
 def _mass(target, weight, classes, ignore_index, smoothing, reduction, dtype):
@@ -274,31 +358,63 @@ def _(g, logits, target, weight, out, ignore_index, smoothing, reduction):
     return sum(terms[1:], terms[0]), None, None
 
 
-@primitive
-def pick(x, index):
-    """x (N, C), index (N,) int64 -> (N,): x[i, index[i]]."""
-    return x[np.arange(len(index)), index]
+@primitive(node_name="CrossEntropy")
+def soft_cross_entropy(logits, target, weight, *, smoothing, scale, gradient):
+    """logits and target (N, C), weight (C,) or None -> the loss of each row times `scale` (N,);
+    with `gradient` also the weighted sum of its target (N,) and its gradient in the logits."""
+    loss, mass, grad = backends.of(logits).soft_cross_entropy(
+        logits, target, weight, smoothing, scale, gradient
+    )
+    return (loss, mass, grad) if gradient else loss
+
+
+@soft_cross_entropy.vjp_joint
+def _(g, needs, logits, target, weight, out, smoothing, scale):
+    g_loss, g_mass, g_grad = g
+    p = _softmax(logits, axis=1) if g_grad is not None or needs[1] else None
+    g_logits = g_target = 0.0
+    factor = (1 - smoothing) * scale  # of the weighted target in everything
+    if g_loss is not None:
+        g_logits = out[2] * g_loss.unsqueeze(1)
+        if needs[1]:
+            g_target = _log_softmax(logits, axis=1) * (g_loss.unsqueeze(1) * -factor)
+    if g_mass is not None and needs[1]:
+        g_target = g_target + (g_mass * factor).unsqueeze(1)
+    if g_grad is not None:  # of mass * softmax - weight * target * scale
+        h = g_grad * out[1].unsqueeze(1)
+        g_logits = g_logits + softmax_backward(h, p, axis=1)
+        if needs[1]:
+            g_target = g_target + ((g_grad * p).sum(1, keepdim=True) - g_grad) * factor
+    if needs[1]:
+        g_target = g_target.expand(target.shape)
+        g_target = g_target if weight is None else g_target * weight
+    return g_logits if needs[0] else None, g_target if needs[1] else None, None
+
+
+@primitive(node_name="NllLoss")
+def nll(x, target, weight, *, ignore_index, scale):
+    """x (N, C) or (N, C, P), target (N,) or (N, P) int64, weight (C,) or None -> minus the chosen
+    numbers, weighted, times `scale`; if that is "mean", their weighted mean."""
+    return backends.of(x).nll(x, target, ignore_index, weight, scale)
 
 
 @primitive
-def place(g, index, *, classes):
-    """g (N,), index (N,) int64 -> (N, classes): g[i] at [i, index[i]], else 0."""
-    x = np.zeros((len(index), classes), g.dtype)
-    x[np.arange(len(index)), index] = g
-    return x
+def nll_backward(g, target, weight, *, classes, ignore_index, scale):
+    """g, of target's shape or (): the gradient of `nll` in x."""
+    return backends.of(g).nll_backward(g, target, classes, ignore_index, weight, scale)
 
 
-pick.vjp(x=lambda g, x_shape, index: place(g, index, classes=x_shape[1]))
-place.vjp(g=lambda g, index: pick(g, index))
+nll.vjp(
+    x=lambda g, x_shape, target, weight, ignore_index, scale: nll_backward(
+        g, target, weight, classes=x_shape[1], ignore_index=ignore_index, scale=scale
+    )
+)
 
 
-def _rows(x):
-    """(N, C, ...) -> (N * ..., C); (C,) -> (1, C)."""
-    if x.ndim == 2:
-        return x
-    if x.ndim == 1:
-        return x.unsqueeze(0)
-    return x.movedim(1, -1).reshape(-1, x.shape[1])
+@nll_backward.vjp_joint
+def _(h, g_shape, target, weight, classes, ignore_index, scale):
+    each = nll(h, target, weight, ignore_index=ignore_index, scale=scale)
+    return (each if each.shape == g_shape else each.sum()), None, None
 
 
 def _check_classes(function: str, input, target) -> None:
@@ -363,20 +479,31 @@ def nll_loss(
     _check_classes("nll_loss", input, target)
     if weight is not None:
         weight = _weight_of("nll_loss", weight, input)
-    flat = target.reshape(-1).long()
-    used = flat != ignore_index
-    flat = flat * used  # ignored ones point to class 0, whose loss is not looked at
-    y, classes = flat.array, input.shape[min(1, input.ndim - 1)]
-    if y.size and not (y.min() >= 0 and y.max() < classes):
-        wrong = y[(y < 0) | (y >= classes)][0]
-        raise IndexError(f"Target {wrong} is out of bounds. (nll_loss got {classes} classes)")
-    share = used.to(input.dtype) if weight is None else weight[flat] * used
-    loss = where(used, -pick(_rows(input), flat), 0.0)
-    if weight is not None:
-        loss = loss * share
+    if input.array.dtype.kind != "f":
+        raise NotImplementedError(f"nll_loss: not implemented for input of dtype {input.dtype}")
+    x, classes = _planes(input, target)
+    loss = nll(
+        x,
+        classes,
+        weight,
+        ignore_index=ignore_index,
+        scale="mean" if reduction == "mean" else 1.0,
+    )
     if reduction == "none":
         return loss.reshape(target.shape)
-    return loss.sum() / share.sum() if reduction == "mean" else loss.sum()
+    return loss.sum() if reduction == "sum" else loss
+
+
+def _planes(input, target):
+    """Scores (N, C), (N, C, ...) or (C,) and classes that fit, as (N, C) or (N, C, P), int64."""
+    if target.array.dtype != np.int64:
+        target = target.long()
+    if input.ndim == 1:
+        return input.unsqueeze(0), target.reshape(1)
+    if input.ndim == 2:
+        return input, target
+    pixels = math.prod(input.shape[2:])
+    return input.reshape(*input.shape[:2], pixels), target.reshape(input.shape[0], pixels)
 
 
 def cross_entropy(
@@ -422,22 +549,28 @@ def cross_entropy(
     if input.array.shape == target.array.shape and input.ndim > 0:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     _check_classes("cross_entropy", input, target)
-    x, classes = input, target
-    if x.ndim == 1:
-        x, classes = x.unsqueeze(0), target.reshape(1)
-    elif x.ndim > 2:
-        pixels = math.prod(x.shape[2:])
-        x = x.reshape(x.shape[0], x.shape[1], pixels)
-        classes = target.reshape(x.shape[0], pixels)
-    loss, _ = softmax_cross_entropy(
+    x, classes = _planes(input, target)
+    gradient = is_grad_enabled() and input.requires_grad
+    loss = softmax_cross_entropy(
         x,
-        classes.long(),
+        classes,
         weight,
         ignore_index=ignore_index,
         smoothing=label_smoothing,
         reduction=reduction,
+        gradient=gradient,
     )
+    loss = loss[0] if gradient else loss
     return loss.reshape(target.shape) if reduction == "none" and target.ndim != 1 else loss
+
+
+def _rows(x):
+    """(N, C, ...) -> (N * ..., C); (C,) -> (1, C)."""
+    if x.ndim == 2:
+        return x
+    if x.ndim == 1:
+        return x.unsqueeze(0)
+    return x.movedim(1, -1).reshape(-1, x.shape[1])
 
 
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
@@ -447,26 +580,51 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
             "Expected floating point type for target with class probabilities, "
             f"got {target.array.dtype}"
         )
-    axis = min(1, input.ndim - 1)
-    classes = input.shape[axis]
-    if label_smoothing:
-        target = target * (1 - label_smoothing) + label_smoothing / classes
-    loss = _log_softmax(input, axis=axis) * target
-    if weight is not None:
-        loss = loss * weight.reshape(-1, *(1,) * (input.ndim - axis - 1))
-    loss = -loss.sum(axis)
-    return reduced(loss, reduction)
+    shape = (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
+    rows = math.prod(shape)
+    scale = 1.0 if reduction != "mean" else 1.0 / rows if rows else math.nan
+    gradient = is_grad_enabled() and (input.requires_grad or target.requires_grad)
+    loss = soft_cross_entropy(
+        _rows(input),
+        _rows(target),
+        weight,
+        smoothing=label_smoothing,
+        scale=scale,
+        gradient=gradient,
+    )
+    loss = loss[0] if gradient else loss
+    if reduction == "none":
+        return loss.reshape(shape)
+    return loss.sum() if rows or reduction == "sum" else loss.sum() * scale
 
 
-@elementwise
-def bit_cross_entropy(p, y):
-    """-(y log(p) + (1 - y) log(1 - p)), the logarithms no less than -100."""
-    return -(y * np.maximum(np.log(p), -100) + (1 - y) * np.maximum(np.log1p(-p), -100))
+@elementwise(kernel="bit_cross_entropy", node_name="BinaryCrossEntropy")
+def bit_cross_entropy(x, y):
+    """-(y log(x) + (1 - y) log(1 - x)), the logarithms no less than -100."""
+    return (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100)
+
+
+@elementwise(kernel="bit_cross_entropy_backward")
+def bit_cross_entropy_backward(g, x, y):
+    """g (x - y) / (x (1 - x)), the divisor no less than 1e-12."""
+    return g * (x - y) / np.maximum(x * (1 - x), x.dtype.type(1e-12))
+
+
+def _bit_curvature(h, g, x, y):
+    product = x * (1 - x)
+    inner = product > 1e-12
+    slope = (product - (x - y) * (1 - x * 2)) / (product * product)
+    return h * g * where(inner, slope, 1e12)
 
 
 bit_cross_entropy.vjp(
-    p=lambda g, p, y: g * (p - y) / (p * (1 - p)).clamp(min=1e-12),
-    y=lambda g, p: g * (log(1 - p).clamp(min=-100) - log(p).clamp(min=-100)),
+    x=lambda g, x, y: bit_cross_entropy_backward(g, x, y),
+    y=lambda g, x, y: g * (log(1 - x).clamp(min=-100) - log(x).clamp(min=-100)),
+)
+bit_cross_entropy_backward.vjp(
+    g=lambda h, x, y: bit_cross_entropy_backward(h, x, y),
+    x=_bit_curvature,
+    y=lambda h, g, x: -(h * g) / (x * (1 - x)).clamp(min=1e-12),
 )
 
 
@@ -494,23 +652,69 @@ def binary_cross_entropy(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}) is deprecated. Please ensure they have the same size."
         )
-    p = input.array
-    if p.size and not (p.min() >= 0 and p.max() <= 1):
-        raise RuntimeError("binary_cross_entropy: all elements of input should be between 0 and 1")
-    loss = bit_cross_entropy(input, target)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    if weight is None:
+        loss = pointwise(bit_cross_entropy, input, target, reduction)
+    else:
+        loss = reduced(bit_cross_entropy(input, target) * weight, reduction)
+    # a logarithm of what is no probability is NaN, and so is the loss: only then is it looked for
+    if loss.ndim > 0 or math.isnan(loss.array):
+        p = input.array
+        if p.size and not (p.min() >= 0 and p.max() <= 1):
+            raise RuntimeError(
+                "binary_cross_entropy: all elements of input should be between 0 and 1"
+            )
+    return loss
 
 
-@elementwise
-def bit_cross_entropy_with_logits(x, y):
-    """max(x, 0) - x y + log(1 + exp(-abs(x)))."""
-    return np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x)))
+@elementwise(kernel="logit_cross_entropy", node_name="BinaryCrossEntropyWithLogits")
+def logit_cross_entropy(x, y):
+    """(1 - y) x + log(1 + exp(-x))."""
+    return (1 - y) * x + np.logaddexp(-x, 0)
 
 
-bit_cross_entropy_with_logits.vjp(
-    x=lambda g, x, y: g * (sigmoid(x) - y),
-    y=lambda g, x: -(g * x),
+@elementwise(kernel="logit_cross_entropy_backward")
+def logit_cross_entropy_backward(g, x, y):
+    """g (sigmoid(x) - y)."""
+    return g * (sigmoid.forward(x) - y)
+
+
+logit_cross_entropy.vjp(
+    x=lambda g, x, y: logit_cross_entropy_backward(g, x, y),
+    y=lambda g, x, y: -(g * x),
 )
+logit_cross_entropy_backward.vjp(
+    g=lambda h, x, y: logit_cross_entropy_backward(h, x, y),
+    x=lambda h, g, x: h * g * (sigmoid(x) * (1 - sigmoid(x))),
+    y=lambda h, g: -(h * g),
+)
+
+
+@elementwise(kernel="weighted_logit_cross_entropy", node_name="BinaryCrossEntropyWithLogits")
+def weighted_logit_cross_entropy(x, y, w):
+    """(1 - y) x + (1 + (w - 1) y) log(1 + exp(-x)): the part of y in it times w."""
+    return (1 - y) * x + (1 + (w - 1) * y) * np.logaddexp(-x, 0)
+
+
+@elementwise(kernel="weighted_logit_cross_entropy_slope")
+def weighted_logit_cross_entropy_slope(x, y, w):
+    """The derivative of `weighted_logit_cross_entropy` in x."""
+    return 1 - y - (1 + (w - 1) * y) * sigmoid.forward(-x)
+
+
+weighted_logit_cross_entropy.vjp(
+    x=lambda g, x, y, w: g * weighted_logit_cross_entropy_slope(x, y, w),
+    y=lambda g, x, y, w: g * ((w - 1) * _softplus_of_minus(x) - x),
+    w=lambda g, x, y, w: g * y * _softplus_of_minus(x),
+)
+weighted_logit_cross_entropy_slope.vjp(
+    x=lambda g, x, y, w: g * ((w - 1) * y + 1) * (sigmoid(x) * sigmoid(-x)),
+    y=lambda g, x, w: -(g * ((w - 1) * sigmoid(-x) + 1)),
+    w=lambda g, x, y: -(g * y * sigmoid(-x)),
+)
+
+
+def _softplus_of_minus(x):
+    return softplus(-x, threshold=float("inf"))
 
 
 def binary_cross_entropy_with_logits(
@@ -542,10 +746,9 @@ def binary_cross_entropy_with_logits(
         raise ValueError(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"
         )
-    if pos_weight is None:
-        loss = bit_cross_entropy_with_logits(input, target)
-    else:
-        loss = target * pos_weight * softplus(-input, threshold=float("inf")) + (
-            1 - target
-        ) * softplus(input, threshold=float("inf"))
-    return reduced(loss if weight is None else loss * weight, reduction)
+    loss = logit_cross_entropy if pos_weight is None else weighted_logit_cross_entropy
+    if pos_weight is not None and pos_weight.ndim <= input.ndim:
+        pos_weight = pos_weight.expand(input.shape)
+    if weight is None:
+        return pointwise(loss, input, target, reduction, pos_weight)
+    return reduced(pointwise(loss, input, target, "none", pos_weight) * weight, reduction)
