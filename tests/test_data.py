@@ -202,7 +202,7 @@ def test_loader_orders():
     assert [b[0].tolist() for b in own] == [[1, 2], [7]]
     assert len(own) == 2
     single = DataLoader(data, batch_size=None)
-    assert next(iter(single)) == (0, 0.0)
+    assert next(iter(single)) == [0, 0.0]  # as in PyTorch: tuples become lists
     assert len(single) == 10
     listed = DataLoader(data, 5, collate_fn=lambda samples: [i for i, _ in samples])
     assert list(listed) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]

@@ -7,6 +7,7 @@ i of a draw is a function of (seed, number of the draw, i). A Generator is a see
 import contextlib
 import itertools
 import secrets
+import threading
 
 import numpy as np
 
@@ -159,10 +160,28 @@ def fork_rng(devices=None, enabled=True, device_type="cpu"):
             default_generator.set_state(state)
 
 
+class _OwnGenerator(threading.local):
+    generator = default_generator
+
+
+_own = _OwnGenerator()
+
+
+@contextlib.contextmanager
+def drawing_from(generator):
+    """Context manager: what draws without a generator in this thread draws from this one."""
+    before = _own.generator
+    _own.generator = generator
+    try:
+        yield generator
+    finally:
+        _own.generator = before
+
+
 def next_draw(generator=None):
     """(seed, number of a new draw) of `generator`, or of the default one."""
     if generator is None:
-        return default_generator.next_draw()
+        return _own.generator.next_draw()
     if not isinstance(generator, Generator):
         raise TypeError(f"generator: expected a fastdl.Generator, got {type(generator).__name__}")
     return generator.next_draw()

@@ -1,10 +1,12 @@
 """Datasets, samplers and the DataLoader."""
 
-from fastdl.utils.data.dataloader import DataLoader, default_collate
+from fastdl.utils.data.dataloader import DataLoader, default_collate, default_convert
 from fastdl.utils.data.dataset import (
+    ChainDataset,
     ConcatDataset,
     Dataset,
     IterableDataset,
+    StackDataset,
     Subset,
     TensorDataset,
     random_split,
@@ -17,9 +19,11 @@ from fastdl.utils.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from fastdl.utils.data.workers import get_worker_info
 
 __all__ = [
     "BatchSampler",
+    "ChainDataset",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
@@ -27,10 +31,13 @@ __all__ = [
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
+    "StackDataset",
     "Subset",
     "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
     "default_collate",
+    "default_convert",
+    "get_worker_info",
     "random_split",
 ]
