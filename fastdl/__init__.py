@@ -5,6 +5,10 @@ from math import e, inf, nan, pi
 from fastdl import autograd
 from fastdl._dtype import (
     Size,
+    bfloat16,
+    can_cast,
+    complex64,
+    complex128,
     channels_last,
     channels_last_3d,
     contiguous_format,
@@ -23,13 +27,24 @@ from fastdl._dtype import (
     layout,
     memory_format,
     preserve_format,
+    promote_types,
     set_default_dtype,
+    set_default_tensor_type,
     sparse_coo,
     strided,
     uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from fastdl._dtype import (
     bool_ as bool,
+)
+from fastdl._dtype import (
+    complex64 as cfloat,
+)
+from fastdl._dtype import (
+    complex128 as cdouble,
 )
 from fastdl._dtype import (
     float16 as half,
@@ -66,6 +81,7 @@ from fastdl.ops.creation import *
 from fastdl.ops.creation import (
     range_inclusive as range,
 )
+from fastdl.ops.complex import *
 from fastdl.ops.elementwise import *
 from fastdl.ops.order import *
 from fastdl.ops.join import *
@@ -132,6 +148,7 @@ from fastdl.ops.shape import *
 from fastdl.runtime import get_num_threads, set_num_threads, show_config
 from fastdl.tensor import (
     FUNCTIONS_IN_PLACE,
+    BFloat16Tensor,
     BoolTensor,
     ByteTensor,
     CharTensor,

@@ -12,31 +12,53 @@ import numpy as np
 class dtype:
     """A number type. NumPy's are taken wherever one of these is, and np.dtype() takes these."""
 
-    __slots__ = ("dtype", "name")
+    __slots__ = ("category", "dtype", "itemsize", "name")
 
-    def __init__(self, name):
+    def __init__(self, name, category, itemsize):
         self.name = name
-        self.dtype = np.dtype(name)
+        self.category = category  # BOOL, INT, FLOAT or COMPLEX: a higher one wins in promotion
+        self.itemsize = itemsize
+        if name != "bfloat16":
+            self.dtype = np.dtype(name)
+            _OF_NUMPY[self.dtype] = self
+
+    def __getattr__(self, name):
+        # NumPy has no bfloat16: its dtype is looked up when it is first needed.
+        if name != "dtype":
+            raise AttributeError(f"'dtype' object has no attribute {name!r}")
+        try:
+            from ml_dtypes import bfloat16 as found
+        except ImportError as error:
+            raise ImportError(
+                "bfloat16 tensors need the ml_dtypes package: "
+                'pip install "fastdl[bfloat16]" (or pip install ml_dtypes)'
+            ) from error
+        self.dtype = np.dtype(found)
+        _OF_NUMPY[self.dtype] = self
+        return self.dtype
 
     @property
     def is_floating_point(self):
-        """True for float16, float32 and float64."""
-        return self.dtype.kind == "f"
+        """True for float16, bfloat16, float32 and float64."""
+        return self.category == FLOAT
 
     @property
     def is_complex(self):
-        """False: fastdl has no complex types."""
-        return False
+        """True for complex64 and complex128."""
+        return self.category == COMPLEX
 
     @property
     def is_signed(self):
         """True for types that hold negative values."""
-        return self.dtype.kind in "fi"
+        return self.category >= FLOAT or (self.category == INT and self.name[0] == "i")
 
-    @property
-    def itemsize(self):
-        """Bytes of one element."""
-        return self.dtype.itemsize
+    def to_complex(self):
+        """The complex dtype whose parts are of this dtype; complex64 for float16, bfloat16."""
+        return self if self.is_complex else complex128 if self is float64 else complex64
+
+    def to_real(self):
+        """The dtype of the parts of a complex dtype; other dtypes themselves."""
+        return self if not self.is_complex else float32 if self is complex64 else float64
 
     def __repr__(self):
         return f"fastdl.{self.name}"
@@ -45,19 +67,29 @@ class dtype:
         return _by_name, (self.name,)
 
 
-float16 = dtype("float16")
-float32 = dtype("float32")
-float64 = dtype("float64")
-int8 = dtype("int8")
-int16 = dtype("int16")
-int32 = dtype("int32")
-int64 = dtype("int64")
-uint8 = dtype("uint8")
-bool_ = dtype("bool")
+BOOL, INT, FLOAT, COMPLEX = range(4)
+_OF_NUMPY = {}
+
+bool_ = dtype("bool", BOOL, 1)
+uint8 = dtype("uint8", INT, 1)
+uint16 = dtype("uint16", INT, 2)
+uint32 = dtype("uint32", INT, 4)
+uint64 = dtype("uint64", INT, 8)
+int8 = dtype("int8", INT, 1)
+int16 = dtype("int16", INT, 2)
+int32 = dtype("int32", INT, 4)
+int64 = dtype("int64", INT, 8)
+float16 = dtype("float16", FLOAT, 2)
+bfloat16 = dtype("bfloat16", FLOAT, 2)
+float32 = dtype("float32", FLOAT, 4)
+float64 = dtype("float64", FLOAT, 8)
+complex64 = dtype("complex64", COMPLEX, 8)
+complex128 = dtype("complex128", COMPLEX, 16)
 
 # Names that `Tensor.type()` and the old constructors use.
 LEGACY = {
     "HalfTensor": float16,
+    "BFloat16Tensor": bfloat16,
     "FloatTensor": float32,
     "DoubleTensor": float64,
     "CharTensor": int8,
@@ -66,14 +98,19 @@ LEGACY = {
     "LongTensor": int64,
     "ByteTensor": uint8,
     "BoolTensor": bool_,
+    "ComplexFloatTensor": complex64,
+    "ComplexDoubleTensor": complex128,
+    "UInt16Tensor": uint16,
+    "UInt32Tensor": uint32,
+    "UInt64Tensor": uint64,
 }
-_OF_NUMPY = {d.dtype: d for d in LEGACY.values()}
-_OF_PYTHON = {float: float64, int: int64, bool: bool_}
+_BY_NAME = {d.name: d for d in LEGACY.values()}
+_OF_PYTHON = {float: float64, int: int64, bool: bool_, complex: complex128}
 _default = float32
 
 
 def _by_name(name):
-    return _OF_NUMPY[np.dtype(name)]
+    return _BY_NAME[name]
 
 
 def get_default_dtype():
@@ -81,19 +118,31 @@ def get_default_dtype():
     return _default
 
 
-def set_default_dtype(d):
-    """Make `d`, a floating point dtype, the default."""
+def set_default_dtype(d, /):
+    """Make `d`, a floating point dtype, the default. Complex numbers follow it: complex128 for
+    float64, else complex64."""
     global _default
-    new = of(as_numpy(d))
+    new = as_dtype(d)
     if not new.is_floating_point:
-        raise TypeError(f"only floating-point types are supported as the default type, got {d}")
+        raise TypeError(
+            "only floating-point types are supported as the default type, got " + repr(new)
+        )
     _default = new
+
+
+def set_default_tensor_type(t, /):
+    """Make the dtype of an old constructor, such as `FloatTensor` or its name, the default."""
+    if isinstance(t, str):
+        t = LEGACY.get(t.rpartition(".")[2], t)
+    set_default_dtype(getattr(t, "legacy_dtype", t))
 
 
 def of(numpy_dtype):
     """The fastdl dtype of a NumPy dtype; TypeError if tensors cannot have it."""
     found = _OF_NUMPY.get(numpy_dtype)
     if found is None:
+        if numpy_dtype.name == "bfloat16" and bfloat16.dtype == numpy_dtype:
+            return bfloat16
         raise TypeError(
             f"can't convert an array of type {numpy_dtype}: the only supported types are "
             f"{', '.join(d.name for d in LEGACY.values())}"
@@ -101,8 +150,13 @@ def of(numpy_dtype):
     return found
 
 
+def as_dtype(d):
+    """The fastdl dtype for itself, a NumPy one, or Python's float, int, bool or complex."""
+    return d if isinstance(d, dtype) else of(as_numpy(d))
+
+
 def as_numpy(d):
-    """NumPy's dtype for a fastdl dtype, a NumPy one, or Python's float, int or bool."""
+    """NumPy's dtype for a fastdl dtype, a NumPy one, or Python's float, int, bool or complex."""
     if isinstance(d, dtype):
         return d.dtype
     if isinstance(d, type) and d in _OF_PYTHON:
@@ -113,38 +167,124 @@ def as_numpy(d):
         raise TypeError(f"dtype: expected a fastdl or NumPy dtype, got {d!r}") from None
 
 
+def is_float(numpy_dtype):
+    """Is it float16, bfloat16, float32 or float64?"""
+    return numpy_dtype.kind == "f" or numpy_dtype.num >= _FIRST_FOREIGN
+
+
+def is_inexact(numpy_dtype):
+    """Is it a floating point or complex dtype?"""
+    return numpy_dtype.kind in "fc" or numpy_dtype.num >= _FIRST_FOREIGN
+
+
+_FIRST_FOREIGN = 256  # NPY_USERDEF: numbers of dtypes that packages register, such as bfloat16
+
+
+def promote_types(type1, type2, /):
+    """The dtype of what combines tensors of these dtypes.
+
+    The higher of the categories bool, integer, floating point, complex decides; within one, the
+    smallest dtype that holds both: float16 and bfloat16 give float32. Equals PyTorch's but for
+    float16 with complex numbers, which gives complex64: there is no complex32.
+
+    Raises:
+        RuntimeError: uint16, uint32 and uint64 only combine with themselves and floating point.
+    """
+    a, b = as_dtype(type1), as_dtype(type2)
+    if a is b:
+        return a
+    if a.category != b.category:
+        low, high = (a, b) if a.category < b.category else (b, a)
+        if high in _BARE or (low in _BARE and not high.is_floating_point):
+            raise _no_promotion(a, b)
+        if high.is_complex and low is float64:
+            return complex128
+        return high
+    if a in _BARE or b in _BARE:
+        raise _no_promotion(a, b)
+    if a.is_floating_point and bfloat16 in (a, b):
+        return float32 if float16 in (a, b) else b if a is bfloat16 else a
+    return of(np.promote_types(a.dtype, b.dtype))
+
+
+_BARE = (uint16, uint32, uint64)
+
+
+def _no_promotion(a, b):
+    return RuntimeError(
+        "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+        f"{scalar_name(a)} and {scalar_name(b)}"
+    )
+
+
+def scalar_name(d):
+    """PyTorch's name of a dtype in messages: 'Float' of float32."""
+    return next(name for name, known in LEGACY.items() if known is d).removesuffix("Tensor")
+
+
+def can_cast(from_, to, /):
+    """May a result of dtype `from_` be written into a tensor of dtype `to`? Not into a lower
+    category: complex to real, floating point to integer, anything but bool to bool."""
+    a, b = as_dtype(from_), as_dtype(to)
+    return a.category <= b.category
+
+
 class finfo:
-    """Limits of a floating point dtype: bits, eps, max, min, tiny, resolution."""
+    """Limits of a floating point dtype (of the parts, for a complex one).
+
+    Attributes: bits, eps (the step from 1 to the next number), max, min, tiny (the smallest
+    positive normal number, also called smallest_normal), resolution (of decimals), dtype (its
+    name).
+    """
+
+    __slots__ = (
+        "bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny"
+    )  # fmt: skip
 
     def __init__(self, type=None):
-        self.dtype = get_default_dtype() if type is None else of(as_numpy(type))
-        if not self.dtype.is_floating_point:
-            raise TypeError(f"finfo: expected a floating point dtype, got {self.dtype}; use iinfo")
-        limits = np.finfo(self.dtype.dtype)
-        self.bits = limits.bits
-        for name in ("eps", "max", "min", "tiny", "resolution"):
-            setattr(self, name, float(getattr(limits, name)))
+        d = get_default_dtype() if type is None else as_dtype(type).to_real()
+        if not d.is_floating_point:
+            raise TypeError(
+                f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
+                f"'{d.name}'"
+            )
+        if d is bfloat16:  # eight bits of exponent, as float32, and eight of precision
+            self.bits, self.eps, self.max = 16, 2.0**-7, (2 - 2.0**-7) * 2.0**127
+            self.tiny, self.resolution = 2.0**-126, 0.01
+        else:
+            limits = np.finfo(d.dtype)
+            self.bits, self.eps, self.max = limits.bits, float(limits.eps), float(limits.max)
+            self.tiny, self.resolution = float(limits.tiny), float(f"{limits.resolution:.0e}")
+        self.min = -self.max
         self.smallest_normal = self.tiny
+        self.dtype = d.name
 
     def __repr__(self):
         return (
             f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
-            f"eps={self.eps:g}, tiny={self.tiny:g}, dtype={self.dtype.name})"
+            f"eps={self.eps:g}, smallest_normal={self.tiny:g}, tiny={self.tiny:g}, "
+            f"dtype={self.dtype})"
         )
 
 
 class iinfo:
-    """Limits of an integer dtype: bits, min, max."""
+    """Limits of an integer dtype: bits, min, max, dtype (its name)."""
+
+    __slots__ = ("bits", "dtype", "max", "min")
 
     def __init__(self, type):
-        self.dtype = of(as_numpy(type))
-        if self.dtype.is_floating_point or self.dtype is bool_:
-            raise TypeError(f"iinfo: expected an integer dtype, got {self.dtype}")
-        limits = np.iinfo(self.dtype.dtype)
+        d = as_dtype(type)
+        if d.category != INT:
+            raise TypeError(
+                f"torch.iinfo() requires an integer input type. Use torch.finfo to handle "
+                f"'{d.name}'"
+            )
+        limits = np.iinfo(d.dtype)
         self.bits, self.min, self.max = limits.bits, int(limits.min), int(limits.max)
+        self.dtype = d.name
 
     def __repr__(self):
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
 
 
 _DEVICE_TYPES = (

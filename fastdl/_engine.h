@@ -35,11 +35,37 @@ static inline int fdl_alike(PyObject *a, PyObject *b)
            PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), n);
 }
 
-static inline int fdl_is_float(PyObject *a)
+/* Floating point or complex, hence differentiable? The dtypes that packages register with NumPy
+   and tensors may have are floating point: bfloat16. */
+static inline int fdl_is_inexact(PyObject *a)
 {
     if (!PyArray_Check(a)) return -1;
     int t = PyArray_TYPE((PyArrayObject *)a);
-    return PyTypeNum_ISFLOAT(t);
+    return PyTypeNum_ISFLOAT(t) || PyTypeNum_ISCOMPLEX(t) || PyTypeNum_ISUSERDEF(t);
+}
+
+static inline int fdl_is_complex(PyObject *a)
+{
+    return PyArray_Check(a) && PyTypeNum_ISCOMPLEX(PyArray_TYPE((PyArrayObject *)a));
+}
+
+/* Are there arrays of float16 or bfloat16, which are computed with in float32, and none of another
+   floating point dtype? */
+static inline int fdl_half(PyObject *arrays)
+{
+    int half = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); i++) {
+        PyObject *a = PyTuple_GET_ITEM(arrays, i);
+        if (!PyArray_Check(a)) continue;
+        int t = PyArray_TYPE((PyArrayObject *)a);
+        if (t != NPY_HALF && !PyTypeNum_ISUSERDEF(t)) {
+            if (PyTypeNum_ISFLOAT(t) || PyTypeNum_ISCOMPLEX(t)) return 0;
+        } else if (half && half != t + 1)
+            return 0;
+        else
+            half = t + 1;
+    }
+    return half;
 }
 
 /* Can an array of the integer `type` hold all Python integers among `arrays`? */
@@ -66,7 +92,7 @@ static int fdl_holds(PyObject *arrays, int type)
 static inline int fdl_uniform(PyObject *arrays, int floating)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(arrays);
-    int type = -1, rank = 0, truth = 0; /* rank of the numbers: 1 int, 2 float */
+    int type = -1, rank = 0, truth = 0; /* rank of the numbers: 1 int, 2 float, 3 complex */
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *a = PyTuple_GET_ITEM(arrays, i);
         if (PyArray_CheckExact(a)) {
@@ -75,8 +101,10 @@ static inline int fdl_uniform(PyObject *arrays, int floating)
                 type = t;
             else if (t != type)
                 return 0;
-        } else if (PyFloat_CheckExact(a))
-            rank = 2;
+        } else if (PyFloat_CheckExact(a)) {
+            if (rank < 2) rank = 2;
+        } else if (PyComplex_CheckExact(a))
+            rank = 3;
         else if (PyLong_CheckExact(a)) {
             if (rank < 1) rank = 1;
         } else if (!PyBool_Check(a))
@@ -85,8 +113,10 @@ static inline int fdl_uniform(PyObject *arrays, int floating)
             truth = 1;
     }
     if (type < 0 || (truth && type != NPY_BOOL)) return 0;
+    if (PyTypeNum_ISCOMPLEX(type)) return 1;
+    if (rank == 3) return 0;
     if (type == NPY_FLOAT || type == NPY_DOUBLE) return rank == 0 ? 1 : type;
-    if (PyTypeNum_ISFLOAT(type)) return 1;
+    if (PyTypeNum_ISFLOAT(type) || PyTypeNum_ISUSERDEF(type)) return 1;
     if (floating) return 0;
     if (!PyTypeNum_ISINTEGER(type)) return rank < 1;
     return rank < 1 || (rank == 1 && fdl_holds(arrays, type));
@@ -261,7 +291,8 @@ static void fdl_is_method(PyTypeObject *type) { type->tp_flags |= Py_TPFLAGS_MET
 
 static inline int fdl_is_operand(PyObject *a)
 {
-    return PyFloat_Check(a) || PyLong_Check(a) || PyArray_Check(a) || PyArray_IsScalar(a, Generic);
+    return PyFloat_Check(a) || PyLong_Check(a) || PyComplex_Check(a) || PyArray_Check(a) ||
+           PyArray_IsScalar(a, Generic);
 }
 
 #endif

@@ -14,6 +14,8 @@ def configure(
     fit: Callable[[TensorBase, tuple[int, ...], Any], TensorBase],
     explain: Callable[[Primitive, tuple[Any, ...], Exception], Exception],
     clone: Callable[[TensorBase], TensorBase],
+    conj: Callable[[TensorBase], TensorBase],
+    halves: tuple[Callable[[Any], Any], Callable[[Any, tuple[Any, ...]], Any]],
     subscript: tuple[Primitive, Callable[[TensorBase, Any], TensorBase]],
     aliasing: tuple[Primitive, Primitive, Callable[[Any, Any], dict[str, Any] | None]],
     operators: dict[str, Primitive],

@@ -43,7 +43,9 @@ cdef extern from "_engine.h":
     object FDL_NEW(type, tuple)
     object fdl_as_array(object)
     int fdl_alike(object, object)
-    int fdl_is_float(object)
+    int fdl_is_inexact(object)
+    int fdl_is_complex(object)
+    int fdl_half(tuple)
     int fdl_uniform(tuple, bint)
     int fdl_box(tuple, int) except -1
     int fdl_kernel_ready(tuple)
@@ -107,6 +109,9 @@ cdef object PUT = None                  # (array, result): write one into the ot
 cdef object STORE = None                # (function, result, out) -> out, holding the result
 cdef object EXPLAIN = None              # (primitive, arrays, error) -> PyTorch's exception
 cdef object CLONE = None                # differentiable copy
+cdef object CONJ = None                 # differentiable complex conjugate
+cdef object WIDEN = None                # array -> the same in float32, if it is of half precision
+cdef object NARROW = None               # (result in float32, operands) -> in their half precision
 cdef Primitive SLICE                    # (tensor, index=basic index) -> view
 cdef object SUBSCRIPT = None            # (tensor, any index) -> tensor
 cdef Primitive WINDOW, PUT_WINDOW       # a view as a function of its base, and its opposite
@@ -117,8 +122,8 @@ cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
 cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
 
 
-def configure(tensor, size, promote, fit, explain, clone, subscript, aliasing, operators,
-              quiet_context, writing):
+def configure(tensor, size, promote, fit, explain, clone, conj, halves, subscript, aliasing,
+              operators, quiet_context, writing):
     """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
 
     tensor: class of results, size: class of shapes, subscript: the primitive that slices, and the
@@ -129,7 +134,7 @@ def configure(tensor, size, promote, fit, explain, clone, subscript, aliasing, o
     writing: the functions that write a result into an array and into the tensor given as `out`.
     """
     global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT, WINDOW, PUT_WINDOW, GEOMETRY
-    global PUT, STORE
+    global PUT, STORE, CONJ, WIDEN, NARROW
     global SLICE, SUBSCRIPT, ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
     global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
     TENSOR = tensor
@@ -138,6 +143,8 @@ def configure(tensor, size, promote, fit, explain, clone, subscript, aliasing, o
     FIT = fit
     EXPLAIN = explain
     CLONE = clone
+    CONJ = conj
+    WIDEN, NARROW = halves
     SLICE, SUBSCRIPT = subscript
     WINDOW, PUT_WINDOW, GEOMETRY = aliasing
     PUT, STORE = writing

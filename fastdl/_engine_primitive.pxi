@@ -23,6 +23,15 @@ cdef class Primitive:
     node_name: PyTorch's name of the node; naming(static, needs) gives it where that depends on the
     call. kernel(*arrays, out=None, **static) computes the function and its in-place form where all
     operands are arrays of float32, or all of float64.
+
+    float16 and bfloat16 are computed in float32 and rounded once, as the forward sees float32
+    arrays; half=True says that it takes them as they are.
+
+    Gradients of complex functions follow PyTorch: the conjugate Wirtinger derivative, which for a
+    holomorphic function with derivative f' is g * conj(f'). It is conj(h(conj(g))) for the h that
+    multiplies by f', so the engine conjugates before and after, and h serves real and complex
+    numbers alike. conjugates=False says that the gradient functions do so themselves: those of
+    functions that are not holomorphic.
     """
     cdef readonly object forward
     cdef readonly str name
@@ -39,12 +48,13 @@ cdef class Primitive:
     cdef dict defaults                  # of static arguments
     cdef dict plans                     # mask -> Plan
     cdef uint64_t differentiable
-    cdef bint elementwise, promotes, floating, view, boxes
+    cdef bint elementwise, promotes, floating, view, boxes, half, conjugates
     cdef object signature
     cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
 
     def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
-                 bint promote=True, into=None, kernel=None, str node_name=None, naming=None):
+                 bint promote=True, into=None, kernel=None, str node_name=None, naming=None,
+                 bint half=False, bint conjugates=True):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -58,6 +68,8 @@ cdef class Primitive:
         self.view = kind == "view"
         self.promotes = self.elementwise and promote
         self.floating = floating
+        self.half = half or self.view
+        self.conjugates = conjugates and not self.view  # views move numbers: h is real
         self.boxes = ufunc is not None or kernel is not None
         self.kernel = kernel
         self.into = into
@@ -221,6 +233,16 @@ cdef class Primitive:
             spare_context = quiet
         return fdl_as_array(y)
 
+    cdef object computed(self, tuple arrays, dict static):
+        """The forward of arrays that are not all of float32, or all of float64."""
+        cdef tuple wide
+        if self.half or not fdl_half(arrays):
+            return self.run(self.forward, arrays, arrays, static)
+        wide = tuple([WIDEN(a) for a in arrays])
+        if self.kernel is not None and fdl_kernel_ready(wide):
+            return NARROW(self.run(self.kernel, wide, wide, static), arrays)
+        return NARROW(self.run(self.forward, wide, wide, static), arrays)
+
     cdef tuple unwrap(self, tuple args, uint64_t *mask):
         """Arrays of the operands; bits of those that have a node."""
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
@@ -269,7 +291,7 @@ cdef class Primitive:
         elif self.kernel is not None and fdl_kernel_ready(arrays):
             y = self.run(self.kernel, arrays, arrays, static)
         else:
-            y = self.run(self.forward, arrays, arrays, static)
+            y = self.computed(arrays, static)
         mask &= self.differentiable
         if type(y) is tuple:
             results = tuple([wrap(fdl_as_array(a)) for a in <tuple>y])
@@ -284,7 +306,7 @@ cdef class Primitive:
         if self.view and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
             if fdl_shares(y, <object>PyTuple_GET_ITEM(arrays, 0)):
                 look_at(out, <TensorBase>PyTuple_GET_ITEM(args, 0))
-        if mask and fdl_recording and is_floating(y):
+        if mask and fdl_recording and is_inexact(y):
             node = self.node_for(args, arrays, static, mask, y)
             self.save(node, args, out)
             out.node = node
@@ -299,7 +321,7 @@ cdef class Primitive:
         node.outputs = <int>len(results)
         for i in range(node.outputs):
             out = <TensorBase>results[i]
-            if is_floating(out.array):
+            if is_inexact(out.array):
                 out.node = node
                 out.index = <int>i
         self.save(node, args, results)
@@ -436,7 +458,7 @@ cdef class Primitive:
         """In-place operations that PyTorch forbids, or that would leave wrong histories behind."""
         if target.node is not None and target.node.op is None:
             raise RuntimeError(LEAF_IN_PLACE)
-        if not is_floating(target.array):
+        if not is_inexact(target.array):
             raise RuntimeError(f"{self.name}_: only floating point tensors can record an in-place "
                                f"operation, not {target.array.dtype}")
         if not target.is_view:
@@ -460,10 +482,10 @@ cdef class Primitive:
             options = {"out": array} if static is None else {"out": array, **static}
             self.run(self.kernel, (array,) + arrays[1:], arrays, options)
             return
-        if self.into is not None:
+        if self.into is not None and (self.half or not fdl_half(arrays)):
             self.run(self.into, (array,) + arrays[1:], (array,) + arrays, static)
             return
-        PUT(array, self.run(self.forward, arrays, arrays, static))
+        PUT(array, self.computed(arrays, static))
 
 
 cdef bint repeats(object array) except -1:

@@ -65,7 +65,7 @@ cdef class TensorBase:
                 self.node.leaf = NULL
                 self.node = None
         elif self.node is None:
-            if not is_floating(self.array):
+            if not is_inexact(self.array):
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self.inference and not fdl_inference:
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside "
@@ -144,7 +144,7 @@ cdef class TensorBase:
     def data(self, value):
         if not isinstance(value, TensorBase):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        if self.node is not None and not is_floating((<TensorBase>value).array):
+        if self.node is not None and not is_inexact((<TensorBase>value).array):
             raise RuntimeError(
                 "data set to a tensor that requires gradients must be floating point dtype")
         self.array = (<TensorBase>value).array
@@ -269,7 +269,6 @@ cdef class TensorBase:
     def __neg__(self): return NEG.call((self,), None)
     def __pos__(self): return self
     def __abs__(self): return ABS.call((self,), None)
-    def __invert__(self): return INVERT.call((self,), None)
     def __eq__(self, other): return binary(EQ, self, other)
     def __ne__(self, other): return binary(NE, self, other)
     def __lt__(self, other): return binary(LT, self, other)
@@ -277,6 +276,12 @@ cdef class TensorBase:
     def __gt__(self, other): return binary(GT, self, other)
     def __ge__(self, other): return binary(GE, self, other)
     def __hash__(self): return <Py_ssize_t>(<PyObject *>self) >> 4
+
+    def __invert__(self):
+        if is_inexact(self.array):
+            raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type "
+                            "tensors")
+        return INVERT.call((self,), None)
 
     def __iadd__(self, other): return binary_inplace(ADD, self, other)
     def __isub__(self, other): return binary_inplace(SUB, self, other)
@@ -292,9 +297,10 @@ cdef class TensorBase:
     def __irshift__(self, other): return binary_inplace(RSHIFT, self, other)
 
 
-cdef bint is_floating(object array):
-    cdef int known = fdl_is_float(array)
-    return array.dtype.kind == "f" if known < 0 else known
+cdef bint is_inexact(object array):
+    """Floating point or complex?"""
+    cdef int known = fdl_is_inexact(array)
+    return array.dtype.kind in "fc" if known < 0 else known
 
 
 cdef inline object binary(Primitive op, object a, object b):

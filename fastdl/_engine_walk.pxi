@@ -177,17 +177,21 @@ cdef class Walk:
         cdef Node parent
         cdef int index
         cdef list after = None              # results, kept for hooks
+        cdef bint turned
         check_versions(node)
         saved = unpacked(node)
         if self.create:
             saved = with_history(node, saved)
+        # A Function's backward (joint, without a plan for it) follows the convention by itself.
+        turned = op.conjugates and (op.joint is None or plan.joint is not None) and any_complex(g)
         if node.outputs > 1:
             g = tuple(g)
+        h = conjugated(g) if turned else g
         if op.joint is not None:
             if plan.joint is None:                          # attach(): Function.backward takes all
-                results = op.joint(g, saved, **node.static)
+                results = op.joint(h, saved, **node.static)
             else:
-                results = op.joint(g, *self.arguments(node, plan.joint, saved))
+                results = op.joint(h, *self.arguments(node, plan.joint, saved))
             if type(results) is not tuple or len(results) != n:
                 raise RuntimeError(f"{op.name}: the gradient function returned {len(results)} "
                                    f"gradients for {n} arguments")
@@ -208,14 +212,16 @@ cdef class Walk:
             else:
                 reads = <tuple>plan.reads[i]
                 if PyTuple_GET_SIZE(reads) == 0:
-                    gi = op.functions[i](g)
+                    gi = op.functions[i](h)
                 else:
-                    gi = op.functions[i](g, *self.arguments(node, reads, saved))
+                    gi = op.functions[i](h, *self.arguments(node, reads, saved))
             if gi is None:
                 continue
             if not isinstance(gi, TensorBase):
                 raise TypeError(f"{op.name}: the gradient of argument {i} is a "
                                 f"{type(gi).__name__}, not a Tensor")
+            if turned and fdl_is_complex((<TensorBase>gi).array):
+                gi = CONJ(gi)
             if node.fits is not None:
                 shape, dtype = node.fits[i]
                 if (<TensorBase>gi).array.shape != shape or (<TensorBase>gi).array.dtype != dtype:
@@ -247,6 +253,19 @@ cdef class Walk:
             else:
                 values.append(node.op.defaults[where])
         return values
+
+
+cdef bint any_complex(object g):
+    """Is the gradient, or one of several outputs', complex?"""
+    if isinstance(g, TensorBase):
+        return fdl_is_complex((<TensorBase>g).array)
+    return any([h is not None and fdl_is_complex((<TensorBase>h).array) for h in g])
+
+
+cdef object conjugated(object g):
+    if isinstance(g, TensorBase):
+        return CONJ(g)
+    return tuple([None if h is None else CONJ(h) if any_complex(h) else h for h in g])
 
 
 cdef object check_versions(Node node):
@@ -343,7 +362,7 @@ cdef tuple with_history(Node node, tuple saved):
 
 cdef object joined(TensorBase s, Node node):
     cdef TensorBase t = <TensorBase>shadow(s)
-    if is_floating(t.array):
+    if is_inexact(t.array):
         t.node = node
     return t
 

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from fastdl import _dtype
+
 _DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
 _PROFILES = {
     "default": _DEFAULTS,
@@ -45,7 +47,7 @@ class _Formatter:
     """One width and notation for all elements of a tensor."""
 
     def __init__(self, array):
-        self.floating = array.dtype.kind == "f"
+        self.floating = _dtype.is_float(array.dtype)
         self.whole = True
         self.scientific = False
         self.width = 1
@@ -80,6 +82,18 @@ class _Formatter:
 
     def __call__(self, value):
         return self.plain(value).rjust(self.width)
+
+
+class _ComplexFormatter:
+    """A width and notation for the real parts, and one for the imaginary parts."""
+
+    def __init__(self, array):
+        self.real, self.imag = _Formatter(array.real), _Formatter(array.imag)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, value):
+        imag = self.imag(value.imag).lstrip() + "j"
+        return self.real(value.real) + ("" if imag[0] in "+-" else "+") + imag
 
 
 def _vector(array, indent, summarise, form):
@@ -124,7 +138,9 @@ def body(array, indent):
     if array.size == 0:
         return "[]"
     summarise = array.size > options["threshold"]
-    return _nested(array, indent, summarise, _Formatter(_ends(array) if summarise else array))
+    shown = _ends(array) if summarise else array
+    form = _ComplexFormatter(shown) if array.dtype.kind == "c" else _Formatter(shown)
+    return _nested(array, indent, summarise, form)
 
 
 def text(tensor, name="tensor"):
@@ -132,10 +148,11 @@ def text(tensor, name="tensor"):
     array = tensor.array
     prefix = name + "("
     suffixes = []
-    default = array.dtype in (np.float32, np.int64, np.bool_)
+    usual = _dtype.get_default_dtype()
+    default = tensor.dtype in (usual, usual.to_complex(), _dtype.int64, _dtype.bool_)
     if array.size == 0 and array.ndim != 1:
         suffixes.append(f"size={tuple(array.shape)}")
-    if not default or (array.size == 0 and array.dtype != np.float32):
+    if not default or (array.size == 0 and tensor.dtype is not usual):
         suffixes.append(f"dtype={tensor.dtype}")
     if tensor.grad_fn is not None:
         suffixes.append(f"grad_fn=<{tensor.grad_fn.name().rpartition('::')[2]}>")

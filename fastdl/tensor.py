@@ -2,6 +2,7 @@
 `fastdl.ops`.
 """
 
+import builtins
 import copy
 
 import numpy as np
@@ -11,6 +12,7 @@ from fastdl._engine import TensorBase, tensor_of
 from fastdl.autograd import gradients
 from fastdl.ops import (
     activation,
+    complex,
     copies,
     core,
     creation,
@@ -75,14 +77,45 @@ class Tensor(TensorBase):
     mT = property(
         lambda self: shape.transpose(self, -2, -1), doc="The last two dimensions exchanged."
     )
-    mH = property(lambda self: shape.adjoint(self), doc="`adjoint`.")
-    H = property(lambda self: shape.adjoint(self), doc="`adjoint` of a matrix.")
 
     def where(self, condition, other):
         """The elements of this tensor where `condition` is true, those of `other` (a tensor or
         number) elsewhere; see `fastdl.where`.
         """
         return elementwise.where(condition, self, other)
+
+    @property
+    def H(self):
+        """The conjugate transpose of a matrix."""
+        if self.array.ndim not in (0, 2):
+            raise RuntimeError(
+                "tensor.H is only supported on matrices (2-D tensors). Got "
+                f"{self.array.ndim}-D tensor. For batches of matrices, consider using tensor.mH"
+            )
+        return shape.adjoint(self) if self.array.ndim else complex.conj(self)
+
+    @property
+    def mH(self):
+        """The conjugates, with the last two dimensions exchanged."""
+        return shape.adjoint(self)
+
+    @property
+    def real(self):
+        """The real parts, a view; the tensor itself if it is real."""
+        return complex.real(self)
+
+    @real.setter
+    def real(self, value):
+        complex.real(self).copy_(creation.as_tensor(value))
+
+    @property
+    def imag(self):
+        """The imaginary parts, a view."""
+        return complex.imag(self)
+
+    @imag.setter
+    def imag(self, value):
+        complex.imag(self).copy_(creation.as_tensor(value))
 
     def dim(self):
         """Number of dimensions."""
@@ -151,11 +184,11 @@ class Tensor(TensorBase):
 
     def is_floating_point(self):
         """Is the dtype a floating point one?"""
-        return self.array.dtype.kind == "f"
+        return _dtype.is_float(self.array.dtype)
 
     def is_complex(self):
-        """False: there are no complex tensors."""
-        return False
+        """Is the dtype a complex one?"""
+        return self.array.dtype.kind == "c"
 
     def get_device(self):
         """Number of the GPU; -1 on the CPU."""
@@ -195,7 +228,7 @@ class Tensor(TensorBase):
         return array.copy() if copy else array
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        return tensor_of(array) if array.dtype.kind in "fiub" else array
+        return tensor_of(array) if array.dtype.kind in "fiubcV" else array
 
     def __len__(self):
         if self.array.ndim == 0:
@@ -213,14 +246,23 @@ class Tensor(TensorBase):
             raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
         return bool(self.array.item())
 
+    def _real_item(self, type):
+        """The only element for float() and int(): no complex number that is not real."""
+        value = self.item()
+        if isinstance(value, builtins.complex):
+            if value.imag:
+                raise RuntimeError(f"value cannot be converted to type {type} without overflow")
+            value = value.real
+        return value
+
     def __float__(self):
-        return float(self.item())
+        return float(self._real_item("double"))
 
     def __int__(self):
-        return int(self.item())
+        return int(self._real_item("int64_t"))
 
     def __complex__(self):
-        return complex(self.item())
+        return builtins.complex(self.item())
 
     def __index__(self):
         if self.array.size != 1 or self.array.dtype.kind not in "iub":
@@ -537,7 +579,8 @@ def _dtype_method(name, dtype):
 for _name, _as in {
     "half": _dtype.float16, "float": _dtype.float32, "double": _dtype.float64, "char": _dtype.int8,
     "short": _dtype.int16, "int": _dtype.int32, "long": _dtype.int64, "byte": _dtype.uint8,
-    "bool": _dtype.bool_,
+    "bool": _dtype.bool_, "bfloat16": _dtype.bfloat16, "cfloat": _dtype.complex64,
+    "cdouble": _dtype.complex128,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _dtype_method(_name, _as))
 
@@ -586,6 +629,9 @@ METHODS = {
     matrices: "kron pinverse",
     statistics: "corrcoef cov",
     activation: "log_softmax relu softmax",
+    complex: """
+        angle conj conj_physical is_conj is_neg resolve_conj resolve_neg
+    """,
     random: """
         bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal_ random_
         uniform_
@@ -650,6 +696,8 @@ _engine.configure(
     fit=shape.fit,
     explain=core.explain,
     clone=elementwise.clone,
+    conj=elementwise.conj_of,
+    halves=(core.widen, core.narrow),
     subscript=(shape.slice_of, index.getitem),
     aliasing=(shape.window, shape.put_window, shape.geometry),
     operators={
@@ -682,6 +730,7 @@ def _legacy_type(name, dtype):
 
 
 HalfTensor = _legacy_type("HalfTensor", _dtype.float16)
+BFloat16Tensor = _legacy_type("BFloat16Tensor", _dtype.bfloat16)
 FloatTensor = _legacy_type("FloatTensor", _dtype.float32)
 DoubleTensor = _legacy_type("DoubleTensor", _dtype.float64)
 CharTensor = _legacy_type("CharTensor", _dtype.int8)

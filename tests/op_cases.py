@@ -941,9 +941,11 @@ row(
 
 # ---- what other modules contribute ------------------------------------------------------------
 
+from cases_dtypes import CASES as DTYPE_CASES  # noqa: E402 (its rows use the names above)
 from nn_cases import CASES as NN_CASES  # noqa: E402 (its rows use the names above)
 
 CASES += NN_CASES
+CASES += DTYPE_CASES
 
 from cases_linalg import CASES as LINALG_CASES  # noqa: E402
 

@@ -5,7 +5,7 @@ import inspect
 
 import numpy as np
 
-from fastdl import _engine
+from fastdl import _dtype, _engine
 from fastdl._engine import Primitive, TensorBase, tensor_of
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -194,7 +194,7 @@ def _differentiable(output, ctx):
     return (
         isinstance(output, TensorBase)
         and id(output) not in ctx._flat
-        and output.array.dtype.kind in "fc"
+        and _dtype.is_inexact(output.array.dtype)
     )
 
 

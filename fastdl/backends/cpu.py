@@ -414,15 +414,22 @@ def concatenate(xs, axis):
 _UFUNCS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
+def _has_order(x, op):
+    if x.dtype.kind == "c":
+        raise NotImplementedError(f'"{op}" not implemented for complex numbers: they have no order')
+
+
 def reduce(x, op, dims, keepdim, mean=False):
     """The `op` of x over `dims`, axes counted from the front: "sum", "prod", "max", "min", and of
     floats "sum_abs", "sum_squares". Sums and products of bools and integers are int64; `mean`
     divides by the number of elements."""
     if x.dtype.char in KERNEL_DTYPES:
         return _kernels.reduce(x, op, dims, keepdim, mean)
+    if op == "max" or op == "min":
+        _has_order(x, op)
     if op == "sum_abs" or op == "sum_squares":
         x, op = np.abs(x) if op == "sum_abs" else np.square(x), "sum"
-    dtype = np.int64 if x.dtype.kind != "f" and op in ("sum", "prod") else None
+    dtype = np.int64 if x.dtype.kind in "biu" and op in ("sum", "prod") else None
     y = _UFUNCS[op].reduce(x, dims, dtype, None, keepdim)
     return y / math.prod([x.shape[d] for d in dims]) if mean else y
 
@@ -445,6 +452,7 @@ def extreme(x, op, dim, keepdim):
     first of equal ones, NaN before all. `dim` None: of all elements."""
     if x.dtype.char in KERNEL_DTYPES:
         return _kernels.extreme(x, op, dim, keepdim)
+    _has_order(x, op)
     if dim is None:
         values, places = extreme(x.reshape(-1), op, 0, keepdim)
         return (a.reshape((1,) * x.ndim) if keepdim else a for a in (values, places))
@@ -459,7 +467,7 @@ def scan(x, dim, product=False):
     if x.dtype.char in KERNEL_DTYPES:
         return _kernels.scan(_ordered(x), dim, product)
     ufunc = np.multiply if product else np.add
-    return ufunc.accumulate(x, dim, None if x.dtype.kind == "f" else np.int64)
+    return ufunc.accumulate(x, dim, np.int64 if x.dtype.kind in "biu" else None)
 
 
 def variance(x, dims, correction, keepdim):

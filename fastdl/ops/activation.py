@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
 from fastdl.ops.core import elementwise, normal_dim, primitive, tensor_argument
 from fastdl.ops.creation import zeros_like
@@ -362,7 +362,7 @@ def _along(function, primitive, x, dim, dtype):
         )
     if dtype is not None:
         x = x.to(dtype)
-    if x.array.dtype.kind != "f":
+    if not _dtype.is_float(x.array.dtype):
         raise NotImplementedError(
             f"{function}: not implemented for {x.array.dtype}; pass dtype= or a floating tensor"
         )

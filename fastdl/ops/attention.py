@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
 from fastdl.ops.activation import _softmax
 from fastdl.ops.core import legacy_name, primitive, tensor_argument
@@ -25,7 +25,7 @@ from fastdl.ops.random import uniform_array
 __all__ = ["scaled_dot_product_attention"]
 
 
-@primitive(node_name="ScaledDotProductAttention")
+@primitive(node_name="ScaledDotProductAttention", half=True)
 def attention(q, k, v, mask, *, causal, scale):
     """q (N, H, L, E), k (N, H / G, S, E), v (N, H / G, S, Ev), mask None or broadcasting to
     (N, H, L, S), bool (False: takes no part) or of q's dtype (added) -> y (N, H, L, Ev) and
@@ -33,7 +33,7 @@ def attention(q, k, v, mask, *, causal, scale):
     return backends.of(q).attention(q, k, v, mask, causal, scale)
 
 
-@primitive
+@primitive(half=True)
 def attention_backward(g, q, k, v, mask, y, lse, *, causal, scale):
     """The gradients of q, k and v for g (N, H, L, Ev), that of y; y and lse are `attention`'s."""
     return backends.of(q).attention_backward(g, q, k, v, mask, y, lse, causal, scale)
@@ -189,7 +189,7 @@ def _check_dtypes(q, k, v):
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
             f"{q.dtype} key.dtype: {k.dtype} and value.dtype: {v.dtype} instead."
         )
-    if q.dtype.kind != "f":
+    if not _dtype.is_float(q.dtype):
         raise RuntimeError(
             "scaled_dot_product_attention: expected floating query, key and value, but got "
             f"{legacy_name(q.dtype)}"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl.ops.core import primitive, tensor_argument
 
 __all__ = [
@@ -297,7 +297,7 @@ def int_tuple(value, dims: int, function: str, argument: str) -> tuple[int, ...]
 def check_dtypes(function: str, x, weight, bias) -> None:
     """RuntimeError unless the arrays are floating and of one dtype."""
     dtype = x.array.dtype
-    if dtype.kind != "f":
+    if not _dtype.is_float(dtype):
         raise RuntimeError(f"{function}: input must be of a floating dtype, but got {dtype}")
     if weight.array.dtype != dtype:
         raise RuntimeError(

@@ -64,7 +64,7 @@ def require_kinds(kinds, *arrays):
     """TypeError, which `explain` words as PyTorch does, unless the dtypes of all arrays are of
     these kinds ('f': floats, 'iu': integers, 'b': bool, 'c': complex)."""
     for x in arrays:
-        if hasattr(x, "dtype") and x.dtype.kind not in kinds:
+        if hasattr(x, "dtype") and x.dtype.kind.replace("V", "f") not in kinds:  # V: bfloat16
             raise TypeError(f"ufunc takes no {x.dtype}")
 
 
@@ -100,56 +100,63 @@ def quiet_context():
     return context
 
 
-_RANK = {"b": 0, "i": 1, "u": 1, "f": 2}
-
-
-def _promote_two(a, b):
-    """PyTorch's common dtype: floats beat integers of any width, integers beat bool."""
-    ra, rb = _RANK[a.kind], _RANK[b.kind]
-    if ra != rb:
-        return a if ra > rb else b
-    return np.promote_types(a, b)
-
-
 def _combine(higher, lower):
     """`lower` (0-d tensors, numbers) counts only if its category is above that of `higher`."""
     if higher is None or lower is None:
         return lower if higher is None else higher
-    return lower if _RANK[lower.kind] > _RANK[higher.kind] else higher
+    if lower.is_complex and higher.is_floating_point:
+        return higher.to_complex()
+    if lower.category <= higher.category:
+        return higher
+    return _dtype.promote_types(higher, lower)
 
 
-def result_dtype(operands):
-    """The NumPy dtype that PyTorch gives the result of combining arrays and numbers."""
+def dtype_of_number(value):
+    """The dtype that a Python or NumPy number has in promotion, and as a tensor of its own."""
+    if isinstance(value, (bool, np.bool_)):
+        return _dtype.bool_
+    if isinstance(value, (int, np.integer)):
+        return _dtype.int64
+    default = _dtype.get_default_dtype()
+    return default.to_complex() if isinstance(value, (complex, np.complexfloating)) else default
+
+
+def result_type_of(operands):
+    """The dtype that PyTorch gives the result of combining arrays and numbers."""
     of_dims = of_zero_dims = of_numbers = None
     for a in operands:
         if isinstance(a, np.generic) or not hasattr(a, "dtype"):
-            number = np.dtype(bool) if isinstance(a, (bool, np.bool_)) else None
-            if number is None:
-                whole = isinstance(a, (int, np.integer))
-                number = np.dtype(np.int64) if whole else _dtype.get_default_dtype().dtype
-            of_numbers = number if of_numbers is None else _promote_two(of_numbers, number)
-        elif a.ndim == 0:
-            of_zero_dims = a.dtype if of_zero_dims is None else _promote_two(of_zero_dims, a.dtype)
+            d = dtype_of_number(a)
+            of_numbers = d if of_numbers is None else _dtype.promote_types(of_numbers, d)
+            continue
+        d = _dtype.of(a.dtype)
+        if a.ndim == 0:
+            of_zero_dims = d if of_zero_dims is None else _dtype.promote_types(of_zero_dims, d)
         else:
-            of_dims = a.dtype if of_dims is None else _promote_two(of_dims, a.dtype)
+            of_dims = d if of_dims is None else _dtype.promote_types(of_dims, d)
     return _combine(of_dims, _combine(of_zero_dims, of_numbers))
+
+
+def result_dtype(operands):
+    """The NumPy dtype of `result_type_of`."""
+    return result_type_of(operands).dtype
 
 
 def promote(op, arrays, floating):
     """`arrays` with one dtype: a number or 0-d tensor never widens within its category."""
     for i, a in enumerate(arrays):
-        if not hasattr(a, "dtype") and not isinstance(a, (int, float)):
+        if not hasattr(a, "dtype") and not isinstance(a, (int, float, complex)):
             raise TypeError(
                 f"{op.name}(): argument {op.operands[min(i, len(op.operands) - 1)]!r} (position "
                 f"{i + 1}) must be Tensor or number, not {type(a).__name__}"
             )
-        if hasattr(a, "dtype") and a.dtype.kind not in _RANK:
-            _dtype.of(a.dtype)
+        if type(a) is int and not -(2**63) <= a < 2**64:
+            raise OverflowError("int too big to convert")
     accepts = getattr(op, "accepts", None)
     if accepts is not None:
         accepts(arrays)
     dtype = result_dtype(arrays)
-    if floating and dtype.kind != "f":
+    if floating and not _dtype.is_inexact(dtype):
         dtype = _dtype.get_default_dtype().dtype
     return tuple(
         [
@@ -169,10 +176,62 @@ def _number_array(number, dtype):
         return np.asarray(number, np.int64).astype(dtype)
 
 
+def widen(a):
+    """float16 and bfloat16 arrays in float32, where they are computed; others as they are."""
+    if isinstance(a, np.ndarray) and _is_half(a.dtype):
+        return a.astype(np.float32)
+    return a
+
+
+def narrow(y, arrays):
+    """A result that was computed in float32, or a tuple of them, rounded to the half precision of
+    the first of the floating point `arrays`, if that has one."""
+    for a in arrays:
+        if isinstance(a, np.ndarray) and _dtype.is_inexact(a.dtype):
+            if not _is_half(a.dtype):
+                return y
+            if type(y) is tuple:
+                return tuple([narrow(part, arrays) for part in y])
+            return y.astype(a.dtype) if y.dtype == np.float32 else y
+    return y
+
+
+def _is_half(dtype):
+    return dtype.char == "e" or dtype.num >= _dtype._FIRST_FOREIGN
+
+
+def as_type(x, dtype):
+    """An array as another dtype, as PyTorch converts: the real part for one that is not complex,
+    a whole number modulo 2 ** bits for a small integer dtype. Always a copy."""
+    if x.dtype.kind == "c" and dtype.kind != "c":
+        x = x.real
+    with np.errstate(all="ignore"):
+        if dtype.kind in "iu" and x.dtype.kind not in "biu":
+            if x.dtype.kind != "f":
+                x = x.astype(np.float32)  # bfloat16 has no way to integers of its own
+            if dtype.itemsize < 8:
+                x = x.astype(np.int64)
+        return x.astype(dtype)
+
+
+def of_numbers(numbers, dtype):
+    """An array of Python's numbers as `dtype`; RuntimeError where an integer dtype cannot hold
+    one. Negative numbers wrap around in unsigned dtypes."""
+    if numbers.dtype.kind == "c" and dtype.kind != "c":
+        raise TypeError("must be real number, not complex")
+    if dtype.kind in "iu" and numbers.dtype.kind in "iuf" and numbers.dtype != dtype:
+        limits = np.iinfo(dtype)
+        low = limits.min if dtype.kind == "i" else -limits.max
+        # A float beyond the last one below 2**63 has no int64.
+        high = min(limits.max, 2**63 - 1024) if numbers.dtype.kind == "f" else limits.max
+        if not ((numbers >= low) & (numbers <= high)).all():
+            raise RuntimeError(f"value cannot be converted to type {dtype} without overflow")
+    return as_type(numbers, dtype)
+
+
 def legacy_name(dtype):
     """PyTorch's name of a NumPy dtype in messages: 'Float' of float32."""
-    names = [name for name, d in _dtype.LEGACY.items() if d.dtype == dtype]
-    return names[0].removesuffix("Tensor") if names else str(dtype)
+    return _dtype.scalar_name(_dtype.of(dtype))
 
 
 def explain(op, arrays, error):
@@ -200,7 +259,12 @@ def explain(op, arrays, error):
             f"result type {legacy_name(error.from_)} can't be cast to the desired output type "
             f"{legacy_name(error.to)}"
         )
-    if isinstance(error, TypeError) and ("ufunc" in text or "numpy boolean" in text):
+    if isinstance(error, TypeError) and "numpy boolean negative" in text:
+        return RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    if isinstance(error, TypeError) and "ufunc" in text:
         dtype = next((a.dtype for a in arrays if hasattr(a, "dtype")), None)
         return NotImplementedError(f'"{op.name}" not implemented for {legacy_name(dtype)!r}')
     if isinstance(error, OverflowError):
@@ -230,8 +294,8 @@ def mismatch(shapes):
 
 def require_castable(source, target):
     """RuntimeError unless PyTorch writes values of dtype `source` into tensors of dtype `target`:
-    the category, bool before integers before floats, may not fall."""
-    if _RANK[source.kind] > _RANK[target.kind]:
+    the category, bool before integers before floats before complex, may not fall."""
+    if not _dtype.can_cast(source, target):
         raise RuntimeError(
             f"result type {legacy_name(source)} can't be cast to the desired output type "
             f"{legacy_name(target)}"
@@ -255,9 +319,9 @@ def put(array, result):
 
 
 def _ufunc_into(ufunc, out, *arrays):
-    try:
+    if arrays[0].dtype == out.dtype:
         ufunc(*arrays, out=out, casting="same_kind")
-    except np._core._exceptions._UFuncOutputCastingError:
+    else:
         put(out, np.asarray(ufunc(*arrays)))
 
 

@@ -7,7 +7,15 @@ import numpy as np
 
 from fastdl import _dtype
 from fastdl._engine import TensorBase, tensor_of
-from fastdl.ops.core import is_tensor, legacy_name, result_dtype, sizes
+from fastdl.ops.core import (
+    as_type,
+    dtype_of_number,
+    is_tensor,
+    legacy_name,
+    of_numbers,
+    result_type_of,
+    sizes,
+)
 
 __all__ = [
     "arange",
@@ -27,7 +35,6 @@ __all__ = [
     "logspace",
     "ones",
     "ones_like",
-    "promote_types",
     "result_type",
     "scalar_tensor",
     "set_default_device",
@@ -106,21 +113,6 @@ def _ragged(data, depth=0):
     return None
 
 
-def _converted(numbers, dtype):
-    """An array of Python's numbers as `dtype`; RuntimeError where an integer dtype cannot hold
-    one. Negative numbers wrap around in unsigned dtypes."""
-    with np.errstate(all="ignore"):
-        if dtype.kind not in "iu" or numbers.dtype == dtype or not numbers.size:
-            return numbers.astype(dtype)
-        limits = np.iinfo(dtype)
-        low = limits.min if dtype.kind == "i" else -limits.max
-        # A float beyond the last one below 2**63 has no int64.
-        high = min(limits.max, 2**63 - 1024) if numbers.dtype.kind == "f" else limits.max
-        if not ((numbers >= low) & (numbers <= high)).all():
-            raise RuntimeError(f"value cannot be converted to type {dtype} without overflow")
-        return numbers.astype(np.int64).astype(dtype)
-
-
 def _of_sequence(data, dtype):
     """The array of nested lists."""
     leaf = _leaf_of(data)
@@ -134,20 +126,22 @@ def _of_sequence(data, dtype):
     if found.dtype.kind == "O" or (found.dtype.kind == "u" and found.dtype.itemsize == 8):
         if all(isinstance(v, int) for v in found.ravel().tolist()):
             raise ValueError("Overflow when unpacking long long")
-        wrong = next((v for v in found.flat if not isinstance(v, (int, float))), None)
+        wrong = next((v for v in found.flat if not isinstance(v, (int, float, complex))), None)
         if isinstance(wrong, (str, bytes)):
             raise ValueError(f"too many dimensions '{type(wrong).__name__}'")
         raise RuntimeError(f"Could not infer dtype of {type(wrong).__name__}")
     if found.dtype.kind in "US":
         raise ValueError(f"too many dimensions '{type(leaf).__name__}'")
-    if found.dtype.kind not in "fiub":
+    if found.dtype.kind not in "fiubcV":
         raise TypeError(f"new(): invalid data type '{type(leaf).__name__}'")
-    if dtype is None and (found.dtype.kind == "f" or found.size == 0):
+    if dtype is None and (_dtype.is_inexact(found.dtype) or found.size == 0):
         typed = isinstance(leaf, (TensorBase, np.generic, np.ndarray)) and leaf.dtype
         # Python floats give the default; one typed number decides for all
-        typed = typed and _dtype.as_numpy(typed).kind == "f"
-        dtype = leaf.dtype if typed else _dtype.get_default_dtype()
-    return found if dtype is None else _converted(found, _dtype.as_numpy(dtype))
+        typed = typed and _dtype.is_inexact(_dtype.as_numpy(typed))
+        dtype = _dtype.as_dtype(leaf.dtype) if typed else _dtype.get_default_dtype()
+        if found.dtype.kind == "c":
+            dtype = dtype.to_complex()
+    return found if dtype is None else of_numbers(found, _dtype.as_numpy(dtype))
 
 
 def _of_ndarray(array, dtype):
@@ -160,8 +154,7 @@ def _of_ndarray(array, dtype):
     _dtype.of(array.dtype)
     if dtype is None or array.dtype == _dtype.as_numpy(dtype):
         return array
-    with np.errstate(all="ignore"):
-        return array.astype(_dtype.as_numpy(dtype))
+    return as_type(array, _dtype.as_numpy(dtype))
 
 
 def _array_of(data, dtype):
@@ -170,12 +163,12 @@ def _array_of(data, dtype):
         return _of_ndarray(data.array, dtype)
     if isinstance(data, (list, tuple)):
         return _of_sequence(data, dtype)
-    if isinstance(data, (bool, int, float)) and not isinstance(data, np.generic):
+    if isinstance(data, (bool, int, float, complex)) and not isinstance(data, np.generic):
         if isinstance(data, int) and not -(2**63) <= data < 2**63:
             raise ValueError("Overflow when unpacking long long")
         if dtype is None:
             return np.asarray(data, dtype_of_number(data).dtype)
-        return _converted(np.asarray(data), _dtype.as_numpy(dtype))
+        return of_numbers(np.asarray(data), _dtype.as_numpy(dtype))
     if isinstance(data, np.generic):
         return _of_ndarray(np.asarray(data), dtype)
     if isinstance(data, (str, bytes)):
@@ -420,13 +413,6 @@ def empty_permuted(
     return filled("empty_permuted", make, (size,), dtype, device, requires_grad, keywords)
 
 
-def dtype_of_number(value):
-    """The dtype that `tensor` gives a Python number."""
-    if isinstance(value, (bool, np.bool_)):
-        return _dtype.bool_
-    return _dtype.int64 if isinstance(value, (int, np.integer)) else _dtype.get_default_dtype()
-
-
 def scalar_tensor(s, *, dtype=None, device=None, requires_grad=False, **keywords):
     """A 0-d tensor of a number, of the default dtype."""
     return full((), s, dtype=dtype or _dtype.get_default_dtype(), device=device,
@@ -438,13 +424,15 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, **ke
     value = fill_value.item() if is_tensor(fill_value) else fill_value
     if isinstance(size, int):
         size = (size,)
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+    if isinstance(value, (str, bytes)) or not hasattr(
+        value, "__complex__" if isinstance(value, complex) else "__float__"
+    ):
         raise TypeError(
             f"full(): argument 'fill_value' (position 2) must be Number, not {type(value).__name__}"
         )
     if dtype is None and keywords.get("out") is None:
         dtype = dtype_of_number(value)
-    make = lambda shape, d: np.full(shape, _converted(np.asarray(value), d), d)
+    make = lambda shape, d: np.full(shape, of_numbers(np.asarray(value), d), d)
     return filled("full", make, (size,), dtype, device, requires_grad, keywords)
 
 
@@ -493,7 +481,7 @@ def full_like(
 ):  # fmt: skip
     """`full` with the shape, dtype and memory order of `input`."""
     value = np.asarray(number(fill_value))
-    make = lambda shape, d: np.full(shape, _converted(value, d), d)
+    make = lambda shape, d: np.full(shape, of_numbers(value, d), d)
     return like("full_like", make, input, dtype, device, requires_grad, memory_format)
 
 
@@ -543,7 +531,9 @@ def _ranged(function, start, end, step, inclusive, dtype, device, requires_grad,
     count = _steps(function, start, end, step, inclusive)
 
     def make(shape, d):
-        if d.kind == "f":
+        if d.kind == "c":
+            raise NotImplementedError(f'"{function}_cpu" not implemented for {legacy_name(d)!r}')
+        if _dtype.is_float(d):
             steps = np.arange(count, dtype=np.float64)
             with np.errstate(all="ignore"):
                 return (start + steps * step).astype(d)
@@ -635,13 +625,7 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False, **keywords):
 def result_type(tensor1, tensor2):
     """The dtype of what combines two tensors or numbers, such as their sum."""
     operands = [a.array if is_tensor(a) else a for a in (tensor1, tensor2)]
-    return _dtype.of(result_dtype(operands))
-
-
-def promote_types(type1, type2):
-    """The dtype of what combines tensors of these dtypes."""
-    empty_ones = [np.empty(1, _dtype.as_numpy(d)) for d in (type1, type2)]
-    return _dtype.of(result_dtype(empty_ones))
+    return result_type_of(operands)
 
 
 def _triangle(function, row, col, offset, places, dtype, device, requires_grad, keywords):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
@@ -52,7 +52,7 @@ def _floating(function, x, dtype):
     tensor_argument(function, "x", x)
     if dtype is not None:
         x = x.to(dtype)
-    if x.array.dtype.kind not in "fc":
+    if not _dtype.is_inexact(x.array.dtype):
         raise RuntimeError(
             f"{function}: Expected a floating point or complex tensor as input. Got "
             f"{legacy_name(x.array.dtype)}"
@@ -61,7 +61,7 @@ def _floating(function, x, dtype):
 
 
 def _vector_norm(x, ord, dims, keepdim):
-    if ord == 2 and x.array.dtype.kind == "f":
+    if ord == 2 and _dtype.is_float(x.array.dtype):
         return euclidean_norm(x, dims=dims, keepdim=keepdim)
     size = E.abs(x)
     if ord == 2:

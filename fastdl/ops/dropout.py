@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
 from fastdl.ops.core import primitive, tensor_argument
 from fastdl.ops.random import bernoulli_array, next_draw
@@ -40,7 +40,7 @@ def _checked(function, input, p, training):
     tensor_argument(function, "input", input)
     if not training or p == 0.0:
         return False
-    if input.array.dtype.kind != "f":
+    if not _dtype.is_float(input.array.dtype):
         raise RuntimeError(
             f"{function}: input must be of a floating dtype, but got {input.array.dtype}"
         )

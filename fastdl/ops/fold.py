@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastdl import _dtype
 from fastdl.ops.conv import NUMEL_LIMIT, SIZE_LIMIT, axis_taps, pair
 from fastdl.ops.core import primitive, tensor_argument
 
@@ -94,7 +95,7 @@ def patch_geometry(function, size, window, dilation, padding, stride) -> PatchGe
 
 
 def check_input(function, x, ndim) -> None:
-    if x.array.dtype.kind != "f":
+    if not _dtype.is_float(x.array.dtype):
         raise NotImplementedError(f"{function}: not implemented for {x.array.dtype}")
     if x.ndim not in (ndim - 1, ndim) or 0 in x.array.shape[1 - ndim :]:
         raise RuntimeError(

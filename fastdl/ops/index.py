@@ -55,7 +55,7 @@ def _put_into(out, x, value, *, index, view=...):
     out[view][index] = value
 
 
-@primitive(node_name="CopySlices", into=_put_into)
+@primitive(node_name="CopySlices", into=_put_into, half=True)
 def put(x, value, *, index, view=...):
     """x with `value`, broadcast, at [view][index]; `view` is a basic index."""
     result = x.copy()
@@ -282,7 +282,7 @@ def _scatter_into(out, x, index, src, *, dim):
     out[_open_index(index, dim)] = src
 
 
-@primitive(node_name="Scatter", into=_scatter_into)
+@primitive(node_name="Scatter", into=_scatter_into, half=True)
 def scatter_values(x, index, src, *, dim):
     """x with src, shaped as index or a number, at the places `index` names along `dim`."""
     result = x.copy()

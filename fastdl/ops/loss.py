@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops.activation import _log_softmax, _softmax, softmax_backward, softplus
 from fastdl.ops.core import elementwise, primitive, tensor_argument
@@ -91,7 +91,7 @@ def pointwise(loss, input, target, reduction, weight=None, factor=1.0, **paramet
     alike = x.shape == y.shape and x.dtype == y.dtype
     if weight is not None and alike:
         alike = weight.array.shape == x.shape and weight.array.dtype == x.dtype
-    if alike and reduction != "none" and x.dtype.kind == "f":
+    if alike and reduction != "none" and _dtype.is_float(x.dtype):
         if reduction == "mean":
             factor = factor / x.size if x.size else math.nan
         return total(input, target, weight, loss=loss, scale=factor, parameters=parameters)
@@ -315,7 +315,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 # -------------------------------------------------------------------------------- cross-entropies
 
 
-@primitive(node_name="CrossEntropy")
+@primitive(node_name="CrossEntropy", half=True)
 def softmax_cross_entropy(logits, target, weight, *, ignore_index, smoothing, reduction, gradient):
     """logits (N, C) or (N, C, P), target (N,) or (N, P) int64, weight (C,) or None -> the loss, of
     target's shape or reduced to (), and, with `gradient`, its gradient in the logits for a g of
@@ -479,7 +479,7 @@ def nll_loss(
     _check_classes("nll_loss", input, target)
     if weight is not None:
         weight = _weight_of("nll_loss", weight, input)
-    if input.array.dtype.kind != "f":
+    if not _dtype.is_float(input.array.dtype):
         raise NotImplementedError(f"nll_loss: not implemented for input of dtype {input.dtype}")
     x, classes = _planes(input, target)
     loss = nll(
@@ -540,7 +540,7 @@ def cross_entropy(
     tensor_argument("cross_entropy", "target", target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if input.array.dtype.kind != "f":
+    if not _dtype.is_float(input.array.dtype):
         raise NotImplementedError(
             f"cross_entropy: not implemented for input of dtype {input.array.dtype}"
         )
@@ -575,7 +575,7 @@ def _rows(x):
 
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
     """Cross-entropy against class probabilities."""
-    if target.array.dtype.kind != "f":
+    if not _dtype.is_float(target.array.dtype):
         raise RuntimeError(
             "Expected floating point type for target with class probabilities, "
             f"got {target.array.dtype}"

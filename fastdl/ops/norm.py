@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl.ops.core import primitive, tensor_argument
 from fastdl.ops.join import pad
 
@@ -165,13 +165,13 @@ def _check(function, input, **vectors):
 
 
 def _check_floating(function, x):
-    if x.dtype.kind != "f":
+    if not _dtype.is_float(x.dtype):
         raise RuntimeError(f"{function}: input must be of a floating dtype, but got {x.dtype}")
 
 
 def _statistics(x, length):
-    """Room for means and variances; of float16 they are kept in float32."""
-    dtype = np.float32 if x.dtype.char == "e" else x.dtype
+    """Room for means and variances; of float16 and bfloat16 they are kept in float32."""
+    dtype = x.dtype if x.dtype.char in "fd" else np.float32
     return np.empty_like(x, dtype, "C", shape=(2, length))
 
 

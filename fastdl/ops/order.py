@@ -34,6 +34,8 @@ KthvalueResult = result_type("kthvalue")
 def _order(input, dim, descending):
     """int64 positions that sort along `dim`; stable; NaN counts as the greatest."""
     x = input.array
+    if x.dtype.kind == "c":
+        raise RuntimeError("Sort does not support complex dtypes on CPU")
     if not descending:
         return np.argsort(x, dim, kind="stable").astype(np.int64, copy=False)
     back = np.flip(x, dim)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastdl import _dtype
 from fastdl.ops.activation import leaky_relu
 from fastdl.ops.core import elementwise, tensor_argument
 from fastdl.ops.elementwise import where
@@ -57,7 +58,7 @@ def relu6(input):
 
 
 def _floating(name, x):
-    if tensor_argument(name, "input", x).array.dtype.kind != "f":
+    if not _dtype.is_float(tensor_argument(name, "input", x).array.dtype):
         raise NotImplementedError(f"{name}: not implemented for {x.dtype}, expected floating point")
 
 

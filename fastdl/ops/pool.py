@@ -15,7 +15,7 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl.ops.conv import SIZE_LIMIT, int_tuple
 from fastdl.ops.core import primitive, tensor_argument
 
@@ -175,7 +175,7 @@ scatter_positions.vjp(x=lambda g, positions, size: gather_positions(g, positions
 
 def check_floating(function: str, x) -> None:
     """RuntimeError unless x is floating."""
-    if x.array.dtype.kind != "f":
+    if not _dtype.is_float(x.array.dtype):
         raise RuntimeError(
             f"{function}: input must be of a floating dtype, but got {x.array.dtype}"
         )

@@ -200,7 +200,7 @@ def _drawn(name, shape, dtype, generator, *parameters):
 
 
 def _need_floating(dtype):
-    if dtype.kind != "f":
+    if not _dtype.is_float(dtype):
         raise NotImplementedError(
             f"random numbers: not implemented for dtype {dtype}; expected floating point"
         )
@@ -226,7 +226,7 @@ def bernoulli_array(shape, dtype, generator=None, p=0.5):
     if np.ndim(p):
         return (uniform_array(shape, np.float64, generator) < p).astype(dtype)
     dtype = np.dtype(dtype)
-    drawn_as = dtype if dtype.kind == "f" else np.dtype(np.float32)
+    drawn_as = dtype if _dtype.is_float(dtype) else np.dtype(np.float32)
     drawn = _drawn("random_bernoulli", shape, drawn_as, generator, p)
     return drawn.astype(dtype, copy=False)
 
@@ -402,7 +402,7 @@ def bernoulli(input, p=None, *, generator=None):
 
 def multinomial(input, num_samples, replacement=False, *, generator=None):
     """Indices drawn in proportion to the rows of `input`: (..., num_samples) int64."""
-    if input.array.dtype.kind != "f":
+    if not _dtype.is_float(input.array.dtype):
         raise RuntimeError(
             "multinomial only supports floating-point dtypes for input, got: "
             f"{legacy_name(input.array.dtype)}"
@@ -512,14 +512,17 @@ def random_(input, low=None, high=None, *, generator=None, **keywords):
         low, high = 0, low
     if high is None:
         dtype = input.array.dtype
-        limits = {"f": lambda: 1 << (np.finfo(dtype).nmant + 1), "b": lambda: 2}
-        low, high = 0, limits.get(dtype.kind, lambda: int(np.iinfo(dtype).max))()
+        low = 0
+        if _dtype.is_float(dtype):
+            high = round(2 / _dtype.finfo(dtype).eps)  # all whole numbers the dtype has
+        else:
+            high = 2 if dtype.kind == "b" else int(np.iinfo(dtype).max)
     return fill.inplace(input, integer_array(input.array.shape, generator, low, high))
 
 
 def bernoulli_(input, p=0.5, *, generator=None):
     """Fill with 1 with probability `p` (number or tensor), else 0."""
-    if is_tensor(p) or input.array.dtype.kind != "f":
+    if is_tensor(p) or not _dtype.is_float(input.array.dtype):
         p = p.array if is_tensor(p) else p
         drawn = bernoulli_array(input.array.shape, input.array.dtype, generator, p)
         return fill.inplace(input, drawn)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
@@ -71,7 +71,7 @@ mean_over.vjp(
 
 
 def _floating(function, input):
-    if input.array.dtype.kind != "f":
+    if not _dtype.is_inexact(input.array.dtype):
         raise RuntimeError(
             f"{function}(): could not infer output dtype. Input dtype must be either a floating "
             f"point or complex dtype. Got: {legacy_name(input.array.dtype)}"
@@ -131,6 +131,9 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Variance over `dim`, divided by count - correction (1: unbiased, the default)."""
     _floating("var", input)
     dim, correction = _correction(dim, unbiased, correction)
+    if input.array.dtype.kind == "c":
+        options = {"correction": correction, "keepdim": keepdim}
+        return var(input.real, dim, **options) + var(input.imag, dim, **options)
     dims = normal_dims(dim, input.array.ndim)
     return var_over(input, dims=dims, correction=correction, keepdim=keepdim)
 
@@ -173,8 +176,8 @@ logsumexp_over.vjp(x=_logsumexp_slope)
 @aliases
 def logsumexp(input, dim, keepdim=False):
     """`log(sum(exp(input)))` over `dim`."""
-    if input.array.dtype.kind != "f":
-        input = input.float()
+    if not _dtype.is_inexact(input.array.dtype):
+        input = input.to(_dtype.get_default_dtype())
     return logsumexp_over(input, dims=normal_dims(dim, input.array.ndim), keepdim=keepdim)
 
 

@@ -761,7 +761,7 @@ def is_same_size(input, other):
 
 def is_signed(input):
     """Can the dtype hold negative values?"""
-    return input.array.dtype.kind in "ifc"
+    return _dtype.of(input.array.dtype).is_signed
 
 
 def get_device(input):
@@ -781,7 +781,7 @@ def detach_(input):
 
 def is_floating_point(input):
     """Is the dtype a floating point one?"""
-    return input.array.dtype.kind == "f"
+    return _dtype.is_float(input.array.dtype)
 
 
 def numel(input):

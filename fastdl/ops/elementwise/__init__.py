@@ -18,6 +18,7 @@ from fastdl.ops.elementwise.arithmetic import (
     add_arrays,
     addcdiv_arrays,
     addcmul_arrays,
+    conj_of,
     div_arrays,
     division,
     lerp_arrays,

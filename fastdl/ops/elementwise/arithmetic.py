@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastdl import _dtype
 from fastdl.ops.core import (
     as_arrays,
     elementwise,
@@ -57,6 +58,11 @@ add_arrays.vjp(x=lambda g: g, y=lambda g: g)
 
 def _no_truth_values(operands):
     """Of a subtraction."""
+    if all(map(is_truth, operands)):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+            "`logical_xor()` operator instead."
+        )
     for a in operands:
         if is_truth(a):
             raise RuntimeError(
@@ -158,7 +164,13 @@ def fmod(x, y):
 fmod.vjp(x=lambda g: g, y=lambda g, x, y: -g * trunc(x / y))
 
 
-@elementwise(ufunc=of_kinds("iufc", np.absolute), kernel="abs")
+def _abs_into(out, x):
+    if x.dtype.kind == "c":
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    np.absolute(x, out=out)
+
+
+@elementwise(ufunc=of_kinds("iufc", np.absolute), into=_abs_into, kernel="abs")
 def abs(x):
     """Absolute value; slope 0 at 0."""
 
@@ -169,7 +181,7 @@ def abs_backward(g, x):
     return g * np.sign(x)
 
 
-abs.vjp(x=lambda g, x: abs_backward(g, x))
+abs.vjp(x=lambda g, x: g * sgn(x) if x.array.dtype.kind == "c" else abs_backward(g, x))
 abs_backward.vjp(g=lambda h, x: abs_backward(h, x))
 
 
@@ -227,6 +239,31 @@ def frexp_arrays(x):
 frexp_arrays.vjp(x=lambda g, out: g[0] * exp2(-out[1].to(out[0].dtype)))
 
 
+@elementwise(conjugates=False)
+def sgn(x):
+    """`sign`, and `x / abs(x)` of complex numbers (0 at 0)."""
+    return np.sign(x) if x.dtype.kind == "c" else sign.forward(x)
+
+
+def _sgn_slope(g, x, out):
+    if x.array.dtype.kind != "c":
+        return g * 0
+    size = abs(x)
+    along = (g * conj_of(out)).real  # this part of g changes the size alone
+    return where(size == 0, 0.0, (g - along * out) / size)
+
+
+sgn.vjp(x=_sgn_slope)
+
+
+@elementwise(ufunc=np.conjugate, conjugates=False, node_name="Conj")
+def conj_of(x):
+    """Complex conjugate."""
+
+
+conj_of.vjp(x=lambda g: conj_of(g))
+
+
 @elementwise(kernel="add_scaled", node_name="Add")
 def add_scaled(x, y, *, alpha):
     """`x + alpha * y`."""
@@ -281,7 +318,7 @@ def with_alpha(plain, sign, other, alpha):
     static arguments. `plain` is the primitive without alpha."""
     if alpha == 1:
         return plain, other, {}
-    if is_tensor(other) and other.array.dtype.kind == "f":
+    if is_tensor(other) and _dtype.is_float(other.array.dtype) and not isinstance(alpha, complex):
         return add_scaled, other, {"alpha": sign * alpha}
     return plain, other * alpha, {}
 
@@ -357,4 +394,3 @@ def frexp(input):
 
 # PyTorch's other names.
 absolute, divide, multiply, negative, subtract, true_divide = abs, div, mul, neg, sub, div
-sgn = sign

@@ -8,6 +8,7 @@ from fastdl.ops.core import (
     elementwise,
     is_tensor,
     legacy_name,
+    of_kinds,
     takes_out,
     tensor_argument,
 )
@@ -91,22 +92,22 @@ def ne(x, y):
     """`x != y`."""
 
 
-@elementwise(ufunc=np.less, kernel="lt")
+@elementwise(ufunc=of_kinds("biuf", np.less), kernel="lt")
 def lt(x, y):
     """`x < y`."""
 
 
-@elementwise(ufunc=np.less_equal, kernel="le")
+@elementwise(ufunc=of_kinds("biuf", np.less_equal), kernel="le")
 def le(x, y):
     """`x <= y`."""
 
 
-@elementwise(ufunc=np.greater, kernel="gt")
+@elementwise(ufunc=of_kinds("biuf", np.greater), kernel="gt")
 def gt(x, y):
     """`x > y`."""
 
 
-@elementwise(ufunc=np.greater_equal, kernel="ge")
+@elementwise(ufunc=of_kinds("biuf", np.greater_equal), kernel="ge")
 def ge(x, y):
     """`x >= y`."""
 

@@ -1,10 +1,9 @@
 """Powers and roots."""
 
-import math
-
 import numpy as np
 
 from fastdl import backends
+from fastdl._engine import tensor_of
 from fastdl.ops.core import (
     as_arrays,
     elementwise,
@@ -63,9 +62,9 @@ def _pow_wrt_base(g, x, y):
 def _pow_wrt_exponent(g, x, y, out):
     # 0 ** y is 0 for every y > 0: no slope, where log(0) would make NaN.
     if not is_tensor(x):
-        return g * 0 if x == 0 else g * out * math.log(x)
-    flat = (x == 0) & (y >= 0)
-    return where(flat, 0.0, g * out * log(x))
+        return g * 0 if x == 0 else g * out * log(tensor_of(np.asarray(x, out.array.dtype)))
+    rises = (y.array if is_tensor(y) else np.asarray(y)).real >= 0
+    return where((x == 0) & tensor_of(rises), 0.0, g * out * log(x))
 
 
 pow.vjp(x=_pow_wrt_base, y=_pow_wrt_exponent)

@@ -5,7 +5,15 @@ import math
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl.ops.core import elementwise, is_tensor, result_dtype, takes_out
+from fastdl.ops.core import (
+    as_type,
+    elementwise,
+    is_tensor,
+    of_kinds,
+    of_numbers,
+    result_dtype,
+    takes_out,
+)
 from fastdl.ops.elementwise.comparison import isfinite
 
 __all__ = [
@@ -25,7 +33,7 @@ __all__ = [
 ]
 
 
-@elementwise(ufunc=np.maximum, kernel="maximum")
+@elementwise(ufunc=of_kinds("biuf", np.maximum), kernel="maximum")
 def maximum(x, y):
     """The greater; NaN if either is. Ties share the gradient."""
 
@@ -43,7 +51,7 @@ maximum.vjp(
 maximum_backward.vjp(g=lambda h, x, y: maximum_backward(h, x, y))
 
 
-@elementwise(ufunc=np.minimum, kernel="minimum")
+@elementwise(ufunc=of_kinds("biuf", np.minimum), kernel="minimum")
 def minimum(x, y):
     """The smaller; NaN if either is. Ties share the gradient."""
 
@@ -61,12 +69,12 @@ minimum.vjp(
 minimum_backward.vjp(g=lambda h, x, y: minimum_backward(h, x, y))
 
 
-@elementwise(ufunc=np.fmax)
+@elementwise(ufunc=of_kinds("biuf", np.fmax))
 def fmax(x, y):
     """The greater; the other if one is NaN. Of equal ones the first has the gradient."""
 
 
-@elementwise(ufunc=np.fmin)
+@elementwise(ufunc=of_kinds("biuf", np.fmin))
 def fmin(x, y):
     """The smaller; the other if one is NaN. Of equal ones the first has the gradient."""
 
@@ -81,7 +89,7 @@ fmin.vjp(
 )
 
 
-@elementwise(promote=False)
+@elementwise(promote=False, half=True)
 def select(condition, x, y):
     """x where `condition`, else y; x and y of one dtype."""
     return backends.of(condition).select(condition, x, y)
@@ -128,7 +136,7 @@ def _masked_fill_into(out, x, mask, value):
     backends.of(x).masked_fill(x, mask, np.asarray(value, x.dtype), out)
 
 
-@elementwise(promote=False, into=_masked_fill_into)
+@elementwise(promote=False, into=_masked_fill_into, half=True)
 def masked_fill(x, mask, value):
     """x with `value` (a number or 0-d tensor) where `mask` is true."""
     mask = mask.astype(bool, copy=False)
@@ -141,12 +149,12 @@ masked_fill.vjp(
 )
 
 
-@elementwise(ufunc=np.maximum)
+@elementwise(ufunc=of_kinds("biuf", np.maximum))
 def at_least(x, low):
     """x, or `low` where that is greater; NaN if either is. Of equal ones x has the gradient."""
 
 
-@elementwise(ufunc=np.minimum)
+@elementwise(ufunc=of_kinds("biuf", np.minimum))
 def at_most(x, high):
     """x, or `high` where that is smaller; NaN if either is. Of equal ones x has the gradient."""
 
@@ -186,6 +194,8 @@ def _clamp_into(out, x, *, min, max):
 @elementwise(into=_clamp_into, kernel="clamp")
 def clamp_numbers(x, *, min, max):
     """x held between the numbers `min` and `max` (None: no bound)."""
+    if x.dtype.kind == "c":
+        raise NotImplementedError("clamp is not supported for complex types")
     if x.dtype.kind != "f" and (isinstance(min, float) or isinstance(max, float)):
         x = x.astype(_dtype.get_default_dtype().dtype)
     return np.clip(x, min, max)
@@ -202,16 +212,16 @@ clamp_numbers.vjp(x=lambda g, x, min, max: clamp_backward(g, x, min=min, max=max
 clamp_backward.vjp(g=lambda h, x, min, max: clamp_backward(h, x, min=min, max=max))
 
 
-@elementwise(promote=False)
+@elementwise(promote=False, half=True)
 def cast(x, *, dtype):
     """x as `dtype` (a NumPy dtype); always a copy."""
-    return x.astype(dtype)
+    return as_type(x, dtype)
 
 
 cast.vjp(x=lambda g: g)  # the engine casts the gradient back
 
 
-@elementwise(promote=False)
+@elementwise(promote=False, half=True)
 def clone(x):
     """A copy of x, laid out as x is; in row-major order where x is expanded."""
     if x.flags.c_contiguous:
@@ -223,14 +233,24 @@ clone.vjp(x=lambda g: g)
 
 
 def _fill_into(out, x, value):
-    out[...] = value
+    out[...] = _storable(value, out.dtype)
 
 
-@elementwise(promote=False, into=_fill_into)
+def _storable(value, dtype):
+    """`value`, an array or a number, as it is assigned to places of `dtype`."""
+    array = np.asarray(value)
+    if array.dtype == dtype:
+        return array
+    if isinstance(value, (int, float, complex)):
+        return of_numbers(array, dtype)
+    return as_type(array, dtype)
+
+
+@elementwise(promote=False, into=_fill_into, half=True)
 def fill(x, value):
     """`value`, broadcast to the shape and cast to the dtype of x."""
     result = np.empty_like(x)
-    result[...] = value
+    _fill_into(result, x, value)
     return result
 
 
