@@ -94,6 +94,7 @@ from fastdl.ops.copies import *
 from fastdl.ops.diagonal import *
 from fastdl.ops.index import *
 from fastdl.ops.linalg import *
+from fastdl.ops.special import digamma, i0, igamma, igammac, lgamma, mvlgamma, polygamma
 from fastdl.ops.distance import *
 from fastdl.ops.statistics import *
 from fastdl.ops.factor import (
@@ -162,7 +163,7 @@ from fastdl.tensor import (
 )
 
 # isort: split
-from fastdl import cuda, linalg, nn, optim, utils
+from fastdl import cuda, linalg, nn, optim, special, utils
 from fastdl.io import load, save
 from fastdl.ops.activation import log_softmax, relu, softmax
 from fastdl.ops.conv import (

@@ -28,6 +28,7 @@ from fastdl.ops import (
     random,
     reduce,
     shape,
+    special,
     split,
     statistics,
     storage,
@@ -435,6 +436,20 @@ class Tensor(TensorBase):
             )
         return elementwise.pow.inplace(self, exponent)
 
+    def polygamma(self, n):
+        """Derivative number n of `digamma`."""
+        return special.polygamma(n, self)
+
+    def polygamma_(self, n):
+        """`polygamma` in place."""
+        if n == 0:
+            return special.digamma.inplace(self)
+        return special.gamma.polygamma_of.inplace(self, n=n)
+
+    def mvlgamma_(self, p):
+        """`mvlgamma` in place."""
+        return self.copy_(special.mvlgamma(self, p))
+
     def clamp_(self, min=None, max=None):
         """`clamp` in place."""
         for primitive, bound, static in elementwise.clamping(min, max):
@@ -590,10 +605,11 @@ METHODS = {
         abs absolute acos acosh add addcdiv addcmul allclose arccos arccosh arcsin arcsinh arctan
         arctan2 arctanh asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_not
         bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip clone
-        copysign cos cosh deg2rad div divide eq equal erf erfc exp exp2 expm1 fix float_power floor
-        floor_divide fmax fmin fmod frac frexp gcd ge greater greater_equal gt heaviside hypot
-        isclose isfinite isinf isnan isneginf isposinf isreal lcm ldexp le lerp less less_equal log
-        log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logit
+        copysign cos cosh deg2rad div divide eq equal erf erfc erfinv exp exp2 expm1 fix
+        float_power floor floor_divide fmax fmin fmod frac frexp gcd ge greater greater_equal gt
+        heaviside hypot isclose isfinite isinf isnan isneginf isposinf isreal lcm ldexp le lerp less
+        less_equal log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or
+        logical_xor logit
         lt masked_fill maximum minimum mul multiply nan_to_num ne neg negative nextafter not_equal
         positive pow rad2deg reciprocal remainder round rsqrt rsub sgn sigmoid sign signbit sin sinc
         sinh sqrt square sub subtract tan tanh true_divide trunc xlogy
@@ -627,6 +643,7 @@ METHODS = {
         cholesky_inverse cholesky_solve inverse logdet triangular_solve
     """,
     matrices: "kron pinverse",
+    special: "digamma i0 igamma igammac lgamma mvlgamma",
     statistics: "corrcoef cov",
     activation: "log_softmax relu softmax",
     complex: """
@@ -656,7 +673,7 @@ for _name in ("matrix_exp", "matrix_power"):
 INPLACE = """
     abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan
     atan2 atanh bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
-    bitwise_xor ceil copysign cos cosh deg2rad erf erfc exp exp2 expm1 fix floor
+    bitwise_xor ceil copysign cos cosh deg2rad erf erfc erfinv exp exp2 expm1 fix floor
     floor_divide fmod frac gcd heaviside hypot lcm ldexp log log10 log1p log2 logical_and
     logical_not logical_or logical_xor logit masked_fill mul multiply nan_to_num neg negative
     nextafter pow rad2deg reciprocal remainder round rsqrt sgn sigmoid sign sin sinc sinh sqrt
@@ -664,6 +681,8 @@ INPLACE = """
 """
 for _name in INPLACE.split():
     setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name)))
+for _name in ("digamma", "i0", "igamma", "igammac", "lgamma"):
+    setattr(Tensor, _name + "_", inplace(getattr(special, _name)))
 COMPARISONS = "eq ge greater greater_equal gt le less less_equal lt ne not_equal"
 for _name in COMPARISONS.split():
     # Not the primitive's own: a kernel that compares writes bools, not numbers.
@@ -675,9 +694,9 @@ Tensor.relu_ = inplace(activation.relu)
 FUNCTIONS_IN_PLACE = """
     abs_ acos_ acosh_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_
     ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp_ exp2_
-    expm1_ fill_ fix_ floor_ frac_ gcd_ lcm_ ldexp_ log_ log10_ log1p_ log2_ logit_ nan_to_num_ neg_
-    negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sgn_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_
-    tan_ tanh_ trunc_ xlogy_ zero_
+    expm1_ fill_ fix_ floor_ frac_ gcd_ i0_ lcm_ ldexp_ log_ log10_ log1p_ log2_ logit_ nan_to_num_
+    neg_ negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sgn_ sigmoid_ sin_ sinc_ sinh_ sqrt_
+    square_ tan_ tanh_ trunc_ xlogy_ zero_
 """
 NEVER = "distributed ipu maia meta mkldnn mps mtia nested quantized vulkan xla xpu"
 for _name in NEVER.split():

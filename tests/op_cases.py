@@ -19,9 +19,13 @@ inputs. Options:
     order     derivatives checked by finite differences: 2, 1, or 0 for functions without gradient
     torch     another function for PyTorch, where the op has no PyTorch name
     more      lists of further inputs (0-d, zero-size, broadcast) for the forward and gradient
-    comparison bad       [(function of t, exception), ...]: what must be refused, by PyTorch too
-    (with any exception) exact     float32 tolerance factor k in k * eps32 * max|result|; the
-    default 64 covers sums of some ten terms single    dtype of the result for float32 inputs
+              comparison
+    bad       [(function of t, exception), ...]: what must be refused, by PyTorch too (with any
+              exception)
+    exact     float32 tolerance factor k in k * eps32 * max|result|; the default 64 covers sums of
+              some ten terms
+    coarse    the factor for float64 against PyTorch, where its own approximation is coarse
+    single    dtype of the result for float32 inputs
 
 Another module's rows go into its own list, joined at the end of this file: `CASES +=
 conv_cases.CASES`.
@@ -93,6 +97,7 @@ class Case:
     more: list = field(default_factory=list)
     bad: list = field(default_factory=list)
     exact: float = 64
+    coarse: float = 64
     single: str = "float32"
     name: str = ""
 
@@ -950,7 +955,12 @@ CASES += DTYPE_CASES
 from cases_linalg import CASES as LINALG_CASES  # noqa: E402
 
 CASES += LINALG_CASES
+
 import cases_maths  # noqa: E402, F401 (joins its rows, with the names above)
 from cases_shape import CASES as SHAPE_CASES  # noqa: E402
 
 CASES += SHAPE_CASES
+
+from cases_special import CASES as SPECIAL_CASES  # noqa: E402
+
+CASES += SPECIAL_CASES

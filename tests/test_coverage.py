@@ -67,12 +67,12 @@ def same_as_pytorchs(case, ending):
             assert isinstance(theirs, REFUSALS), (ours, theirs)
             assert isinstance(ours, REFUSALS), (ours, theirs)
             continue
-        check_close([value(y) for y in ours[0]], [value(y) for y in theirs[0]])
+        check_close([value(y) for y in ours[0]], [value(y) for y in theirs[0]], case.coarse)
         for a, b in zip(ours[1] or [], theirs[1] or []):
             if a is None or b is None:
                 assert not np.any(a if b is None else b)
             else:
-                check_close([a], [b])
+                check_close([a], [b], case.coarse)
 
 
 @rows_with("")

@@ -31,6 +31,7 @@ ARROWS = {
     "ops": {"_engine", "_dtype", "backends", "runtime"},
     "tensor": {"_engine", "_dtype", "_printing", "autograd", "ops"},
     "linalg": {"_engine", "_dtype", "ops", "tensor"},
+    "special": {"ops"},
     "func": {"_engine", "_dtype", "ops", "tensor", "autograd"},
     "cuda": {"backends"},
     "nn": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd"},

@@ -92,7 +92,7 @@ def test_against_reference(case):
             continue
         theirs_in = tensors_of(torch, specs, arrays)
         theirs = outputs_of((case.torch or case.run)(torch, *theirs_in))
-        check_close([value(y) for y in ours], [value(y) for y in theirs])
+        check_close([value(y) for y in ours], [value(y) for y in theirs], case.coarse)
         assert [y.requires_grad for y in ours] == [y.requires_grad for y in theirs]
         expected = gradients_of(torch, theirs_in, theirs)
         found = gradients_of(fastdl, ours_in, ours)
@@ -102,7 +102,7 @@ def test_against_reference(case):
             if a is None or b is None:
                 assert not np.any(a if b is None else b)
             else:
-                check_close([a], [b])
+                check_close([a], [b], case.coarse)
 
 
 def rows(wanted):

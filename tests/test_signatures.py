@@ -7,7 +7,16 @@ import pytest
 import fastdl
 from fastdl._engine import Primitive
 
-MODULES = ["linalg", "nn", "nn.functional", "nn.init", "optim", "optim.lr_scheduler", "utils.data"]
+MODULES = [
+    "linalg",
+    "special",
+    "nn",
+    "nn.functional",
+    "nn.init",
+    "optim",
+    "optim.lr_scheduler",
+    "utils.data",
+]
 # PyTorch's own: internal arguments, and a buffer for the result that few functions offer.
 LEFT_OUT = {"_stacklevel", "_weight", "_freeze", "out"}
 

@@ -21,6 +21,8 @@ __all__ = [
     "i0e",
     "i1",
     "i1e",
+    "modified_bessel_i0",
+    "modified_bessel_i1",
     "modified_bessel_k0",
     "modified_bessel_k1",
     "scaled_modified_bessel_k0",
@@ -88,6 +90,9 @@ def _over(y, x):
     none = x == 0
     return E.where(none, 0.5, y / E.masked_fill(x, none, 1.0))
 
+
+# PyTorch's other names.
+modified_bessel_i0, modified_bessel_i1 = i0, i1
 
 i0.vjp(x=lambda g, x: g * i1(x))
 i1.vjp(x=lambda g, x, out: g * (i0(x) - _over(out, x)))

@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 
+from fastdl.ops.core import as_arrays
+
 
 def in_double(function):
     """Decorator: `function` gets float64 arrays of one dimension and one length; its result takes
@@ -12,6 +14,7 @@ def in_double(function):
 
     @functools.wraps(function)
     def forward(*arrays, **static):
+        arrays = as_arrays(*arrays)
         dtype = arrays[0].dtype
         shape = np.broadcast_shapes(*[a.shape for a in arrays])
         wide = [np.broadcast_to(a, shape).astype(np.float64).reshape(-1) for a in arrays]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastdl.ops import elementwise as E
-from fastdl.ops.core import elementwise
+from fastdl.ops.core import as_arrays, elementwise
 from fastdl.ops.elementwise.error_function import (
     erfc_array,
     erfcinv_array,
@@ -78,6 +78,7 @@ entr.vjp(x=lambda g, x: g * (-E.log(x) - 1))
 @elementwise(floating=True)
 def xlog1py(x, y):
     """`x * log1p(y)`: 0 where x is 0, unless y is NaN."""
+    x, y = as_arrays(x, y)
     none = (x == 0) & ~np.isnan(y)
     return np.where(none, 0, x * np.log1p(np.where(none, 0, y))).astype(x.dtype)
 
