@@ -163,7 +163,8 @@ from fastdl.tensor import (
 )
 
 # isort: split
-from fastdl import cuda, linalg, nn, optim, special, utils
+from fastdl import cuda, func, linalg, nn, optim, special, utils
+from fastdl.func import vmap
 from fastdl.io import load, save
 from fastdl.ops.activation import log_softmax, relu, softmax
 from fastdl.ops.conv import (

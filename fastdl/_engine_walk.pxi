@@ -471,6 +471,18 @@ def current_pass():
     return -1 if walk is None else walk.number
 
 
+def collects():
+    """Does the backward pass running in this thread return gradients, rather than accumulate?"""
+    cdef Walk walk = getattr(walking, "walk", None)
+    return walk is not None and walk.targets is not None
+
+
+def leaves_of(tensors):
+    """The leaf nodes below tensors."""
+    cdef list edges = [edge_of(t) for t in tensors if t.requires_grad]
+    return {node for node in reachable(edges) if (<Node>node).op is None}
+
+
 cdef set reachable(list edges):
     """All nodes below `edges`."""
     cdef set seen = set()

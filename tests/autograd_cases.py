@@ -1202,6 +1202,9 @@ def gradcheck_of_random_gradients(t):
 
 # Programs that raise what PyTorch raises, in words of their own.
 OWN_WORDS = {
+    "func_grad_of_no_tensor",
+    "function_called",
+    "functional_call_strict",
     "functional_vhp_strict_linear",
     "grad_of_another_shape",
     "hessian_strict_linear",

@@ -3,9 +3,11 @@ checkpoints, functional derivatives, forward mode.
 """
 
 import re
+import tracemalloc
 import warnings
 
 import autograd_cases
+import func_cases  # noqa: F401  (joins its programs to PROGRAMS)
 import pytest
 
 import fastdl
@@ -88,3 +90,48 @@ def test_anomaly_names_the_forward_line():
         assert fastdl.is_anomaly_enabled()
         assert fastdl.is_anomaly_check_nan_enabled()
     assert not fastdl.is_anomaly_enabled()
+
+
+def test_checkpoints_hold_less_memory():
+    """Twenty layers keep two values of their inner size each, or none but their inputs."""
+    from fastdl.utils.checkpoint import checkpoint
+
+    def layer(x):
+        return (x.exp() * 0.01).sin().cos()
+
+    def held(around):
+        x = fastdl.ones(200, 1000, requires_grad=True)
+        tracemalloc.start()
+        y = x
+        for _ in range(20):
+            y = around(y)
+        now = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        y.sum().backward()
+        return now, x.grad
+
+    kept, expected = held(layer)
+    for way in (False, True):
+        less, found = held(lambda x, way=way: checkpoint(layer, x, use_reentrant=way))
+        assert less < 0.4 * kept
+        assert (found == expected).all()
+
+
+def test_an_inner_checkpoint_does_not_keep_its_arguments():
+    """The outer one packs them: only the outer input and output stay."""
+    from fastdl.utils.checkpoint import checkpoint
+
+    def inner(x):
+        return (x.exp() * 0.01).sin()
+
+    def outer(x):
+        for _ in range(8):
+            x = checkpoint(inner, x, use_reentrant=False)
+        return x
+
+    x = fastdl.ones(200, 1000, requires_grad=True)
+    tracemalloc.start()
+    y = checkpoint(outer, x, use_reentrant=False)
+    now = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert now < 1.5 * y.array.nbytes

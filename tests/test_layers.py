@@ -36,7 +36,7 @@ ARROWS = {
     "cuda": {"backends"},
     "nn": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd"},
     "optim": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd", "nn"},
-    "utils": {"_dtype", "ops", "tensor", "autograd"},
+    "utils": {"_engine", "_dtype", "ops", "tensor", "autograd"},
     "io": {"_dtype", "ops", "tensor"},
     "datasets": {"_dtype", "ops", "tensor", "utils"},
     "testing": None,

@@ -1,5 +1,5 @@
-"""Exists for PyTorch's name ``utils.data``; nothing else lives here."""
+"""Packages beside the layers: `data` and `checkpoint`."""
 
-from fastdl.utils import data
+from fastdl.utils import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]
