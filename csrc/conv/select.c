@@ -109,7 +109,8 @@ static double cost_of_implicit(const fdl_conv *g, int pass, int lanes)
     const int dx = pass == FDL_CONV_GRAD_INPUT;
     const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
     const double rows = (double)g->n * (dx ? g->h : g->oh), w = (double)(dx ? g->w : g->ow);
-    return rows * (9.5 * c * k * w + 14 * (dx ? k : c) * whole_vectors(w, lanes)) + 300 * c * k;
+    return 9.2 * c * k * whole_vectors(rows * w, lanes) +
+           14 * (dx ? k : c) * rows * whole_vectors(w, lanes) + 110 * c * k;
 }
 
 /* Lanes are tiles, but channels in the weight gradient: what does not fill a vector is wasted. */
