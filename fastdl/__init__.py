@@ -93,6 +93,9 @@ from fastdl.ops.storage import *
 from fastdl.ops.copies import *
 from fastdl.ops.diagonal import *
 from fastdl.ops.index import *
+from fastdl.ops.index import put_at as put
+from fastdl.ops.index import slice_replaced as slice_scatter
+from fastdl.ops.scatter import *
 from fastdl.ops.linalg import *
 from fastdl.ops.special import digamma, i0, igamma, igammac, lgamma, mvlgamma, polygamma
 from fastdl.ops.distance import *

@@ -27,6 +27,7 @@ from fastdl.ops import (
     order,
     random,
     reduce,
+    scatter,
     shape,
     special,
     split,
@@ -631,9 +632,12 @@ METHODS = {
     storage: "storage untyped_storage",
     copies: "narrow_copy",
     index: """
-        argwhere gather index_add index_add_ index_copy_ index_fill index_fill_ index_put_
-        index_select masked_scatter masked_select nonzero scatter scatter_ scatter_add scatter_add_
-        take take_along_dim
+        argwhere index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put
+        index_put_ index_reduce index_reduce_ index_select masked_scatter masked_scatter_
+        masked_select nonzero nonzero_static put_ select_scatter take take_along_dim
+    """,
+    scatter: """
+        gather scatter scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_
     """,
     linalg: """
         addbmm addmm addmv addr baddbmm bmm cross dot ger inner matmul mm mv outer trace vdot
@@ -689,6 +693,7 @@ for _name in COMPARISONS.split():
     setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name), direct=False))
 Tensor.divide_, Tensor.subtract_, Tensor.true_divide_ = Tensor.div_, Tensor.sub_, Tensor.div_
 Tensor.relu_ = inplace(activation.relu)
+Tensor.put, Tensor.slice_scatter = index.put_at, index.slice_replaced
 
 # In-place forms that PyTorch has as functions too: `torch.exp_(x)`.
 FUNCTIONS_IN_PLACE = """

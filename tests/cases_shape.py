@@ -387,3 +387,179 @@ row(
     order=0,
     bad=[(lambda t: t.is_nonzero(t.ones(2)), RuntimeError)],
 )
+
+# ---- places and slices ------------------------------------------------------------------------
+
+PLACES = given([[2, 0, 2], [1, 1, 0]], grad=False)
+SLICES = given([2, 0, 2], grad=False)
+row(
+    "scatter.gather_along scatter.scatter_along",
+    lambda t, x, i: t.gather(x, 1, i) * t.gather(x, dim=-2, index=i[:1] // 2, sparse_grad=False),
+    [normal(2, 3), PLACES],
+    bad=[
+        (lambda t: t.gather(t.ones(2, 3), 1, t.tensor([[3]])), RuntimeError),
+        (lambda t: t.gather(t.ones(2, 3), 1, t.tensor([[-1]])), RuntimeError),
+        (lambda t: t.gather(t.ones(2, 3), 1, t.tensor([0])), RuntimeError),
+        (lambda t: t.gather(t.ones(2, 3), 1, t.tensor([[0.0]])), RuntimeError),
+        (lambda t: t.gather(t.ones(2, 3), 1, t.zeros(3, 1).long()), RuntimeError),
+    ],
+)
+row(
+    "scatter.scatter_values",
+    lambda t, x, i, y: t.scatter(x, 1, i[:, :1], y) * t.scatter(x, 1, i, value=3.0),
+    [normal(2, 3), PLACES, normal(2, 1)],
+    bad=[
+        (lambda t: t.scatter(t.ones(2, 3), 1, t.tensor([[3]]), 1.0), RuntimeError),
+        (lambda t: t.scatter(t.ones(2, 3), 1, t.tensor([[1]]), t.ones(1, 1).long()), RuntimeError),
+        (lambda t: t.scatter(t.ones(2, 3), 1, t.tensor([[1], [0]]), t.ones(1, 1)), RuntimeError),
+        (lambda t: t.scatter(t.ones(2, 3), 1, t.tensor([[1]]), 1.0, reduce="mean"), RuntimeError),
+    ],
+)
+row(
+    "scatter.scatter_sum",
+    lambda t, x, i, y: t.scatter_add(x, 1, i, y) * 2,
+    [normal(2, 3), PLACES, normal(2, 3)],
+)
+for reduce in ("sum", "prod", "mean", "amax", "amin"):
+    for include in (True, False):
+        row(
+            "scatter.scatter_combine"
+            if reduce in ("prod", "amax", "amin")
+            else "scatter.scatter_sum",
+            lambda t, x, i, y, r=reduce, k=include: (
+                t.scatter_reduce(x, 1, i, y, r, include_self=k) * 2
+            ),
+            [apart(2, 3), PLACES, apart(2, 3)],
+            # PyTorch's gradients of these are not differentiable twice in every case
+            order=1,
+            name=f"scatter_reduce-{reduce}-{include}",
+            bad=[
+                (
+                    lambda t: t.scatter_reduce(t.ones(2), 0, t.tensor([0]), t.ones(1), "x"),
+                    RuntimeError,
+                ),
+                (
+                    lambda t: t.scatter_reduce(t.ones(2), 0, t.tensor([2]), t.ones(1), "sum"),
+                    RuntimeError,
+                ),
+            ],
+        )
+row(
+    "scatter.scatter_combine",
+    lambda t, x, i, y: t.scatter_reduce(x, 0, i, y, "prod") * 2,
+    [given([0.0, 2.0, 3.0, 1.0]), given([0, 1, 1, 2, 2, 0], grad=False),
+     given([2.0, 0.0, 5.0, 0.0, 0.0, 3.0])],
+    order=1,
+    name="scatter_reduce-prod-of-zeros",
+)  # fmt: skip
+for reduce in ("prod", "mean", "amax", "amin"):
+    row(
+        "scatter.scatter_combine" if reduce != "mean" else "scatter.scatter_sum",
+        lambda t, x, i, y, r=reduce: t.index_reduce(x, 1, i, y, r) * 2,
+        [apart(2, 3), SLICES, apart(2, 3)],
+        order=1,
+        name=f"index_reduce-{reduce}",
+        bad=[
+            (lambda t: t.index_reduce(t.ones(2), 0, t.tensor([0]), t.ones(1), "sum"), RuntimeError)
+        ],
+    )
+row(
+    "index.take_at index.add_at",
+    lambda t, x, i: t.index_select(x, 1, i) * 2,
+    [normal(2, 3, 2), SLICES],
+    bad=[
+        (lambda t: t.index_select(t.ones(3), 0, t.tensor([3])), IndexError),
+        (lambda t: t.index_select(t.ones(3), 0, t.tensor([-1])), IndexError),
+        (lambda t: t.index_select(t.ones(3), 0, t.tensor([[1]])), IndexError),
+        (lambda t: t.index_select(t.ones(3), 0, t.tensor([1.0])), RuntimeError),
+        (lambda t: t.index_select(t.tensor(1.0), 0, t.tensor([0, 0])), RuntimeError),
+    ],
+)
+row(
+    "index.index_sum",
+    lambda t, x, i, y: t.index_add(x, 1, i, y, alpha=2) * 2,
+    [normal(2, 3), SLICES, normal(2, 3)],
+    bad=[
+        (lambda t: t.index_add(t.ones(3), 0, t.tensor([3]), t.ones(1)), RuntimeError),
+        (lambda t: t.index_add(t.ones(3), 0, t.tensor([0]), t.ones(2)), RuntimeError),
+        (lambda t: t.index_add(t.ones(3), 0, t.tensor([0]), t.ones(1).long()), RuntimeError),
+    ],
+)
+row(
+    "index.put index.take_at",
+    lambda t, x, y: (
+        t.index_copy(x, 1, t.tensor([2, 0]), y) * 2 + t.index_fill(x, 0, t.tensor([-1]), 5.0).sum()
+    ),
+    [normal(2, 3), normal(2, 2)],
+    bad=[
+        (lambda t: t.index_copy(t.ones(3), 0, t.tensor([3]), t.ones(1)), IndexError),
+        (lambda t: t.index_copy(t.ones(3), 0, t.tensor([0]), t.ones(2)), IndexError),
+        (lambda t: t.index_fill(t.ones(3), 0, t.tensor([3]), 1), IndexError),
+        (lambda t: t.index_fill(t.ones(3), 0, t.tensor([0]), t.ones(2)), RuntimeError),
+    ],
+)
+row(
+    "index.put index.index_sum",
+    lambda t, x, y: (
+        t.index_put(x, (t.tensor([0, 1]), t.tensor([2, 0])), y)
+        * t.index_put(x, (t.tensor([0, 0]), t.tensor([1, 1])), y, accumulate=True)
+    ),
+    [normal(2, 3), normal(2)],
+    bad=[
+        (lambda t: t.index_put(t.ones(3), (t.tensor([3]),), t.tensor(1.0)), IndexError),
+        (lambda t: t.index_put(t.ones(3), t.tensor([0]), t.tensor(1.0)), TypeError),
+        (lambda t: t.index_put(t.ones(3), (t.tensor([0, 1]),), t.ones(3)), RuntimeError),
+        (lambda t: t.index_put(t.ones(3), (t.tensor([0]),), t.tensor(1)), RuntimeError),
+    ],
+)
+row(
+    "index.put index.index_sum index.take_at",
+    lambda t, x, y: (
+        t.put(x, t.tensor([[0, -1]]), y) * t.take(x, t.tensor([[5, 0, -2]]))
+        + t.put(x, t.tensor([1, 1]), y, accumulate=True).sum()
+    ),
+    [normal(2, 3), normal(1, 2)],
+    bad=[
+        (lambda t: t.take(t.ones(3), t.tensor([3])), IndexError),
+        (lambda t: t.take(t.ones(3), t.tensor([0.0])), RuntimeError),
+        (lambda t: t.put(t.ones(3), t.tensor([-4]), t.ones(1)), IndexError),
+        (lambda t: t.put(t.ones(3), t.tensor([0]), t.ones(2)), IndexError),
+    ],
+)
+row(
+    "scatter.gather_along",
+    lambda t, x: t.take_along_dim(x, t.tensor([[2], [0]]), 1) * t.take_along_dim(x, t.tensor([4])),
+    [normal(2, 3)],
+    bad=[
+        (lambda t: t.take_along_dim(t.ones(2, 3), t.tensor([0]), 1), RuntimeError),
+        (lambda t: t.take_along_dim(t.ones(2, 3), t.tensor([[0.0]]), 1), RuntimeError),
+    ],
+)
+row(
+    "index.put index.take_at",
+    lambda t, x, m, y: t.masked_scatter(x, m, y) * t.masked_select(x, m).sum(),
+    [normal(2, 3), given([True, False, True], grad=False), normal(5)],
+    bad=[
+        (lambda t: t.masked_scatter(t.ones(3), t.ones(3).bool(), t.ones(2)), RuntimeError),
+        (lambda t: t.masked_scatter(t.ones(1), t.ones(1).bool(), t.ones(1).long()), RuntimeError),
+        (lambda t: t.masked_select(t.ones(3), t.ones(3)), RuntimeError),
+        (lambda t: t.masked_select(t.ones(3), t.ones(2).bool()), RuntimeError),
+    ],
+)
+row(
+    "elementwise.mul",
+    lambda t, x: t.nonzero(x) + t.argwhere(x) + t.stack(t.nonzero(x, as_tuple=True), 1)
+    + t.nonzero_static(x, size=2, fill_value=7).sum(),
+    [given([[1, 0, 2], [0, 3, 0]], grad=False)],
+    order=0,
+)  # fmt: skip
+row(
+    "index.put",
+    lambda t, x, y: t.select_scatter(x, y, 0, -1) * t.slice_scatter(x, x[:, :2], 1, 1, None, 1),
+    [normal(2, 3), normal(3)],
+    bad=[
+        (lambda t: t.select_scatter(t.ones(2, 3), t.ones(3), 0, 2), IndexError),
+        (lambda t: t.select_scatter(t.ones(2, 3), t.ones(2), 0, 0), RuntimeError),
+        (lambda t: t.slice_scatter(t.ones(3), t.ones(2), 0, 0, 1), RuntimeError),
+    ],
+)

@@ -663,7 +663,7 @@ row(
     name="amax and amin share the gradient of ties",
 )
 row(
-    "reduce.max_along index.scatter_along",
+    "reduce.max_along scatter.scatter_along",
     lambda t, x: x.max(1).values * 2,
     [apart(3, 4)],
     numpy=lambda x: x.max(1) * 2,
@@ -674,7 +674,7 @@ row(
 )
 row("reduce.min_along", lambda t, x: t.min(x, 0, True)[0] * 2, [apart(3, 4)])
 row(
-    "index.gather_along index.scatter_along",
+    "scatter.gather_along scatter.scatter_along",
     lambda t, x, i: t.gather(x, 1, i) * 2,
     [normal(3, 4), ints(0, 4, 2, 5)],
     numpy=lambda x, i: np.take_along_axis(x[: len(i)], i, 1) * 2,
@@ -698,18 +698,18 @@ row(
     [apart(3, 4)],
 )
 row(
-    "index.gather_along",
+    "scatter.gather_along",
     lambda t, x: t.sort(x, 1, descending=True)[0] * t.sort(x, 0).values,
     [apart(3, 4)],
 )
 row(
-    "index.gather_along",
+    "scatter.gather_along",
     lambda t, x: x.topk(2, dim=1)[0] * x.topk(2, largest=False).values,
     [apart(3, 4)],
     bad=[(lambda t: t.ones(2).topk(3), RuntimeError)],
 )
 row(
-    "index.gather_along",
+    "scatter.gather_along",
     lambda t, x: x.median() * x.median(0).values * x.kthvalue(2, 0).values,
     [apart(4, 3)],
 )
@@ -752,7 +752,7 @@ row(
     [normal(3, 4)],
 )
 row(
-    "index.gather_along",
+    "scatter.gather_along",
     lambda t, x, i: t.take_along_dim(x, i, 1) * 2,
     [normal(3, 4), ints(0, 4, 1, 2)],
 )
@@ -786,18 +786,18 @@ def _masked_assigned(t, x, m, v):
 
 row("index.put", _masked_assigned, [normal(3, 3), bools(3, 3), normal(3)])
 row(
-    "index.scatter_values",
+    "scatter.scatter_values",
     lambda t, x, i, s: x.scatter(1, i, s) * 2,
     [normal(3, 4), given([[0, 2], [1, 3], [3, 0]], False), normal(3, 2)],
     bad=[(lambda t: t.ones(2).scatter(0, t.tensor([2]), t.ones(1)), (RuntimeError, IndexError))],
 )
 row(
-    "index.scatter_values",
+    "scatter.scatter_values",
     lambda t, x, i: x.scatter(0, i, 1.5) * x,
     [normal(3, 4), ints(0, 3, 1, 4)],
 )
 row(
-    "index.scatter_sum",
+    "scatter.scatter_sum",
     lambda t, x, i, s: t.scatter_add(x, 1, i, s) * 2,
     [normal(3, 4), ints(0, 4, 2, 5), normal(2, 5)],
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl.ops.core import normal_dim, primitive
+from fastdl.ops.core import normal_dim, primitive, takes_out
 from fastdl.ops.core import view as view_of
 from fastdl.ops.index import put
 from fastdl.ops.shape import movedim, reshape_to
@@ -75,6 +75,7 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
     return diagonal_of(input, offset=offset, dim1=dim1, dim2=dim2)
 
 
+@takes_out
 def diag(input, diagonal=0):
     """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
     if input.array.ndim == 2:
@@ -154,11 +155,13 @@ def _matrices(function, input):
     return input
 
 
+@takes_out
 def tril(input, diagonal=0):
     """The lower triangle of the matrices: what lies above diagonal number `diagonal` is 0."""
     return lower(_matrices("tril", input), diagonal=diagonal)
 
 
+@takes_out
 def triu(input, diagonal=0):
     """The upper triangle of the matrices: what lies below diagonal number `diagonal` is 0."""
     return upper(_matrices("triu", input), diagonal=diagonal)

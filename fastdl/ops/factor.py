@@ -808,7 +808,7 @@ def lu_of(x, *, pivot):
 
 def _take_rows(x, order):
     """Rows of matrices in the order given: x[..., order, :]."""
-    from fastdl.ops.index import gather
+    from fastdl.ops.scatter import gather
 
     return gather(x, -2, S.expand_to(S.unsqueeze(order, -1), shape=x.array.shape))
 

@@ -1,26 +1,40 @@
-"""Indexing: x[...] and x[...] = v in all forms, gather and scatter, index_select, masked_select,
+"""Indexing: x[...] and x[...] = v in all forms, index_select and its kin, take and put, masks,
 nonzero.
 """
-
-import operator
 
 import numpy as np
 
 from fastdl._engine import tensor_of
+from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import aliases, is_tensor, normal_dim, primitive
+from fastdl.ops.core import (
+    aliases,
+    is_tensor,
+    legacy_name,
+    mismatch,
+    normal_dim,
+    primitive,
+    takes_out,
+    tensor_argument,
+)
+from fastdl.ops.scatter import as_new, gather, in_place, scatter_reduce, scatter_reduce_
+from fastdl.ops.strided import laid_over, memory_of, offset_of
+from fastdl.ops.subscript import out_of_range, plan
 
 __all__ = [
     "argwhere",
-    "gather",
     "index_add",
+    "index_copy",
     "index_fill",
+    "index_put",
+    "index_put_",
+    "index_reduce",
     "index_select",
     "masked_scatter",
     "masked_select",
     "nonzero",
-    "scatter",
-    "scatter_add",
+    "nonzero_static",
+    "select_scatter",
     "take",
     "take_along_dim",
 ]
@@ -28,11 +42,27 @@ __all__ = [
 # ---- primitives -------------------------------------------------------------------------------
 
 
+def _single(index):
+    """(dim, array) if an index has one int array beside full slices; None for others."""
+    found = None
+    for dim, item in enumerate(index):
+        if hasattr(item, "dtype"):
+            if found is not None or item.dtype.kind == "b":
+                return None
+            found = dim, item
+        elif item is Ellipsis:
+            return found
+        elif item != slice(None):
+            return None
+    return found
+
+
 @primitive(node_name="Index")
 def take_at(x, *, index):
     """x[index] for an advanced index (a tuple with integer or bool arrays); a row-major copy."""
-    if len(index) == 2 and index[1] is Ellipsis and x.ndim and index[0].dtype.kind == "i":
-        return x.take(index[0], 0)  # rows: twice as fast
+    alone = _single(index)
+    if alone is not None:
+        return x.take(alone[1], alone[0])  # twice as fast
     return np.asarray(x[index], order="C")
 
 
@@ -52,7 +82,30 @@ add_at.vjp(x=lambda g, index: take_at(g, index=index))
 
 
 def _put_into(out, x, value, *, index, view=...):
-    out[view][index] = value
+    place = out[view]
+    if any(isinstance(i, np.ndarray) for i in index):
+        if 0 in place.strides:  # NumPy gives no array to write to: the memory itself does
+            place = writable(place)
+        place[index] = value
+    else:
+        place = place[index]
+        if not place.flags.writeable:
+            place = writable(place)
+        place[...] = value
+
+
+def writable(view):
+    """A part of an expanded array as one that may be written to, if no element repeats."""
+    if any(n > 1 and s == 0 for n, s in zip(view.shape, view.strides)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation."
+        )
+    memory = memory_of(view)
+    if not memory.flags.writeable:
+        raise RuntimeError("the tensor looks at the memory of a read-only array: clone() it first")
+    steps = [s // view.itemsize for s in view.strides]
+    return laid_over(memory, view.shape, steps, offset_of(view))
 
 
 @primitive(node_name="CopySlices", into=_put_into, half=True)
@@ -81,299 +134,120 @@ put.vjp(
 # ---- subscripts -------------------------------------------------------------------------------
 
 
-def normal_index(index):
-    """(view, index, basic): what NumPy takes, so that x[view][index] is PyTorch's x[index].
-
-    Tensors and lists become arrays, uint8 masks bools. Where ints and arrays are mixed, `view`
-    holds the ints: PyTorch takes them first, while NumPy counts them among the arrays, which moves
-    dimensions (x[0, :, [0, 1]]). Otherwise `view` is Ellipsis. basic: there are no arrays.
-    """
-    found = []
-    open_end = basic = True
-    ints = False
-    for i in index if type(index) is tuple else (index,):
-        kind = type(i)
-        if kind is int:
-            ints = True
-        elif kind is slice:
-            if not (
-                (i.start is None or type(i.start) is int)
-                and (i.stop is None or type(i.stop) is int)
-                and i.step is None
-            ):
-                i = _normal_slice(i)
-        elif i is Ellipsis:
-            open_end = False
-        elif i is not None:
-            i = _normal_array(i)
-            if isinstance(i, np.ndarray):
-                basic = False
-            elif type(i) is int:
-                ints = True
-        found.append(i)
-    if open_end:
-        found.append(Ellipsis)  # a view even where every dimension has an int
-    if basic or not ints:
-        return ..., tuple(found), basic
-    view, rest = [], []
-    for i in found:
-        if isinstance(i, np.ndarray):
-            view += [slice(None)] * (i.ndim if i.dtype.kind == "b" else 1)
-            rest.append(i)
-        else:
-            view.append(i)
-            if i is Ellipsis:
-                rest.append(i)
-            elif type(i) is not int:
-                rest.append(slice(None))
-    return tuple(view), tuple(rest), False
-
-
-def _normal_array(i):
-    """A tensor, list, array, bool or int-like of an index as an array, a bool or an int."""
-    if is_tensor(i):
-        i = i.array
-        if i.dtype == np.uint8:
-            return i.astype(bool)
-        if i.dtype.kind not in "bi":
-            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        return int(i) if i.ndim == 0 and i.dtype.kind == "i" else i
-    if isinstance(i, (list, range)):
-        i = np.asarray([j.item() if is_tensor(j) else j for j in i])
-        return i.astype(np.int64) if i.size == 0 else i
-    if isinstance(i, (bool, np.ndarray)):
-        return i
-    if isinstance(i, str):
-        raise TypeError("new(): invalid data type 'str'")
-    try:
-        return operator.index(i)
-    except TypeError:
-        raise IndexError(
-            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
-            f"valid indices (got {type(i).__name__})"
-        ) from None
-
-
-def _normal_slice(s):
-    """A slice with plain ints; PyTorch has no negative steps."""
-    start, stop, step = [p if p is None else operator.index(p) for p in (s.start, s.stop, s.step)]
-    if step is not None and step <= 0:
-        raise ValueError("step must be greater than zero")
-    return slice(start, stop, step)
-
-
-def _explain_index(error, x, index):
-    text = str(error)
-    shape = list(x.array.shape)
-    if "too many indices" in text:
-        return IndexError(f"too many indices for tensor of dimension {x.array.ndim}")
-    if "boolean index did not match" in text:
-        mask = next((i for i in index if hasattr(i, "dtype") and i.dtype.kind == "b"), None)
-        return IndexError(
-            f"The shape of the mask {list(mask.shape)} at index 0 does not match the shape of the "
-            f"indexed tensor {shape} at index 0"
-        )
-    return IndexError(f"{text} (tensor of shape {shape})")
-
-
 def getitem(input, index):
     """`input[index]`."""
+    view, rest = plan(input.array, index)
+    if rest is None:
+        return S.slice_of(input, index=view)
     try:
-        view, index, basic = normal_index(index)
-        return S.slice_of(input, index=index) if basic else slice_or_take(input, index, view)
+        return slice_or_take(input, rest, view)
     except IndexError as error:
-        raise _explain_index(error, input, index) from None
+        raise out_of_range(input.array, view, rest) or error from None
 
 
 def setitem(input, index, value):
     """`input[index] = value`."""
-    view, index, _ = normal_index(index)
-    if not is_tensor(value) and not isinstance(value, (int, float, np.ndarray, np.generic)):
+    if is_tensor(value):
+        given = value.array
+    elif isinstance(value, (int, float, complex, np.ndarray, np.generic)):
+        given = value
+        if np.iscomplexobj(value) and input.array.dtype.kind != "c":
+            raise RuntimeError(
+                f"value cannot be converted to type {input.array.dtype} without overflow"
+            )
+    else:
         raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
+    view, rest = plan(input.array, index)
     try:
-        put.inplace(input, value, index=index, view=view)
+        if rest is None:
+            put.inplace(input, value, index=view)
+            return
+        if is_tensor(value) and given.dtype != input.array.dtype:
+            masks = all(i.dtype.kind == "b" for i in rest if isinstance(i, np.ndarray))
+            if given.size != 1 or not masks:
+                raise RuntimeError(
+                    "Index put requires the source and destination dtypes match, got "
+                    f"{legacy_name(input.array.dtype)} for the destination and "
+                    f"{legacy_name(given.dtype)} for the source."
+                )
+        put.inplace(input, value, index=rest, view=view)
     except IndexError as error:
-        raise _explain_index(error, input, index) from None
+        raise (rest and out_of_range(input.array, view, rest)) or error from None
     except (RuntimeError, ValueError) as error:
         if "broadcast" not in str(error) and "size of tensor" not in str(error):
             raise
-        shape, target = (
-            list(np.shape(getattr(value, "array", value))),
-            list(input.array[view][index].shape),
+        target = input.array[view] if rest is None else input.array[view][rest]
+        raise _unfit(np.shape(given), target.shape, rest is not None) from None
+
+
+def _unfit(shape, target, advanced):
+    """The error for a value of `shape` that does not broadcast to `target`."""
+    if advanced:
+        return RuntimeError(
+            f"shape mismatch: value tensor of shape {list(shape)} cannot be broadcast to indexing "
+            f"result of shape {list(target)}"
         )
-        raise RuntimeError(
-            f"shape mismatch: value tensor of shape {shape} cannot be broadcast to indexing "
-            f"result of shape {target}"
-        ) from None
-
-
-# ---- gather and scatter -----------------------------------------------------------------------
-
-
-@primitive(node_name="Gather")
-def gather_along(x, index, *, dim):
-    """What `index` (int64, no longer than x in the other dimensions) names along `dim`."""
-    return x[_open_index(index, dim)]
-
-
-def _open_index(index, dim):
-    """Index arrays that pick, for each place of `index`, the element it names along `dim`."""
-    grid = np.ogrid[tuple([slice(0, n) for n in index.shape])]
-    grid = list(grid) if isinstance(grid, tuple) else [grid]
-    grid[dim] = index
-    return tuple(grid)
-
-
-@primitive(node_name="ScatterAdd")
-def scatter_along(x, index, *, shape, dim):
-    """Zeros of `shape` with x added at the places that `gather_along` with `index` reads."""
-    result = np.zeros(shape, x.dtype)
-    np.add.at(result, _open_index(index, dim), x)
-    return result
-
-
-gather_along.vjp(x=lambda g, x_shape, index, dim: scatter_along(g, index, shape=x_shape, dim=dim))
-
-
-scatter_along.vjp(x=lambda g, index, dim: gather_along(g, index, dim=dim))
-
-
-def _checked_index(function, input, dim, index, source=None):
-    if index.array.dtype.kind != "i":
-        raise RuntimeError(f"{function}(): Expected dtype int64 for index")
-    if index.array.ndim != input.array.ndim and index.array.size:
-        raise RuntimeError(
-            "Index tensor must have the same number of dimensions as input tensor (got "
-            f"{index.array.ndim} and {input.array.ndim})"
+    while len(shape) > len(target) and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) > len(target):
+        return RuntimeError(
+            f"expand({list(shape)}, size={list(target)}): the number of sizes provided "
+            f"({len(target)}) must be greater or equal to the number of dimensions in the tensor "
+            f"({len(shape)})"
         )
-    n = input.array.shape[dim] if input.array.ndim else 1
-    if index.array.size and (index.array.min() < 0 or index.array.max() >= n):
-        wrong = index.array[(index.array < 0) | (index.array >= n)].flat[0]
-        raise IndexError(
-            f"{function}(): index {wrong} is out of bounds for dimension {dim} with size {n}"
+    lead = len(target) - len(shape)
+    wrong = next(d for d, n in enumerate(shape) if n not in (1, target[lead + d]))
+    return RuntimeError(
+        f"The expanded size of the tensor ({target[lead + wrong]}) must match the existing size "
+        f"({shape[wrong]}) at non-singleton dimension {lead + wrong}.  Target sizes: "
+        f"{list(target)}.  Tensor sizes: {list(shape)}"
+    )
+
+
+# ---- slices along a dimension -----------------------------------------------------------------
+
+
+def _along_index(function, input, dim, index, least=0):
+    """(index of NumPy, dim) for places along `dim`, of which negative ones count from the end where
+    `least` is -1."""
+    if not is_tensor(index):
+        raise TypeError(
+            f"{function}(): argument 'index' must be Tensor, not {type(index).__name__}"
         )
-    for d in range(input.array.ndim):
-        limit = input.array.shape[d] if d != dim else index.array.shape[d]
-        if index.array.shape[d] > limit or (
-            source is not None and index.array.shape[d] > source.shape[d]
-        ):
-            raise RuntimeError(
-                f"{function}(): Expected index {list(index.array.shape)} to be no larger than "
-                f"self {list(input.array.shape)} apart from dimension {dim}"
-                + (
-                    ""
-                    if source is None
-                    else f" and to be no larger size than src {list(source.shape)}"
-                )
-            )
-
-
-@aliases
-def gather(input, dim, index):
-    """Elements of `input` that `index` (int64, same number of dimensions) names along `dim`."""
     dim = normal_dim(dim, input.array.ndim)
-    _checked_index("gather", input, dim, index)
-    if input.array.ndim == 0:
-        return S.reshape_to(input, shape=())
-    return gather_along(input, index, dim=dim)
-
-
-def _scatter_into(out, x, index, src, *, dim):
-    out[_open_index(index, dim)] = src
-
-
-@primitive(node_name="Scatter", into=_scatter_into, half=True)
-def scatter_values(x, index, src, *, dim):
-    """x with src, shaped as index or a number, at the places `index` names along `dim`."""
-    result = x.copy()
-    _scatter_into(result, x, index, src, dim=dim)
-    return result
-
-
-scatter_values.vjp(
-    x=lambda g, index, dim: scatter_values(g, index, 0.0, dim=dim),
-    src=lambda g, index, dim: gather_along(g, index, dim=dim),
-)
-
-
-def _scatter_add_into(out, x, index, src, *, dim):
-    out += scatter_along.forward(src, index, shape=x.shape, dim=dim)
-
-
-@primitive(node_name="ScatterAdd", into=_scatter_add_into)
-def scatter_sum(x, index, src, *, dim):
-    """x with src added at the places `index` names along `dim`."""
-    return x + scatter_along.forward(src, index, shape=x.shape, dim=dim)
-
-
-scatter_sum.vjp(x=lambda g: g, src=lambda g, index, dim: gather_along(g, index, dim=dim))
-
-
-def _scatter_operands(function, input, dim, index, src):
-    dim = normal_dim(dim, input.array.ndim)
-    _checked_index(function, input, dim, index, src.array if is_tensor(src) else None)
-    if is_tensor(src):
-        if src.array.dtype != input.array.dtype:
-            raise RuntimeError(f"{function}(): Expected self.dtype to be equal to src.dtype")
-        if src.array.shape != index.array.shape:
-            src = S.slice_of(src, index=(*[slice(0, n) for n in index.array.shape], ...))
-    return input, index, src, dim
-
-
-def _scatter(input, dim, index, src, reduce, run):
-    names = {None: scatter_values, "add": scatter_sum}
-    if reduce not in names:
-        raise NotImplementedError(
-            f"scatter: reduce {reduce!r} is not supported; expected None or 'add'"
-        )
-    input, index, src, dim = _scatter_operands("scatter", input, dim, index, src)
-    if reduce == "add" and not is_tensor(src):
-        src = input.new_full(index.array.shape, src)
-    return run(names[reduce])(input, index, src, dim=dim)
-
-
-@aliases
-def scatter(input, dim, index, src=None, *, value=None, reduce=None):
-    """`input` with `src` (tensor or number) at the places `index` names along `dim`."""
-    return _scatter(input, dim, index, value if src is None else src, reduce, lambda op: op)
-
-
-@aliases
-def scatter_(input, dim, index, src=None, *, value=None, reduce=None):
-    """`scatter` in place."""
-    return _scatter(input, dim, index, value if src is None else src, reduce, lambda op: op.inplace)
-
-
-@aliases
-def scatter_add(input, dim, index, src):
-    """`input` with `src` added at the places `index` names along `dim`; repeated places add up."""
-    input, index, src, dim = _scatter_operands("scatter_add", input, dim, index, src)
-    return scatter_sum(input, index, src, dim=dim)
-
-
-@aliases
-def scatter_add_(input, dim, index, src):
-    """`scatter_add` in place."""
-    input, index, src, dim = _scatter_operands("scatter_add", input, dim, index, src)
-    return scatter_sum.inplace(input, index, src, dim=dim)
-
-
-def _along_index(function, input, dim, index):
-    dim = normal_dim(dim, input.array.ndim)
-    if index.array.ndim > 1 or index.array.dtype.kind != "i":
-        raise IndexError(f"{function}(): Index is supposed to be a vector of int64")
+    if index.array.ndim > 1:
+        raise IndexError(f"{function}(): Index is supposed to be a vector")
+    if index.array.dtype not in (np.int64, np.int32):
+        raise RuntimeError(f"{function}(): Expected dtype int32 or int64 for index")
     n = input.array.shape[dim] if input.array.ndim else 1
     where = index.array.reshape(-1)
-    if where.size and (where.min() < 0 or where.max() >= n):
-        raise IndexError("index out of range in self")
+    if where.size and (where.min() < least * n or where.max() >= n):
+        wrong = where[(where < least * n) | (where >= n)][0]
+        error = RuntimeError if function in ("index_add", "index_reduce") else IndexError
+        raise error(
+            f"{function}(): index {wrong} is out of bounds for dimension {dim} with size {n}"
+        )
     return (*(slice(None),) * dim, where, Ellipsis), dim
 
 
+def _vector(input):
+    """A 0-d operand as a vector of one element."""
+    return input if input.array.ndim else S.reshape_to(input, shape=(1,))
+
+
+@takes_out
 @aliases
 def index_select(input, dim, index):
-    """Slices of `input` along `dim` in the order of `index`."""
-    index, dim = _along_index("index_select", input, dim, index)
-    return take_at(input if input.array.ndim else S.reshape_to(input, shape=(1,)), index=index)
+    """Slices of `input` along `dim` in the order of `index` (int64 or int32, a vector)."""
+    where, dim = _along_index("index_select", input, dim, index)
+    if input.array.ndim:
+        return take_at(input, index=where)
+    if index.array.size != 1:
+        raise RuntimeError(
+            "index_select(): Index to scalar can have only 1 value, got "
+            f"{index.array.size} value(s)"
+        )
+    return S.reshape_to(input, shape=())
 
 
 def _index_add_into(out, x, source, *, index):
@@ -388,96 +262,304 @@ def index_sum(x, source, *, index):
     return result
 
 
-index_sum.vjp(x=lambda g: g, source=lambda g, index: take_at(g, index=index))
+index_sum.vjp(
+    x=lambda g: g,
+    source=lambda g, source_shape, index: S.sum_to(take_at(g, index=index), source_shape),
+)
 
 
+def _sources(function, input, dim, index, source):
+    """`source` as slices for the places of `index` along `dim`; errors where it does not fit."""
+    if source.array.dtype != input.array.dtype:
+        raise RuntimeError(
+            f"{function}_(): self ({legacy_name(input.array.dtype)}) and source "
+            f"({legacy_name(source.array.dtype)}) must have the same scalar type"
+        )
+    error = IndexError if function == "index_copy" else RuntimeError
+    if max(source.array.ndim, 1) != max(input.array.ndim, 1):
+        raise error(
+            f"{function}_(): self and source must have the same number of dimensions, got "
+            f"{input.array.ndim} and {source.array.ndim}"
+        )
+    expected = list(input.array.shape) or [1]
+    expected[dim] = index.array.size
+    if list(source.array.shape or (1,)) != expected:
+        raise error(
+            f"{function}_(): Number of indices ({index.array.size}) should be equal to "
+            f"source.size(dim), and the other sizes to those of self: expected a source of shape "
+            f"{expected}, got {list(source.array.shape)}"
+        )
+    return _vector(source)
+
+
+def _on_slices(run, operation, input, value, index):
+    """`operation` on the slices that `index` names, of 0-d tensors as of vectors."""
+    if input.array.ndim:
+        return run(operation)(input, value, index=index)
+    made = S.reshape_to(operation(_vector(input), value, index=index), shape=())
+    return made if run is as_new else E.fill.inplace(input, made)
+
+
+def _index_add(run, input, dim, index, source, alpha):
+    where, dim = _along_index("index_add", input, dim, index)
+    source = _sources("index_add", input, dim, index, source)
+    return _on_slices(run, index_sum, input, source if alpha == 1 else source * alpha, where)
+
+
+@takes_out
 @aliases
 def index_add(input, dim, index, source, *, alpha=1):
     """`input` with slices of `source` (times alpha) added along `dim` at `index`."""
-    index, _ = _along_index("index_add", input, dim, index)
-    return index_sum(input, source if alpha == 1 else source * alpha, index=index)
+    return _index_add(as_new, input, dim, index, source, alpha)
 
 
 @aliases
 def index_add_(input, dim, index, source, *, alpha=1):
     """`index_add` in place."""
-    index, _ = _along_index("index_add", input, dim, index)
-    return index_sum.inplace(input, source if alpha == 1 else source * alpha, index=index)
+    return _index_add(in_place, input, dim, index, source, alpha)
+
+
+def _index_copy(run, input, dim, index, source):
+    where, dim = _along_index("index_copy", input, dim, index)
+    return _on_slices(run, put, input, _sources("index_copy", input, dim, index, source), where)
+
+
+@takes_out
+@aliases
+def index_copy(input, dim, index, source):
+    """`input` with slices of `source` in place of those at `index` along `dim`."""
+    return _index_copy(as_new, input, dim, index, source)
 
 
 @aliases
 def index_copy_(input, dim, index, source):
-    """Slices of `source` written along `dim` at `index`."""
-    index, _ = _along_index("index_copy", input, dim, index)
-    return put.inplace(input, source, index=index)
+    """`index_copy` in place."""
+    return _index_copy(in_place, input, dim, index, source)
+
+
+def _index_fill(run, input, dim, index, value):
+    where, _ = _along_index("index_fill", input, dim, index, least=-1)
+    if is_tensor(value) and value.array.ndim:
+        raise RuntimeError(
+            "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value.array.ndim} dimension(s)."
+        )
+    return _on_slices(run, put, input, value, where)
 
 
 @aliases
 def index_fill(input, dim, index, value):
-    """`value` along `dim` at `index`."""
-    index, _ = _along_index("index_fill", input, dim, index)
-    return put(input, value, index=index)
+    """`value`, a number or 0-d tensor, along `dim` at `index`."""
+    return _index_fill(as_new, input, dim, index, value)
 
 
 @aliases
 def index_fill_(input, dim, index, value):
     """`index_fill` in place."""
-    index, _ = _along_index("index_fill", input, dim, index)
-    return put.inplace(input, value, index=index)
+    return _index_fill(in_place, input, dim, index, value)
+
+
+def _index_reduce(reducing, input, dim, index, source, reduce, include_self):
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(
+            "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got "
+            f"{reduce}."
+        )
+    _, dim = _along_index("index_reduce", input, dim, index)
+    source = _sources("index_reduce", input, dim, index, source)
+    line = [1] * source.array.ndim
+    line[dim] = -1
+    places = S.expand_to(S.reshape_to(index, shape=tuple(line)), shape=source.array.shape)
+    return reducing(input, dim, places, source, reduce, include_self=include_self)
+
+
+@aliases
+def index_reduce(input, dim, index, source, reduce, *, include_self=True):
+    """`input` with the 'prod', 'mean', 'amax' or 'amin' of the slices that `source` brings to
+    `index` along `dim`, and of the slice there unless include_self=False."""
+    return _index_reduce(scatter_reduce, input, dim, index, source, reduce, include_self)
+
+
+@aliases
+def index_reduce_(input, dim, index, source, reduce, *, include_self=True):
+    """`index_reduce` in place."""
+    return _index_reduce(scatter_reduce_, input, dim, index, source, reduce, include_self)
+
+
+# ---- elements ---------------------------------------------------------------------------------
+
+
+def _index_put(run, input, indices, values, accumulate):
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError(
+            "index_put(): argument 'indices' (position 2) must be tuple of Tensors, not "
+            f"{type(indices).__name__}"
+        )
+    for i, item in enumerate(indices):
+        if not is_tensor(item):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 1, but got {type(item).__name__}"
+            )
+    arrays = [item.array.reshape(1) if not item.array.ndim else item.array for item in indices]
+    _, where = plan(input.array, tuple(arrays))
+    if values.array.dtype != input.array.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{legacy_name(input.array.dtype)} for the destination and "
+            f"{legacy_name(values.array.dtype)} for the source."
+        )
+    try:
+        return run(index_sum if accumulate else put)(input, values, index=where)
+    except IndexError as error:
+        raise out_of_range(input.array, ..., where) or error from None
+    except ValueError:
+        raise _unfit(values.array.shape, input.array[where].shape, True) from None
+
+
+def index_put(input, indices, values, accumulate=False):
+    """`input` with `values` at [indices], a tuple of tensors; `accumulate`: added there."""
+    return _index_put(as_new, input, indices, values, accumulate)
 
 
 def index_put_(input, indices, values, accumulate=False):
     """`input[indices] = values`, or += with repeated places adding up."""
-    _, index, _ = normal_index(tuple(indices))
-    return (index_sum if accumulate else put).inplace(input, values, index=index)
+    return _index_put(in_place, input, indices, values, accumulate)
 
 
+def _flat_places(function, input, index):
+    if not is_tensor(index) or index.array.dtype != np.int64:
+        found = legacy_name(index.array.dtype) if is_tensor(index) else type(index).__name__
+        raise RuntimeError(f"{function}(): Expected a long tensor for index, but got {found}")
+    n, places = input.array.size, index.array
+    if places.size and (places.min() < -n or places.max() >= n):
+        wrong = places[(places < -n) | (places >= n)].flat[0]
+        raise IndexError(
+            f"out of range: tried to access index {wrong} on a tensor of {n} elements."
+        )
+    return places
+
+
+@takes_out
+def take(input, index):
+    """Elements of the flattened `input` at `index` (int64), in the shape of `index`."""
+    places = _flat_places("take", input, index)
+    return take_at(S.reshape_to(input, shape=(-1,)), index=(places,))
+
+
+def put_at(input, index, source, accumulate=False):
+    """`input` with `source` at the places `index` names in its flattened elements; `accumulate`:
+    added there."""
+    places = _flat_places("put_", input, index)
+    if source.array.dtype != input.array.dtype:
+        raise RuntimeError(
+            f"put_(): self and source expected to have the same dtype, but got self.dtype = "
+            f"{legacy_name(input.array.dtype)} and source.dtype = {legacy_name(source.array.dtype)}"
+        )
+    if source.array.size != places.size:
+        raise IndexError(
+            "put_(): Expected source and index to have the same number of elements, but got "
+            f"source.numel() = {source.array.size}, index.numel() = {places.size}"
+        )
+    flat = S.reshape_to(input, shape=(-1,))
+    values = S.reshape_to(source, shape=(-1,))
+    made = (index_sum if accumulate else put)(flat, values, index=(places.reshape(-1),))
+    return S.reshape_to(made, shape=input.array.shape)
+
+
+def put_(input, index, source, accumulate=False):
+    """`put` in place."""
+    return E.fill.inplace(input, put_at(input, index, source, accumulate))
+
+
+@takes_out
+@aliases
+def take_along_dim(input, indices, dim=None):
+    """Elements that `indices`, broadcast against `input`, names along `dim` (None: flattened)."""
+    if indices.array.dtype != np.int64:
+        raise RuntimeError(
+            "take_along_dim(): dtype of indices should be Long but got "
+            f"{legacy_name(indices.array.dtype)}"
+        )
+    if dim is None:
+        return gather(S.reshape_to(input, shape=(-1,)), 0, S.reshape_to(indices, shape=(-1,)))
+    if input.array.ndim != indices.array.ndim:
+        raise RuntimeError(
+            "take_along_dim(): input and indices should have the same number of dimensions, but "
+            f"got {input.array.ndim} dimensions for input, and {indices.array.ndim} dimensions for "
+            "indices"
+        )
+    dim = normal_dim(dim, input.array.ndim)
+    own, other = list(input.array.shape), list(indices.array.shape)
+    try:
+        shape = np.broadcast_shapes(
+            tuple(own[:dim] + own[dim + 1 :]), tuple(other[:dim] + other[dim + 1 :])
+        )
+    except ValueError:
+        own[dim : dim + 1] = other[dim : dim + 1] = ()
+        raise RuntimeError(mismatch([tuple(own), tuple(other)])) from None
+    own = (*shape[:dim], own[dim], *shape[dim:])
+    other = (*shape[:dim], other[dim], *shape[dim:])
+    return gather(S.expand_to(input, shape=own), dim, S.expand_to(indices, shape=other))
+
+
+# ---- masks ------------------------------------------------------------------------------------
+
+
+def _common_shape(*tensors):
+    try:
+        return np.broadcast_shapes(*[x.array.shape for x in tensors])
+    except ValueError:
+        raise RuntimeError(mismatch([x.array.shape for x in tensors])) from None
+
+
+@takes_out
 def masked_select(input, mask):
-    """Elements where `mask`, broadcast to `input`, is true; one dimension."""
+    """Elements where `mask`, broadcast against `input`, is true; one dimension."""
     if mask.array.dtype.kind != "b":
         raise RuntimeError("masked_select: expected BoolTensor for mask")
-    shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
+    shape = _common_shape(input, mask)
     input = S.expand_to(input, shape=shape)
     return take_at(input, index=(np.broadcast_to(mask.array, shape),))
 
 
+def _masked_scatter(run, input, mask, source):
+    if mask.array.dtype.kind != "b":
+        raise RuntimeError(
+            "masked_scatter_ only supports boolean masks, but got mask with dtype "
+            f"{legacy_name(mask.array.dtype)}"
+        )
+    if source.array.dtype != input.array.dtype:
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but got "
+            f"{legacy_name(input.array.dtype)} and {legacy_name(source.array.dtype)}"
+        )
+    if run is as_new:
+        input = S.expand_to(input, shape=_common_shape(input, mask))
+    try:
+        mask = np.broadcast_to(mask.array, input.array.shape)
+    except ValueError:
+        raise RuntimeError(mismatch([input.array.shape, mask.array.shape])) from None
+    count = int(mask.sum())
+    if source.array.size < count:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    flat = S.reshape_to(source, shape=(-1,))
+    return run(put)(input, S.narrow(flat, 0, 0, count), index=(mask,))
+
+
 def masked_scatter(input, mask, source):
     """`input` with elements of `source`, in order, where `mask` is true."""
-    mask = np.broadcast_to(mask.array, input.array.shape)
-    flat = S.reshape_to(source, shape=(-1,))
-    return put(input, S.narrow(flat, 0, 0, int(mask.sum())), index=(mask,))
+    return _masked_scatter(as_new, input, mask, source)
 
 
-@aliases
-def take_along_dim(input, indices, dim=None):
-    """Elements that `indices`, broadcast against `input`, names along `dim` (None: flattened)."""
-    if dim is None:
-        return gather(S.reshape_to(input, shape=(-1,)), 0, S.reshape_to(indices, shape=(-1,)))
-    dim = normal_dim(dim, input.array.ndim)
-    shape = list(
-        np.broadcast_shapes(
-            tuple(np.delete(input.array.shape, dim)), tuple(np.delete(indices.array.shape, dim))
-        )
-    )
-    own, other = shape.copy(), shape.copy()
-    own.insert(dim, input.array.shape[dim])
-    other.insert(dim, indices.array.shape[dim])
-    return gather(
-        S.expand_to(input, shape=tuple(own)), dim, S.expand_to(indices, shape=tuple(other))
-    )
+def masked_scatter_(input, mask, source):
+    """`masked_scatter` in place."""
+    return _masked_scatter(in_place, input, mask, source)
 
 
-def take(input, index):
-    """Elements of the flattened `input` at `index`."""
-    flat = S.reshape_to(input, shape=(-1,))
-    try:
-        return take_at(flat, index=(index.array,))
-    except IndexError:
-        raise IndexError("take(): index out of range") from None
-
-
+@takes_out
 def nonzero(input, *, as_tuple=False):
     """Places of the non-zeros: (count, ndim) int64, or a tuple of one vector per dimension."""
+    tensor_argument("nonzero", "input", input)
     found = np.nonzero(np.atleast_1d(input.array))
     if as_tuple:
         return tuple([tensor_of(a) for a in found])
@@ -486,4 +568,46 @@ def nonzero(input, *, as_tuple=False):
     return tensor_of(np.stack(found, axis=1))
 
 
-argwhere = nonzero
+def argwhere(input):
+    """Places of the non-zeros: (count, ndim) int64."""
+    return nonzero(input)
+
+
+@takes_out
+def nonzero_static(input, *, size, fill_value=-1):
+    """The first `size` rows of `nonzero`, filled up with `fill_value`."""
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    found = nonzero(input).array[:size]
+    filled = np.full((size, input.array.ndim), fill_value, np.int64)
+    filled[: len(found)] = found
+    return tensor_of(filled)
+
+
+# ---- parts ------------------------------------------------------------------------------------
+
+
+def _replaced(input, src, index):
+    """A copy of `input` with `src` at a basic index, whose shape it must have."""
+    shape = input.array[index].shape
+    if src.array.shape != shape:
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. src size = "
+            f"{list(src.array.shape)}, slice size = {list(shape)}"
+        )
+    return put(input, src, index=index)
+
+
+def select_scatter(input, src, dim, index):
+    """A copy of `input` with `src` in place of `select(input, dim, index)`."""
+    S.select(input, dim, index)
+    dim = normal_dim(dim, input.array.ndim)
+    return _replaced(input, src, (*(slice(None),) * dim, int(index), ...))
+
+
+def slice_replaced(input, src, dim=0, start=None, end=None, step=1):
+    """A copy of `input` with `src` in place of start:end:step of dimension `dim`."""
+    dim = normal_dim(dim, input.array.ndim)
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    return _replaced(input, src, (*(slice(None),) * dim, slice(start, end, step), ...))

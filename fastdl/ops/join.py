@@ -13,6 +13,7 @@ from fastdl.ops.core import (
     primitive,
     result_dtype,
     sizes,
+    takes_out,
     tensor_argument,
 )
 from fastdl.ops.core import view as view_of
@@ -217,6 +218,7 @@ def _alike(tensors):
     return shape
 
 
+@takes_out
 @aliases
 def cat(tensors, dim=0):
     """The tensors after one another along `dim`. Empty 1-d tensors are skipped, as PyTorch does."""
@@ -246,6 +248,7 @@ def cat(tensors, dim=0):
 concat = cat
 
 
+@takes_out
 @aliases
 def stack(tensors, dim=0):
     """The tensors, of one shape, side by side along a new dimension."""
@@ -268,12 +271,14 @@ def _raised(function, tensors, raising):
     return [raising(x) for x in tensors]
 
 
+@takes_out
 def hstack(tensors):
     """cat along dimension 1, or 0 for vectors."""
     tensors = _raised("hstack", tensors, atleast_1d)
     return cat(tensors, 0 if tensors[0].array.ndim == 1 else 1)
 
 
+@takes_out
 def vstack(tensors):
     """cat along dimension 0 of at least two-dimensional tensors."""
     return cat(_raised("vstack", tensors, atleast_2d), 0)
@@ -282,11 +287,13 @@ def vstack(tensors):
 row_stack = vstack
 
 
+@takes_out
 def dstack(tensors):
     """cat along dimension 2 of at least three-dimensional tensors."""
     return cat(_raised("dstack", tensors, atleast_3d), 2)
 
 
+@takes_out
 def column_stack(tensors):
     """cat along dimension 1, vectors as columns.
 

@@ -6,7 +6,7 @@ from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops import shape as S
 from fastdl.ops.core import aliases, normal_dim, result_type
-from fastdl.ops.index import gather_along
+from fastdl.ops.scatter import gather_along
 
 __all__ = [
     "argsort",

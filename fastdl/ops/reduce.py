@@ -18,8 +18,8 @@ from fastdl.ops.core import (
     primitive,
     result_type,
 )
-from fastdl.ops.index import scatter_along
 from fastdl.ops.join import concatenate, flip_along
+from fastdl.ops.scatter import scatter_along
 
 __all__ = [
     "all",
