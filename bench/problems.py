@@ -363,6 +363,18 @@ def attention(torch, batch, heads, length, width, causal, mode):
     return in_mode(torch, mode, lambda: sdpa(q, k, v, is_causal=causal), q, k, v)
 
 
+def attention_dropout(torch, batch, heads, length, width, causal):
+    q, k, v = (normal(torch, batch, heads, length, width, seed=s, grad=True) for s in range(3))
+    sdpa, seed = torch.nn.functional.scaled_dot_product_attention, normal(torch, *q.shape, seed=3)
+
+    def call():
+        q.grad = k.grad = v.grad = None
+        sdpa(q, k, v, dropout_p=0.1, is_causal=causal).backward(seed)
+        return q.grad
+
+    return unchecked(call)
+
+
 def random(torch, name, size):
     x = torch.empty(size)
     fills = {
@@ -561,6 +573,8 @@ def cases():
     add("rows", "embedding 30000 x 256, 4096 tokens, training", embedding, 30000, 256, 4096)
     for name, shape in ATTENTION.items():
         add_modes("attention", name, attention, *shape)
+    dropped = (8, 8, 256, 64, True)
+    add("attention", "attention 8x8x256x64, causal, dropout", attention_dropout, *dropped)
     for name in ("rand", "randn", "normal_", "bernoulli_(0.5)", "randint", "randperm"):
         add("random", f"{name}, 2 M values", random, name, 1 << 21)
     add("random", "dropout 16x64x56x56, training", dropout, CHANNELS)

@@ -100,6 +100,10 @@ typedef struct fdl_cells {
     int64_t planes, h, w, oh, ow;
 } fdl_cells;
 
+typedef struct fdl_draw { /* of random numbers: element i is a function of (seed, draw, i) */
+    uint64_t seed, draw;
+} fdl_draw;
+
 /* ---- scaled dot-product attention ------------------------------------------------------------ */
 /* (n, h, rows, cols): rows contiguous, the other strides in elements; 0 broadcasts what is read */
 typedef struct fdl_heads {
@@ -107,8 +111,9 @@ typedef struct fdl_heads {
     int64_t n, h, row;
 } fdl_heads;
 
-/* Y = softmax(scale Q K^T + mask) V in every head, 0 where nothing takes part, and
- * lse = log sum exp of each row of the scores, +inf where nothing takes part */
+/* Y = (D o softmax(scale Q K^T + mask)) V in every head, 0 where nothing takes part, and
+ * lse = log sum exp of each row of the scores, +inf where nothing takes part. D: 0 with probability
+ * `dropped`, else 1 / (1 - dropped); the same for the same draw, n, h, l and s */
 typedef struct fdl_attention {
     int64_t n, h, l, s, e, ev;      /* q (n, h, l, e), k (n, h / group, s, e),               */
     int64_t group;                  /* v (n, h / group, s, ev), y (n, h, l, ev)              */
@@ -117,6 +122,8 @@ typedef struct fdl_attention {
     const uint8_t *keep;            /* the mask (n, h, l, s): nonzero takes part; or         */
     const void *bias;               /* what is added to the scores; at most one, or NULL     */
     int64_t mask_n, mask_h, mask_row, mask_col;
+    double dropped;
+    fdl_draw draw;
     fdl_heads q, k, v, y;
     void *lse;                      /* (n, h, l), C-contiguous                               */
     fdl_heads dy, dq, dk, dv;       /* backward: y, lse and dy are read, the others written  */
@@ -158,10 +165,7 @@ typedef struct fdl_reduce {
 } fdl_reduce;
 enum { FDL_SUM, FDL_PROD, FDL_MAX, FDL_MIN, FDL_SUM_ABS, FDL_SUM_SQUARES, FDL_REDUCTIONS };
 
-/* ---- random numbers: element i of a draw is a function of (seed, draw, i) -------------------- */
-typedef struct fdl_draw {
-    uint64_t seed, draw;
-} fdl_draw;
+/* ---- random numbers -------------------------------------------------------------------------- */
 enum {
     FDL_UNIFORM,     /* in [a, b); a where a == b                    */
     FDL_NORMAL,      /* mean a, standard deviation b                 */
@@ -204,6 +208,7 @@ typedef struct fdl_kernels {
 
     fdl_attention_fn *attention[FDL_ATTENTION_VARIANTS];
     fdl_attention_fn *attention_backward;
+    fdl_attention_fn *attention_factors; /* y = D (n, h, l, s), C-contiguous */
 
     int (*cells_max)(const fdl_cells *g, const void *x, void *y, int64_t *positions, int threads);
     int (*cells_avg)(const fdl_cells *g, const void *x, void *y, int threads);

@@ -46,6 +46,7 @@
 #include "random/philox.c"
 #include "random/fill.c"
 #include "random/dropout.c"
+#include "attention/dropped.c"
 #include "attention/naive.c"
 #include "attention/scores.c"
 #include "attention/forward.c"
@@ -129,6 +130,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_ATTENTION_NAIVE] = F(attention_naive), [FDL_ATTENTION_TILED] = F(attention_forward),
     },
     .attention_backward = F(attention_backward),
+    .attention_factors = F(attention_factors),
     .cells_max = F(cells_max),
     .cells_avg = F(cells_avg),
     .cells_avg_backward = F(cells_avg_backward),

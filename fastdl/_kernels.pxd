@@ -48,6 +48,9 @@ cdef extern from "fastdl.h" nogil:
     ctypedef int fdl_avg_backward_fn(const fdl_pool *g, const void *dy, void *dx,
             int threads) noexcept nogil
 
+    ctypedef struct fdl_draw:
+        uint64_t seed, draw
+
     ctypedef struct fdl_heads:
         void *data
         int64_t n, h, row
@@ -58,6 +61,8 @@ cdef extern from "fastdl.h" nogil:
         const uint8_t *keep
         const void *bias
         int64_t mask_n, mask_h, mask_row, mask_col
+        double dropped
+        fdl_draw draw
         fdl_heads q, k, v, y
         void *lse
         fdl_heads dy, dq, dk, dv
@@ -79,8 +84,6 @@ cdef extern from "fastdl.h" nogil:
     enum:
         FDL_SUM, FDL_PROD, FDL_MAX, FDL_MIN, FDL_SUM_ABS, FDL_SUM_SQUARES
 
-    ctypedef struct fdl_draw:
-        uint64_t seed, draw
     enum:
         FDL_UNIFORM, FDL_NORMAL, FDL_EXPONENTIAL, FDL_BERNOULLI
     ctypedef struct fdl_param:
@@ -125,6 +128,7 @@ cdef extern from "fastdl.h" nogil:
         fdl_avg_backward_fn *avg_backward[3]
         fdl_attention_fn *attention[2]
         fdl_attention_fn *attention_backward
+        fdl_attention_fn *attention_factors
         int (*cells_max)(const fdl_cells *g, const void *x, void *y, int64_t *positions,
                 int threads) noexcept nogil
         int (*cells_avg)(const fdl_cells *g, const void *x, void *y, int threads) noexcept nogil

@@ -63,6 +63,8 @@ def attention(
     *,
     scale: float,
     causal: bool = False,
+    dropout: float = 0,
+    draw: tuple[int, int] = (0, 0),
     variant: str = "tiled",
     isa: str | None = None,
     threads: int = 0,
@@ -78,9 +80,19 @@ def attention_backward(
     *,
     scale: float,
     causal: bool = False,
+    dropout: float = 0,
+    draw: tuple[int, int] = (0, 0),
     isa: str | None = None,
     threads: int = 0,
 ) -> tuple[ndarray, ndarray, ndarray]: ...
+def attention_factors(
+    out: ndarray,
+    dropout: float,
+    draw: tuple[int, int],
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> ndarray: ...
 def conv2d(
     x: ndarray,
     w: ndarray,

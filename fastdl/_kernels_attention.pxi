@@ -66,6 +66,7 @@ cdef int attention_of(cnp.ndarray q, cnp.ndarray k, cnp.ndarray v, mask, bint ca
     g.group = g.h // kv_heads if kv_heads else 1
     g.scale, g.causal = scale, causal
     g.keep, g.bias = NULL, NULL
+    g.dropped = 0
     sizes[0], sizes[1], sizes[2], sizes[3] = g.n, g.h, g.l, g.s
     if mask is None:
         return 0
@@ -93,8 +94,19 @@ cdef int attention_of(cnp.ndarray q, cnp.ndarray k, cnp.ndarray v, mask, bint ca
     return 0
 
 
+cdef int dropout_of(double dropout, draw, fdl_attention *g, str where) except -1:
+    """The probability, and the draw (seed, number) that says which are dropped."""
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"{where}: dropout must be between 0 and 1, got {dropout}")
+    seed, number = draw
+    g.dropped = dropout
+    g.draw = draw_of(seed, number)
+    return 0
+
+
 def attention(cnp.ndarray q not None, cnp.ndarray k not None, cnp.ndarray v not None, mask=None, *,
-              double scale, bint causal=False, variant="tiled", isa=None, int threads=0):
+              double scale, bint causal=False, double dropout=0, draw=(0, 0), variant="tiled",
+              isa=None, int threads=0):
     """Scaled dot-product attention, softmax(scale q k^T + mask) v in every head.
 
     Args:
@@ -105,6 +117,9 @@ def attention(cnp.ndarray q not None, cnp.ndarray k not None, cnp.ndarray v not 
             q's dtype, added to the scores. Default: none.
         scale: factor of the scores.
         causal: query i sees keys 0 to i only. Default: False.
+        dropout: the probability with which an entry of the softmax is multiplied by 0, others by
+            1 / (1 - dropout). Default: 0.
+        draw: (seed, number of the draw): which are, see :func:`attention_factors`.
         variant: one of `ATTENTION_VARIANTS`. Default: "tiled".
         isa: one of `isa_available()`. Default: None, the one in force.
         threads: upper bound. Default: 0, `get_num_threads()`.
@@ -122,6 +137,7 @@ def attention(cnp.ndarray q not None, cnp.ndarray k not None, cnp.ndarray v not 
     cdef fdl_attention g
     cdef cnp.ndarray y, lse
     attention_of(q, k, v, mask, causal, scale, &g, "attention")
+    dropout_of(dropout, draw, &g, "attention")
     y = new_heads(q, g.l, g.ev, &g.y)
     lse = cnp.PyArray_EMPTY(3, cnp.PyArray_DIMS(q), cnp.PyArray_TYPE(q), 0)
     g.lse = cnp.PyArray_DATA(lse)
@@ -133,7 +149,8 @@ def attention(cnp.ndarray q not None, cnp.ndarray k not None, cnp.ndarray v not 
 
 def attention_backward(cnp.ndarray dy not None, cnp.ndarray q not None, cnp.ndarray k not None,
                        cnp.ndarray v not None, cnp.ndarray y not None, cnp.ndarray lse not None,
-                       mask=None, *, double scale, bint causal=False, isa=None, int threads=0):
+                       mask=None, *, double scale, bint causal=False, double dropout=0, draw=(0, 0),
+                       isa=None, int threads=0):
     """The gradients dq, dk, dv of sum(y * dy) for y, lse = attention(q, k, v, mask, ...).
 
     dy is (n, h, l, ev), of q's dtype, its rows contiguous; the rest as :func:`attention`.
@@ -143,6 +160,7 @@ def attention_backward(cnp.ndarray dy not None, cnp.ndarray q not None, cnp.ndar
     cdef fdl_attention g
     cdef cnp.ndarray dq, dk, dv
     attention_of(q, k, v, mask, causal, scale, &g, "attention_backward")
+    dropout_of(dropout, draw, &g, "attention_backward")
     heads_of(q, y, &g.y, "attention_backward", "y")
     heads_of(q, dy, &g.dy, "attention_backward", "dy")
     for name, x in (("y", y), ("dy", dy)):
@@ -165,3 +183,23 @@ def attention_backward(cnp.ndarray dy not None, cnp.ndarray q not None, cnp.ndar
         status = kernels.attention_backward(&g, n)
     finish(status, "attention_backward")
     return dq, dk, dv
+
+
+def attention_factors(
+    cnp.ndarray out not None, double dropout, draw, *, isa=None, int threads=0
+):
+    """Fill `out` (n, h, l, s) with what `attention` multiplies its softmax by: 0 with probability
+    `dropout`, else 1 / (1 - dropout), from `draw` = (seed, number of the draw); returns it."""
+    cdef const fdl_kernels *kernels = table_of(out, isa, "attention_factors", "out")
+    cdef int n = threads_of(threads), status
+    cdef fdl_attention g
+    need_contiguous(out, 4, "attention_factors", "out")
+    need_writable(out, "attention_factors", "out")
+    g.n, g.h = cnp.PyArray_DIM(out, 0), cnp.PyArray_DIM(out, 1)
+    g.l, g.s = cnp.PyArray_DIM(out, 2), cnp.PyArray_DIM(out, 3)
+    dropout_of(dropout, draw, &g, "attention_factors")
+    g.y.data = cnp.PyArray_DATA(out)
+    with nogil:
+        status = kernels.attention_factors(&g, n)
+    finish(status, "attention_factors")
+    return out

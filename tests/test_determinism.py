@@ -124,8 +124,15 @@ ROWS = {
         (x(8, 100, 256), x(300, 256), None),
         (x(200, 700), x(512, 700), x(512), "gelu", True),
     ],
-    "attention": lambda x: [(*heads(x)[1:4], *masked(x))],
-    "attention_backward": lambda x: [(*heads(x), masked(x)[0], *attended(x), *masked(x)[1:])],
+    "attention": lambda x: [
+        (*heads(x)[1:4], *masked(x)),
+        (*heads(x)[1:4], *masked(x), 0.3, (1, 2)),
+    ],
+    "attention_backward": lambda x: [
+        (*heads(x), masked(x)[0], *attended(x), *masked(x)[1:]),
+        (*heads(x), masked(x)[0], *attended(x), *masked(x)[1:], 0.3, (1, 2)),
+    ],
+    "attention_factors": lambda x: [((1, 4, 70, 100), x(1).dtype, 0.3, (1, 2))],
     "conv2d": lambda x: [(x(*a), x(*w), x(w[0]), g) for a, w, _, g in CONVS],
     "conv2d_grad_input": lambda x: [(x(*y), x(*w), g) for _, w, y, g in CONVS],
     "conv2d_grad_weight": lambda x: [(x(*a), x(*y), g) for a, _, y, g in CONVS],

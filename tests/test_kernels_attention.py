@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 import fastdl
-from fastdl._kernels import ATTENTION_VARIANTS, attention, attention_backward, isa_available
+from fastdl._kernels import (
+    ATTENTION_VARIANTS,
+    attention,
+    attention_backward,
+    attention_factors,
+    isa_available,
+)
 
 ISAS = isa_available()
 DTYPES = ("float32", "float64")
@@ -51,8 +57,8 @@ def problem(shape, dtype, mask, seed=0):
     return q, k, v, dy, masks[mask]
 
 
-def definition(q, k, v, dy, mask, scale, causal):
-    """y, lse, dq, dk, dv in float64."""
+def definition(q, k, v, dy, mask, scale, causal, factors=1.0):
+    """y, lse, dq, dk, dv in float64; `factors` of the probabilities."""
     q, k, v, dy = (x.astype("f8") for x in (q, k, v, dy))
     group = q.shape[1] // k.shape[1]
     kk, vv = np.repeat(k, group, 1), np.repeat(v, group, 1)
@@ -67,11 +73,12 @@ def definition(q, k, v, dy, mask, scale, causal):
     total = e.sum(-1, keepdims=True)
     p = np.divide(e, total, out=np.zeros_like(e), where=total != 0)
     lse = np.where(total == 0, np.inf, top + np.log(np.where(total == 0, 1, total)))[..., 0]
-    dp = dy @ vv.swapaxes(-1, -2)
+    dp = factors * (dy @ vv.swapaxes(-1, -2))
     ds = p * (dp - (dp * p).sum(-1, keepdims=True)) * scale
     shared = lambda x: x.reshape(*k.shape[:2], group, *x.shape[2:]).sum(2)
-    dk, dv = shared(ds.swapaxes(-1, -2) @ q), shared(p.swapaxes(-1, -2) @ dy)
-    return p @ vv, lse, ds @ kk, dk, dv
+    kept = p * factors
+    dk, dv = shared(ds.swapaxes(-1, -2) @ q), shared(kept.swapaxes(-1, -2) @ dy)
+    return kept @ vv, lse, ds @ kk, dk, dv
 
 
 def check(found, exact, factor, dtype):
@@ -111,6 +118,55 @@ def test_against_the_definition(isa, dtype, mask, causal):
         )
         for found, wanted in zip(slopes, exact[2:], strict=True):
             check(found, wanted, factor * shape[2], dtype)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.3, 1.0])
+def test_dropout_against_the_definition(isa, dtype, causal, dropout):
+    """The same factors in every variant, tile and pass; they are at most 1 / (1 - 0.3)."""
+    draw = (7, 3)
+    for shape in SHAPES:
+        q, k, v, dy, m = problem(shape, dtype, "bool")
+        n, h, _, rows, s, _, _ = shape
+        scale = shape[5] ** -0.5
+        factors = attention_factors(np.empty((n, h, rows, s), dtype), dropout, draw, isa=isa)
+        assert set(np.unique(factors)) <= {0, dtype_of(1 / (1 - min(dropout, 0.5)), dtype)}
+        exact = definition(q, k, v, dy, m, scale, causal, factors.astype("f8"))
+        factor = 2 * bound(q, k, s, scale)
+        how = {"scale": scale, "causal": causal, "dropout": dropout, "draw": draw, "isa": isa}
+        for variant in ATTENTION_VARIANTS:
+            y, lse = attention(q, k, v, m, variant=variant, **how)
+            check(y, exact[0], factor, dtype)
+            check(lse, exact[1], factor, dtype)
+        slopes = attention_backward(dy, q, k, v, y, lse, m, threads=2, **how)
+        for found, wanted in zip(slopes, exact[2:], strict=True):
+            check(found, wanted, factor * shape[2], dtype)
+
+
+def dtype_of(value, dtype):
+    return np.dtype(dtype).type(value)
+
+
+def test_factors_of_attention():
+    """The same ones in every tier; the mean within 5 standard deviations, rows and heads apart."""
+    made = [
+        attention_factors(np.empty((2, 3, 130, 70), dtype), 0.25, (1, 2), isa=isa) > 0
+        for isa in ISAS
+        for dtype in DTYPES
+    ]
+    assert all((x == made[0]).all() for x in made)
+    n = made[0].size
+    assert abs(made[0].mean() - 0.75) < 5 * np.sqrt(0.1875 / n)
+    flat = made[0].reshape(6, -1)
+    correlation = np.corrcoef(flat)[np.triu_indices(6, 1)]
+    assert np.abs(correlation).max() < 5 / np.sqrt(flat.shape[1])
+    columns = np.corrcoef(made[0].reshape(-1, 70).T)[np.triu_indices(70, 1)]
+    assert np.abs(columns).max() < 6 / np.sqrt(6 * 130)
+    assert (attention_factors(np.empty((2, 3, 130, 70)), 0.25, (1, 3)) > 0).mean() != made[0].mean()
+    with pytest.raises(ValueError, match="dropout must be between 0 and 1"):
+        attention_factors(np.empty((1, 1, 1, 1)), 1.5, (0, 0))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -251,6 +307,23 @@ def test_dropout_keeps_the_mean():
     assert abs(v.grad.sum().item() - y.sum().item()) < 1e-2
     none = F.scaled_dot_product_attention(q, fastdl.zeros(1, 1, 512, 8), v, dropout_p=1.0)
     assert (none == 0).all()
+
+
+def test_gradients_with_dropout():
+    """First and second derivatives by differences, every call with the same draw."""
+    F = fastdl.nn.functional
+    rng = np.random.default_rng(0)
+    q, k, v = (
+        fastdl.tensor(rng.standard_normal(shape), requires_grad=True)
+        for shape in ((1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 2))
+    )
+
+    def attend(*inputs):
+        fastdl.manual_seed(3)
+        return F.scaled_dot_product_attention(*inputs, dropout_p=0.4)
+
+    assert fastdl.autograd.gradcheck(attend, (q, k, v))
+    assert fastdl.autograd.gradgradcheck(attend, (q, k, v))
 
 
 def test_half_precision_is_computed_in_float32():

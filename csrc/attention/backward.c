@@ -3,6 +3,8 @@
  *   P = exp(S - lse)      dV = P^T dY       dP = dY V^T       delta = rowsum(dY Y) = rowsum(dP P)
  *   dS = scale P (dP - delta)               dQ = dS K         dK = dS^T Q
  *
+ * With dropout, D being its factors, dV = (D P)^T dY and dP = D (dY V^T); delta is the same.
+ *
  * Idea      a tile of P is made again from Q, K and lse rather than kept from forward (Dao et al.
  *           2022): one product more, and no l x s matrix. All five products of a tile are done
  *           while it is in L1
@@ -37,16 +39,16 @@ NOINLINE void F(attention_delta)(const fdl_attention *g, REAL *delta, int64_t be
     }
 }
 
-/* P^T and dS^T of one tile from S^T and dP^T, in place */
-static void F(softmax_tile_backward)(int64_t keys, int64_t lanes, REAL scale, const REAL *lse,
-                                     const REAL *delta, REAL *p, REAL *dp)
+/* (D P)^T and dS^T of one tile from S^T and (dY V^T)^T, in place; factor: D^T, or NULL */
+INLINE void F(softmax_tile_backward)(int64_t keys, int64_t lanes, REAL scale, const REAL *lse,
+                                     const REAL *delta, const REAL *factor, REAL *p, REAL *dp)
 {
     for (int64_t i = 0; i < lanes; i += VL) {
         V shift = LD(lse + i), mean = LD(delta + i);
         for (int64_t at = i; at < keys * lanes; at += lanes) {
-            V e = F(exp_below)(LD(p + at) - shift);
-            ST(p + at, e);
-            ST(dp + at, e * (LD(dp + at) - mean) * scale);
+            V e = F(exp_below)(LD(p + at) - shift), d = LD(dp + at);
+            ST(p + at, factor ? e * LD(factor + at) : e);
+            ST(dp + at, e * ((factor ? d * LD(factor + at) : d) - mean) * scale);
         }
     }
 }
@@ -70,7 +72,9 @@ static void F(attend_backward)(const fdl_attention *g, int64_t from, int64_t to,
         F(go_to_keys)(g, j0, min64(KEYS, to - j0), t);
         if (!F(score_tile)(g, t)) continue;
         F(scores)(t, g->ev, F(head_rows)(g->v, n, kv, j0), g->v.row, t->dy, t->dp);
-        F(softmax_tile_backward)(t->keys, t->lanes, (REAL)g->scale, lse, mean, t->p, t->dp);
+        const REAL *d = F(factor_tile)(g, t), scale = (REAL)g->scale;
+        if (d) F(softmax_tile_backward)(t->keys, t->lanes, scale, lse, mean, d, t->p, t->dp);
+        else F(softmax_tile_backward)(t->keys, t->lanes, scale, lse, mean, NULL, t->p, t->dp);
         F(add_to_keys)(t, g->ev, t->p, dy, g->dy.row, F(head_rows)(g->dv, n, kv, j0), g->dv.row);
         F(add_to_keys)(t, g->e, t->dp, q, g->q.row, F(head_rows)(g->dk, n, kv, j0), g->dk.row);
         F(add_to_queries)(t, g->e, t->dp, F(head_rows)(g->k, n, kv, j0), g->k.row,
@@ -168,6 +172,7 @@ static int F(attention_backward)(const fdl_attention *g, int threads)
 #undef STRIP
 #undef CHUNK
 #undef ATTENTION_TASKS
+#undef DRAWN_QUERIES
 #undef PARTS
 #undef GROUP
 #undef GROUP_VECTORS

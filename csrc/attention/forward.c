@@ -10,7 +10,7 @@
  *             for each block of QUERIES              a task: threads draw them from a counter
  *               for each block of KEYS               causal: only those not wholly behind
  *                 S^T = K Q^T (+ mask)               scores.c
- *                 m, d, P^T = exp(S^T - m)           down the columns
+ *                 m, d, P^T = exp(S^T - m)           down the columns; dropped.c multiplies P^T
  *                 Y = exp(m_old - m) Y + P V
  *               Y /= d,  lse = m + log d             what backward needs to make P again
  *
@@ -75,6 +75,9 @@ static void F(attend)(const fdl_attention *g, F(attention_tile) *t)
         F(go_to_keys)(g, j0, min64(KEYS, end - j0), t);
         if (!F(score_tile)(g, t)) continue;
         F(online_softmax)(t->keys, t->lanes, t->p, m, d, scales);
+        const REAL *factor = F(factor_tile)(g, t);
+        for (int64_t i = 0; factor && i < t->keys * t->lanes; i += VL)
+            ST(t->p + i, LD(t->p + i) * LD(factor + i));
         if (begun) F(scale_rows)(t->l, g->ev, y, g->y.row, scales);
         F(add_to_queries)(t, g->ev, t->p, F(head_rows)(g->v, t->n, t->h / g->group, j0), g->v.row,
                           y, g->y.row, begun);
@@ -115,6 +118,7 @@ INLINE double F(attention_work)(const fdl_attention *g, double products)
 {
     double pairs = (double)g->n * g->h * g->l * g->s * (g->causal ? 0.5 : 1);
     double each = products * (double)(g->e + g->ev) / 2 / (3 * VL) + 8.0 / VL;
+    if (g->dropped > 0) each += 0.1 * sizeof(REAL);
     return pairs * each + (double)(g->n * g->h) * 300;
 }
 

@@ -36,7 +36,7 @@ typedef struct F(attention_tile) {
     REAL *q;                                /* (e, lanes)      scale Q^T                        */
     REAL *dy;                               /* (ev, lanes)     dY^T, backward only              */
     REAL *p, *dp;                           /* (KEYS, lanes)   S^T, then P^T; dP^T, then dS^T   */
-    REAL *mask;                             /* (KEYS, lanes)   what is added to S^T             */
+    REAL *mask;                             /* (KEYS, lanes)   what is added to S^T; later D^T  */
     REAL *rows;                             /* (QUERIES, KEYS) the mask as it lies              */
     int status;                             /* FDL_NOMEM if a product had no memory             */
 } F(attention_tile);
@@ -210,6 +210,14 @@ static int F(score_tile)(const fdl_attention *g, F(attention_tile) *t)
             }
     }
     return 1;
+}
+
+/* The factors of the tile's probabilities (keys x lanes), 0 or more; NULL: all 1 */
+static const REAL *F(factor_tile)(const fdl_attention *g, const F(attention_tile) *t)
+{
+    if (g->dropped == 0) return NULL;
+    F(attention_factors_tile)(g, t->n, t->h, t->i0, t->lanes, t->j0, t->keys, t->mask);
+    return t->mask;
 }
 #undef MASK_HIDES_ALL
 #undef MASK_HIDES_NONE

@@ -16,6 +16,7 @@ VOCABULARY = (
     "linear",
     "attention",
     "attention_backward",
+    "attention_factors",
     "conv2d",
     "conv2d_grad_input",
     "conv2d_grad_weight",

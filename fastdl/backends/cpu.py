@@ -127,27 +127,38 @@ def _with_rows(x, dtype):
     return x if x.strides[-1] == x.itemsize and x.flags.aligned else x.copy()
 
 
-def attention(q, k, v, mask, causal, scale):
+def attention(q, k, v, mask, causal, scale, dropout=0.0, draw=(0, 0)):
     """q (N, H, L, E), k (N, H / G, S, E), v (N, H / G, S, Ev), mask None, bool or q's dtype, which
     broadcasts to (N, H, L, S) -> y = softmax(scale q k^T + mask) v (N, H, L, Ev), laid out as q is,
-    and log sum exp of the scores (N, H, L), in float32 if q's dtype is float16."""
+    and log sum exp of the scores (N, H, L), in float32 if q's dtype is float16. `dropout`: the
+    probability that an entry of the softmax is dropped, which `draw`, (seed, number), decides."""
     dtype = q.dtype if q.dtype.char in KERNEL_DTYPES else np.dtype(np.float32)
     if mask is not None and mask.dtype.kind != "b":
         mask = mask.astype(dtype, copy=False)
     q_, k_, v_ = _with_rows(q, dtype), _with_rows(k, dtype), _with_rows(v, dtype)
-    y, lse = _kernels.attention(q_, k_, v_, mask, causal=causal, scale=scale)
+    how = {"causal": causal, "scale": scale, "dropout": dropout, "draw": draw}
+    y, lse = _kernels.attention(q_, k_, v_, mask, **how)
     return y.astype(q.dtype, copy=False), lse
 
 
-def attention_backward(g, q, k, v, mask, y, lse, causal, scale):
+def attention_backward(g, q, k, v, mask, y, lse, causal, scale, dropout=0.0, draw=(0, 0)):
     """The gradients of q, k and v for g (N, H, L, Ev), that of y, as `attention` returned y and
     lse; each laid out as what it belongs to."""
     dtype = lse.dtype
     if mask is not None and mask.dtype.kind != "b":
         mask = mask.astype(dtype, copy=False)
     arrays = [_with_rows(x, dtype) for x in (g, q, k, v, y)]
-    slopes = _kernels.attention_backward(*arrays, lse, mask, causal=causal, scale=scale)
+    how = {"causal": causal, "scale": scale, "dropout": dropout, "draw": draw}
+    slopes = _kernels.attention_backward(*arrays, lse, mask, **how)
     return tuple([slope.astype(q.dtype, copy=False) for slope in slopes])
+
+
+def attention_factors(shape, dtype, dropout, draw):
+    """What `attention` multiplies its softmax, of `shape` (N, H, L, S), by: 0 or
+    1 / (1 - dropout)."""
+    wide = dtype if dtype.char in KERNEL_DTYPES else np.dtype(np.float32)
+    factors = _kernels.attention_factors(np.empty(shape, wide), dropout, draw)
+    return factors.astype(dtype, copy=False)
 
 
 # ----------------------------------------------------------------------------------- convolution

@@ -4,8 +4,9 @@ With S = scale Q K^T + mask, P = softmax(S) over the keys and G the gradient of 
 
     dV = P^T G      dP = G V^T      dS = scale P (dP - rowsum(dP P))      dQ = dS K      dK = dS^T Q
 
-The kernels make S tile by tile and keep Y and log sum exp(S) only. The definition, which keeps S,
-serves dropout, masks that want a gradient, and second derivatives.
+With dropout, P is multiplied by factors D, which a counter gives again in the backward pass:
+dV = (D P)^T G, dP = D (G V^T). The kernels make S tile by tile and keep Y and log sum exp(S) only.
+The definition, which keeps S, serves masks that want a gradient, and second derivatives.
 """
 
 from __future__ import annotations
@@ -18,35 +19,37 @@ from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
 from fastdl.ops.activation import _softmax
 from fastdl.ops.core import legacy_name, primitive, tensor_argument
+from fastdl.ops.dropout import dropout as _dropout
 from fastdl.ops.elementwise import masked_fill
 from fastdl.ops.linalg import swap_last
-from fastdl.ops.random import uniform_array
+from fastdl.ops.random import next_draw
 
 __all__ = ["scaled_dot_product_attention"]
 
 
 @primitive(node_name="ScaledDotProductAttention", half=True)
-def attention(q, k, v, mask, *, causal, scale):
+def attention(q, k, v, mask, *, causal, scale, dropout, draw):
     """q (N, H, L, E), k (N, H / G, S, E), v (N, H / G, S, Ev), mask None or broadcasting to
     (N, H, L, S), bool (False: takes no part) or of q's dtype (added) -> y (N, H, L, Ev) and
-    log sum exp of the scores (N, H, L)."""
-    return backends.of(q).attention(q, k, v, mask, causal, scale)
+    log sum exp of the scores (N, H, L). `dropout` is a probability; `draw` says what is dropped."""
+    return backends.of(q).attention(q, k, v, mask, causal, scale, dropout, draw)
 
 
 @primitive(half=True)
-def attention_backward(g, q, k, v, mask, y, lse, *, causal, scale):
+def attention_backward(g, q, k, v, mask, y, lse, *, causal, scale, dropout, draw):
     """The gradients of q, k and v for g (N, H, L, Ev), that of y; y and lse are `attention`'s."""
-    return backends.of(q).attention_backward(g, q, k, v, mask, y, lse, causal, scale)
+    return backends.of(q).attention_backward(g, q, k, v, mask, y, lse, causal, scale, dropout, draw)
 
 
 @attention.vjp_joint
-def _(g, q, k, v, mask, out, causal, scale):
+def _(g, q, k, v, mask, out, causal, scale, dropout, draw):
     # g[1] is None: lse is nobody's but the gradient's, which gives it none
-    return (*attention_backward(g[0], q, k, v, mask, *out, causal=causal, scale=scale), None)
+    how = {"causal": causal, "scale": scale, "dropout": dropout, "draw": draw}
+    return (*attention_backward(g[0], q, k, v, mask, *out, **how), None)
 
 
 @attention_backward.vjp_joint
-def _(h, g, q, k, v, mask, causal, scale):
+def _(h, g, q, k, v, mask, causal, scale, dropout, draw):
     """The gradients of <h, (dQ, dK, dV)> in g, q, k and v, all that goes through y and lse
     included: they are functions of q, k and v."""
     hq, hk, hv = (
@@ -56,16 +59,20 @@ def _(h, g, q, k, v, mask, causal, scale):
     group = q.shape[1] // max(k.shape[1], 1)
     k, v, hk, hv = (_repeated(x, group) for x in (k, v, hk, hv))
     p = _probabilities(q, k, mask, causal, scale)
-    dp = g @ swap_last(v)
+    dropped = lambda x: x
+    if dropout > 0:
+        factors = backends.of(q.array).attention_factors(p.shape, q.array.dtype, dropout, draw)
+        dropped = lambda x: x * tensor_of(factors)
+    dp = dropped(g @ swap_last(v))
     centred = dp - _row_sum(dp * p)
     ds = p * centred * scale
     a = (hq @ swap_last(k) + q @ swap_last(hk)) * scale  # the gradient of p * centred
     mean = _row_sum(a * p)
-    u = p * (a - mean)  # of dp
-    b = a * centred - dp * mean + g @ swap_last(hv)  # of p
+    u = dropped(p * (a - mean))  # of g v^T
+    b = a * centred - dp * mean + dropped(g @ swap_last(hv))  # of p
     w = p * (b - _row_sum(b * p)) * scale  # of q k^T
     return (
-        p @ hv + u @ v,
+        dropped(p) @ hv + u @ v,
         w @ k + ds @ hk,
         _summed(swap_last(w) @ q + swap_last(ds) @ hq, group),
         _summed(swap_last(u) @ g, group),
@@ -118,9 +125,9 @@ def scaled_dot_product_attention(
 ):
     """softmax(scale query key^T + mask) value.
 
-    Time grows with L S, memory with L + S only: scores are made tile by tile, and again in the
-    backward pass. With dropout, where `attn_mask` requires a gradient, and for second derivatives
-    the (..., L, S) matrices of the definition are kept instead.
+    Time grows with L S, memory with L + S only: scores, and what is dropped, are made tile by tile,
+    and again in the backward pass. Where `attn_mask` requires a gradient, and for second
+    derivatives, the (..., L, S) matrices of the definition are kept instead.
 
     Args:
         query: (..., H, L, E), floating; leading dimensions broadcast.
@@ -166,21 +173,22 @@ def scaled_dot_product_attention(
         query, key, value, attn_mask, shape = _four_dimensional(query, key, value, attn_mask)
     if attn_mask is not None:
         _check_mask(attn_mask, query, key)
-    if dropout_p == 0.0 and (attn_mask is None or not attn_mask.requires_grad):
-        y, _ = attention(query, key, value, attn_mask, causal=bool(is_causal), scale=scale)
+    if attn_mask is None or not attn_mask.requires_grad:
+        y, _ = attention(
+            query,
+            key,
+            value,
+            attn_mask,
+            causal=bool(is_causal),
+            scale=scale,
+            dropout=float(dropout_p),
+            draw=next_draw() if dropout_p > 0 else (0, 0),
+        )
     else:
         group = query.shape[1] // max(key.shape[1], 1)
         p = _probabilities(query, _repeated(key, group), attn_mask, is_causal, scale)
-        y = _dropped(p, dropout_p) @ _repeated(value, group)
+        y = _dropout(p, dropout_p) @ _repeated(value, group)
     return y if y.ndim == len(shape) + 1 else y.reshape(*shape, v.shape[-1])
-
-
-def _dropped(p, probability):
-    """p with entries zeroed with `probability`, the others scaled up."""
-    if probability == 0.0:
-        return p
-    kept = (uniform_array(p.shape, np.float32) >= probability).astype(p.array.dtype)
-    return p * tensor_of(kept / max(1 - probability, np.finfo(np.float32).tiny))
 
 
 def _check_dtypes(q, k, v):
