@@ -15,6 +15,7 @@ from fastdl.ops import (
     complex,
     copies,
     core,
+    counting,
     creation,
     diagonal,
     distance,
@@ -415,12 +416,16 @@ class Tensor(TensorBase):
 
     def add_(self, other, *, alpha=1):
         """`self += alpha * other`."""
-        primitive, other, static = elementwise.with_alpha(elementwise.add_arrays, 1, other, alpha)
+        primitive, other, static = elementwise.with_alpha(
+            elementwise.add_arrays, 1, self, other, alpha
+        )
         return primitive.inplace(self, other, **static)
 
     def sub_(self, other, *, alpha=1):
         """`self -= alpha * other`."""
-        primitive, other, static = elementwise.with_alpha(elementwise.sub_arrays, -1, other, alpha)
+        primitive, other, static = elementwise.with_alpha(
+            elementwise.sub_arrays, -1, self, other, alpha
+        )
         return primitive.inplace(self, other, **static)
 
     def div_(self, other, *, rounding_mode=None):
@@ -616,8 +621,8 @@ METHODS = {
         sinh sqrt square sub subtract tan tanh true_divide trunc xlogy
     """,
     reduce: """
-        all amax amin aminmax any argmax argmin count_nonzero cumprod cumsum logsumexp max mean min
-        nanmean nansum prod std sum var
+        all amax amin aminmax any argmax argmin count_nonzero cummax cummin cumprod cumsum
+        logcumsumexp logsumexp max mean min nanmean nansum prod std sum var
     """,
     shape: """
         adjoint broadcast_to contiguous expand expand_as flatten is_nonzero is_same_size is_signed
@@ -661,7 +666,10 @@ METHODS = {
     diagonal: """
         diag diag_embed diagflat diagonal diagonal_scatter fill_diagonal_ tril tril_ triu triu_
     """,
-    order: "argsort bincount histc kthvalue median sort topk unique",
+    counting: "bincount histc histogram unique unique_consecutive",
+    order: """
+        argsort kthvalue median mode msort nanmedian nanquantile quantile sort topk
+    """,
 }
 for _module, _names in METHODS.items():
     for _name in _names.split():
@@ -691,6 +699,7 @@ COMPARISONS = "eq ge greater greater_equal gt le less less_equal lt ne not_equal
 for _name in COMPARISONS.split():
     # Not the primitive's own: a kernel that compares writes bools, not numbers.
     setattr(Tensor, _name + "_", inplace(getattr(elementwise, _name), direct=False))
+Tensor.cumsum_, Tensor.cumprod_ = inplace(reduce.cumsum), inplace(reduce.cumprod)
 Tensor.divide_, Tensor.subtract_, Tensor.true_divide_ = Tensor.div_, Tensor.sub_, Tensor.div_
 Tensor.relu_ = inplace(activation.relu)
 Tensor.put, Tensor.slice_scatter = index.put_at, index.slice_replaced

@@ -611,7 +611,7 @@ row(
     lambda t, x: x.var(1) + x.var(1, unbiased=False) + t.var(x, 1, correction=2),
     [normal(3, 4)],
 )
-row("reduce.var_over", lambda t, x: x.std(0, keepdim=True) * x.std() + x.std(False), [normal(3, 4)])
+row("reduce.std_over", lambda t, x: x.std(0, keepdim=True) * x.std() + x.std(False), [normal(3, 4)])
 row("reduce.var_over", lambda t, x: t.var(x), [normal(5)], numpy=lambda x: x.var(ddof=1))
 row("reduce.logsumexp_over", lambda t, x: t.logsumexp(x, 1), [normal(3, 4)], more=[[normal(2, 1)]])
 row(

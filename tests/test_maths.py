@@ -18,17 +18,18 @@ SHAPES = [(3, 4), (), (0, 3), (5,)]
 PAIRS = [((3, 4), (3, 4)), ((3, 1), (4,)), ((), (3,)), ((2, 3), ()), ((0, 3), (1, 3)), ((), ())]
 
 
-def values(dtype, shape, seed):
-    """Numbers of a dtype: negative ones, zeros, ties; NaN and infinities among many floats."""
+def values(dtype, shape, seed, special=True):
+    """Numbers of a dtype: negative ones, zeros, ties; NaN and infinities among many floats, if
+    `special` ones are wanted."""
     rng = np.random.default_rng(seed)
     if dtype == "bool":
         return np.asarray(rng.random(shape) < 0.5)
     if dtype.startswith("float"):
         x = np.asarray(rng.standard_normal(shape) * 2).astype(dtype)
         flat = x.reshape(-1)
-        for i, special in enumerate([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -2.5]):
-            if flat.size > 8:
-                flat[(i * 5 + seed) % flat.size] = special
+        if special and flat.size > 8:
+            for i, value in enumerate([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -2.5]):
+                flat[(i * 5 + seed) % flat.size] = value
         return x
     low = 0 if dtype == "uint8" else -4
     return np.asarray(rng.integers(low, 6, shape)).astype(dtype)
@@ -40,7 +41,7 @@ def outcome(lib, call, arrays):
         warnings.simplefilter("ignore")
         try:
             found = call(lib, *[lib.from_numpy(a.copy()) for a in arrays])
-        except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError) as error:
+        except (RuntimeError, TypeError, IndexError, ValueError) as error:
             return error
     return list(found) if isinstance(found, (tuple, list)) else [found]
 
@@ -75,11 +76,13 @@ def difference(ours, theirs, factor=32):
     return None
 
 
-def compare(call, *dtypes_and_shapes, factor=32):
+def compare(call, *dtypes_and_shapes, factor=32, special=True):
     """Fails with all differences of one call over lists of (dtype, shape) per operand."""
     wrong = []
     for operands in dtypes_and_shapes:
-        arrays = [values(dtype, shape, seed) for seed, (dtype, shape) in enumerate(operands)]
+        arrays = [
+            values(dtype, shape, seed, special) for seed, (dtype, shape) in enumerate(operands)
+        ]
         ours, theirs = (outcome(lib, call, arrays) for lib in (fastdl, torch))
         found = difference(ours, theirs, factor)
         if found is not None:
@@ -186,3 +189,159 @@ def test_function_of_a_tensor_and_a_number(name, number):
         except RuntimeError:
             pass
         compare(call, *one_operand())
+
+
+# ---- reductions -------------------------------------------------------------------------------
+
+REDUCTIONS = """
+    sum nansum mean nanmean prod var std var_mean std_mean amax amin max min argmax argmin all any
+    aminmax median nanmedian mode count_nonzero logsumexp cumsum cumprod cummax cummin
+    logcumsumexp sort argsort msort diff unique unique_consecutive
+"""
+FEW_DTYPES = ["float32", "int64", "bool"]
+REDUCED_SHAPES = [(3, 4), (), (0, 3), (3, 0), (5,), (2, 3, 2), (1, 1)]
+KEYWORDS = [
+    {},
+    {"dim": 0},
+    {"dim": -1},
+    {"dim": 1},
+    {"dim": None},
+    {"dim": ()},
+    {"dim": (0, 1)},
+    {"dim": [0, -1]},
+    {"dim": (0, 0)},
+    {"dim": -3},
+    {"axis": 0},
+    {"dim": 0, "keepdim": True},
+    {"dim": -1, "keepdim": True},
+    {"dim": (0, 1), "keepdim": True},
+    {"axis": 1, "keepdims": True},
+    {"keepdim": True},
+    {"dtype": "float64"},
+    {"dim": 0, "dtype": "int64"},
+    {"dim": 0, "dtype": "float32"},
+    {"correction": 0},
+    {"dim": 0, "correction": 2},
+    {"unbiased": False},
+    {"dim": 1, "unbiased": False, "keepdim": True},
+    {"descending": True},
+    {"dim": 0, "descending": True, "stable": True},
+    {"n": 2},
+    {"return_inverse": True},
+    {"return_counts": True},
+    {"return_inverse": True, "return_counts": True, "dim": 0},
+    {"dim": 1, "return_counts": True},
+]
+
+
+def with_keywords(name, keywords, method):
+    def call(t, x):
+        given = dict(keywords)
+        if "dtype" in given:
+            given["dtype"] = getattr(t, given["dtype"])
+        return getattr(x, name)(**given) if method else getattr(t, name)(x, **given)
+
+    return call
+
+
+# What fails within PyTorch, and a dimension that it does not check where there are no elements.
+CHANCE = [("logsumexp", {"dim": ()}), ("cummax", {"dim": -3}), ("cummin", {"dim": -3})]
+# PyTorch leaves these to chance where NaN or infinities are among the elements.
+FINITE = {"mode", "std_mean", "unique", "unique_consecutive", "var_mean"}
+
+
+@pytest.mark.parametrize("name", REDUCTIONS.split())
+def test_reduction(name):
+    """All arguments that PyTorch takes there."""
+    for keywords in KEYWORDS:
+        for method in (False, True):
+            if method and not hasattr(torch.Tensor, name):
+                continue
+            call = with_keywords(name, keywords, method)
+            if isinstance(outcome(torch, call, [np.ones((2, 2))]), TypeError):
+                continue
+            if (name, keywords) in CHANCE:
+                continue
+            try:
+                compare(
+                    call,
+                    *one_operand(DTYPES if not keywords else FEW_DTYPES, REDUCED_SHAPES),
+                    factor=128,
+                    special=name not in FINITE,
+                )
+            except AssertionError as error:
+                raise AssertionError(f"{name} {keywords}: {error}") from None
+
+
+# ---- order and counting -----------------------------------------------------------------------
+
+ORDER = {
+    "sort": lambda t, x: t.sort(x, 0, True),
+    "argsort": lambda t, x: t.argsort(x, descending=True, stable=True),
+    "topk": lambda t, x: t.topk(x, 1, 0).values,
+    "topk smallest": lambda t, x: x.topk(2, largest=False).values,
+    "topk too many": lambda t, x: t.topk(x, 100),
+    "kthvalue": lambda t, x: t.kthvalue(x, 1).values,
+    "kthvalue 2": lambda t, x: x.kthvalue(2, 0, True).values,
+    "quantile": lambda t, x: t.quantile(x, 0.3),
+    "quantile along": lambda t, x: t.quantile(x, 0.75, 0, True),
+    "quantile of several": lambda t, x: t.quantile(
+        x, t.tensor([0.0, 0.1, 0.5, 1.0], dtype=x.dtype), -1
+    ),
+    "quantile of all, kept": lambda t, x: x.quantile(0.5, keepdim=True),
+    "quantile out of range": lambda t, x: x.quantile(1.5),
+    "nanquantile": lambda t, x: t.nanquantile(x, 0.4, -1),
+    "nanquantile of several": lambda t, x: x.nanquantile(t.tensor([0.2, 0.9]).to(x.dtype), 0),
+    "histc": lambda t, x: t.histc(x, 5, -2, 3),
+    "histc of the extremes": lambda t, x: x.histc(4),
+    "histogram": lambda t, x: t.histogram(x, 4, range=(-1.0, 2.0)),
+    "histogram of edges": lambda t, x: x.histogram(t.tensor([-1.0, 0.0, 3.0]).to(x.dtype)),
+    "histogram, weights": lambda t, x: t.histogram(
+        x, 3, range=(-2.0, 2.0), weight=t.ones_like(x) * 2, density=True
+    ),
+    "bincount": lambda t, x: t.bincount(x),
+    "bincount, weights": lambda t, x: x.bincount(t.ones(x.shape) * 0.5, minlength=9),
+    "bincount of absolutes": lambda t, x: t.bincount(abs(x), minlength=3),
+    "searchsorted": lambda t, x: t.searchsorted(t.tensor([-2, 0, 0, 3]).to(x.dtype), x),
+    "searchsorted right": lambda t, x: t.searchsorted(
+        t.tensor([[-2, 0, 0, 3]] * 3).to(x.dtype), x, right=True
+    ),
+    "searchsorted number": lambda t, x: t.searchsorted(x.flatten().sort().values, 1),
+    "searchsorted int32": lambda t, x: t.searchsorted(t.tensor([0, 2]), x, out_int32=True),
+    "bucketize": lambda t, x: t.bucketize(x, t.tensor([-1.0, 0.5, 2.0])),
+    "bucketize right": lambda t, x: t.bucketize(x, t.tensor([0, 1, 2]), right=True),
+    "unique": lambda t, x: t.unique(x, return_inverse=True, return_counts=True),
+    "unique_consecutive": lambda t, x: t.unique_consecutive(x, True, True),
+    "diff": lambda t, x: t.diff(x, prepend=x[:1], append=x[:1], dim=0),
+    "isin": lambda t, x: t.isin(x + 0, t.tensor([1, 2, 3])),
+    "max of two": lambda t, x: t.max(x, x.flip(0)),
+    "min of two": lambda t, x: t.min(x, other=x * 2),
+    "dist": lambda t, x: t.dist(x, x * 2 + 1),
+    "round": lambda t, x: t.round(x, decimals=2),
+    "clamp": lambda t, x: t.clamp(x, 0, 2),
+    "clamp to halves": lambda t, x: x.clamp(min=-0.5),
+    "clamp the wrong way": lambda t, x: t.clamp(x, 2, 1),
+    "clamp between tensors": lambda t, x: t.clamp(x, x.flip(0), x * 2),
+    "clamp between nothing": lambda t, x: t.clamp(x),
+    "where": lambda t, x: t.where(x > 0, x, -1),
+    "where of numbers": lambda t, x: t.where(x > 0, 1, 2.5),
+    "masked_fill": lambda t, x: x.masked_fill(x > 0, 3),
+    "lerp": lambda t, x: t.lerp(x, x * 2, 0.5),
+    "addcmul": lambda t, x: t.addcmul(x, x, x, value=2),
+    "addcdiv": lambda t, x: t.addcdiv(x, x, x * 2 + 1),
+    "addcdiv by floats": lambda t, x: t.addcdiv(x, x, x * 2 + 0.5),
+    "lerp to another dtype": lambda t, x: t.lerp(x, x.double(), 0.25),
+    "div floor": lambda t, x: t.div(x, 2, rounding_mode="floor"),
+    "div trunc": lambda t, x: x.div(-2, rounding_mode="trunc"),
+    "div badly": lambda t, x: x.div(2, rounding_mode="round"),
+    "nan_to_num": lambda t, x: t.nan_to_num(x, 1.0, 2.0, 3.0),
+    "add alpha": lambda t, x: t.add(x, x, alpha=2),
+    "add half": lambda t, x: t.add(x, x, alpha=0.5),
+    "threshold": lambda t, x: t.threshold(x, 1, 20),
+}
+
+
+@pytest.mark.parametrize("call", ORDER.values(), ids=ORDER)
+def test_order_and_counting(call):
+    for special in (False, True):
+        compare(call, *one_operand(shapes=REDUCED_SHAPES), factor=128, special=special)

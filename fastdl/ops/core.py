@@ -154,7 +154,10 @@ def promote(op, arrays, floating):
             raise OverflowError("int too big to convert")
     accepts = getattr(op, "accepts", None)
     if accepts is not None:
-        accepts(arrays)
+        try:
+            accepts(arrays)
+        except TypeError as error:
+            raise explain(op, arrays, error) from None
     dtype = result_dtype(arrays)
     if floating and not _dtype.is_inexact(dtype):
         dtype = _dtype.get_default_dtype().dtype
@@ -162,13 +165,13 @@ def promote(op, arrays, floating):
         [
             a.astype(dtype, copy=False)
             if hasattr(a, "dtype") and not isinstance(a, np.generic)
-            else _number_array(a, dtype)
+            else number_array(a, dtype)
             for a in arrays
         ]
     )
 
 
-def _number_array(number, dtype):
+def number_array(number, dtype):
     """A number as a 0-d array; integers that `dtype` cannot hold wrap, as in PyTorch."""
     try:
         return np.asarray(number, dtype)

@@ -14,11 +14,10 @@ from fastdl import backends
 from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import legacy_name, primitive, tensor_argument
+from fastdl.ops.core import legacy_name, primitive, result_type, tensor_argument
 from fastdl.ops.diagonal import diagonal_of, onto_diagonal, tril, triu
 from fastdl.ops.join import cat
 from fastdl.ops.linalg import swap_last
-from fastdl.ops.reduce import result_type
 
 
 class LinAlgError(RuntimeError):

@@ -127,7 +127,7 @@ def flip_along(x, *, dims):
     steps = [slice(None)] * x.ndim
     for d in dims:
         steps[d] = slice(None, None, -1)
-    return backends.of(x).copy(x[tuple(steps)])
+    return backends.of(x).copy(x[(*steps, ...)])  # with ...: an array of 0-d ones too
 
 
 flip_along.vjp(x=lambda g, dims: flip_along(g, dims=dims))

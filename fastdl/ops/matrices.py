@@ -12,7 +12,7 @@ from fastdl._engine import tensor_of
 from fastdl.ops import distance, random
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import is_tensor, primitive, tensor_argument
+from fastdl.ops.core import is_tensor, primitive, result_type, tensor_argument
 from fastdl.ops.factor import (
     LinAlgError,
     adjoint,
@@ -29,7 +29,6 @@ from fastdl.ops.factor import (
 )
 from fastdl.ops.join import cat, stack
 from fastdl.ops.linalg import matmul
-from fastdl.ops.reduce import result_type
 
 # ---- pseudoinverse, rank, least squares -------------------------------------------------------
 

@@ -1,34 +1,42 @@
-"""Order and counts: sort, argsort, topk, kthvalue, median, unique, bincount, histc."""
+"""Order: sort, argsort, topk, kthvalue, median, mode, quantile."""
 
 import numpy as np
 
 from fastdl import backends
 from fastdl._engine import tensor_of
+from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import aliases, normal_dim, result_type
+from fastdl.ops.core import (
+    ALL_DIMS,
+    aliases,
+    is_tensor,
+    normal_dim,
+    primitive,
+    result_type,
+    takes_out,
+)
+from fastdl.ops.reduce import shared_slope
 from fastdl.ops.scatter import gather_along
 
 __all__ = [
     "argsort",
-    "bincount",
-    "histc",
     "kthvalue",
     "median",
+    "mode",
+    "msort",
+    "nanmedian",
+    "nanquantile",
+    "quantile",
     "sort",
     "topk",
-    "unique",
 ]
 
 SortResult = result_type("sort")
-
-
 TopkResult = result_type("topk")
-
-
 MedianResult = result_type("median")
-
-
+NanmedianResult = result_type("nanmedian")
 KthvalueResult = result_type("kthvalue")
+ModeResult = result_type("mode")
 
 
 def _order(input, dim, descending):
@@ -48,21 +56,29 @@ def _ordered(input, index, dim):
     return gather_along(input, index, dim=dim), index
 
 
+@takes_out
 @aliases
 def sort(input, dim=-1, descending=False, stable=False):
-    """(values, indices) sorted along `dim`; always stable."""
+    """(values, indices) sorted along `dim`; always stable. NaN counts as the greatest."""
+    dim = normal_dim(dim, input.array.ndim)
     if input.array.ndim == 0:
         return SortResult(input.clone(), tensor_of(np.zeros((), np.int64)))
-    dim = normal_dim(dim, input.array.ndim)
     return SortResult(*_ordered(input, _order(input, dim, descending), dim))
 
 
 @aliases
 def argsort(input, dim=-1, descending=False, stable=False):
     """Positions that would sort along `dim`, int64."""
+    dim = normal_dim(dim, input.array.ndim)
     if input.array.ndim == 0:
         return tensor_of(np.zeros((), np.int64))
-    return tensor_of(_order(input, normal_dim(dim, input.array.ndim), descending))
+    return tensor_of(_order(input, dim, descending))
+
+
+@takes_out
+def msort(input):
+    """The values sorted along the first dimension."""
+    return sort(input, 0).values
 
 
 def _few_extremes(x, k, dim, op):
@@ -80,15 +96,18 @@ def _few_extremes(x, k, dim, op):
     return np.concatenate(found, dim)
 
 
+@takes_out
 @aliases
 def topk(input, k, dim=-1, largest=True, sorted=True):
     """(values, indices) of the `k` greatest (smallest) elements along `dim`, in order."""
-    if input.array.ndim == 0:
-        return TopkResult(input.clone(), tensor_of(np.zeros((), np.int64)))
     dim = normal_dim(dim, input.array.ndim)
-    n = input.array.shape[dim]
+    n = input.array.shape[dim] if input.array.ndim else 1
     if not 0 <= k <= n:
         raise RuntimeError("selected index k out of range")
+    if input.array.dtype.kind == "b":
+        raise RuntimeError("topk does not support bool dtypes on CPU")
+    if input.array.ndim == 0:
+        return TopkResult(input.clone(), tensor_of(np.zeros((), np.int64)))
     if 0 < k <= n // 64:
         found = _few_extremes(input.array, k, dim, "max" if largest else "min")
         if found is not None:
@@ -98,62 +117,183 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     return TopkResult(*_ordered(input, order, dim))
 
 
+# ---- one of the sorted ones -------------------------------------------------------------------
+
+
+def _line(function, input, dim):
+    """The tensor, a 0-d one as a line of one element, and `dim` from the front; IndexError if
+    there are no elements along it."""
+    dim = normal_dim(dim, input.array.ndim)
+    if input.array.ndim == 0:
+        return S.reshape_to(input, shape=(1,)), 0
+    if input.array.shape[dim] == 0:
+        raise IndexError(f"{function}(): Expected reduction dim {dim} to have non-zero size.")
+    return input, dim
+
+
+def _at(input, places, dim, keepdim, result):
+    """`result` of the elements at `places`, one along `dim`, of a tensor that was `input`."""
+    line = S.reshape_to(input, shape=(1,)) if input.array.ndim == 0 else input
+    values, places = _ordered(line, np.ascontiguousarray(places), dim)
+    if not keepdim or input.array.ndim == 0:
+        values, places = S.squeeze(values, dim), S.squeeze(places, dim)
+    return result(values, places)
+
+
+@takes_out
 @aliases
 def kthvalue(input, k, dim=-1, keepdim=False):
     """(values, indices) of the k-th smallest element (from 1) along `dim`."""
-    return _kth(input, k, dim, keepdim, "kthvalue", KthvalueResult)
-
-
-def _kth(input, k, dim, keepdim, name, result):
-    dim = normal_dim(dim, input.array.ndim)
-    scalar = input.array.ndim == 0
-    if scalar:
-        input = S.reshape_to(input, shape=(1,))
-    n = input.array.shape[dim]
-    if not 1 <= k <= n:
-        raise RuntimeError(f"{name}(): selected number k out of range for dimension {dim}")
+    line, dim = _line("kthvalue", input, dim)
+    if not 1 <= k <= line.array.shape[dim]:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
+    if input.array.dtype.kind == "b" and input.array.ndim:
+        raise NotImplementedError("\"kthvalue_cpu\" not implemented for 'Bool'")
     at = (*(slice(None),) * dim, slice(k - 1, k))
-    values, index = _ordered(input, np.ascontiguousarray(_order(input, dim, False)[at]), dim)
-    if scalar or not keepdim:
-        values, index = S.squeeze(values, dim), S.squeeze(index, dim)
-    return result(values, index)
+    return _at(input, _order(line, dim, False)[at], dim, keepdim, KthvalueResult)
 
 
+def _middle_place(x, dim, skip_nan):
+    """Where the lower median along `dim` is, a dimension of length 1: the first NaN if there is one
+    and they are not skipped."""
+    order = np.argsort(x, dim, kind="stable")
+    count = x.shape[dim] - np.isnan(x).sum(dim, keepdims=True)  # NaN is last
+    k = np.maximum(count - 1, 0) // 2
+    return np.take_along_axis(
+        order, k if skip_nan else np.where(count < x.shape[dim], count, k), dim
+    )
+
+
+@primitive(node_name="Median")
+def middle_of_all(x, *, skip_nan):
+    """The lower median of all elements; those that equal it share the gradient."""
+    x = x.reshape(-1)
+    return x[_middle_place(x, 0, skip_nan)[0]] if x.size else np.array(np.nan).astype(x.dtype)
+
+
+middle_of_all.vjp(
+    x=lambda g, x, out: shared_slope(g, x, out, ALL_DIMS[x.array.ndim], keepdim=False)
+)
+
+
+def _median(function, input, dim, keepdim, result):
+    if input.array.dtype.kind == "b" and input.array.size > 1:
+        raise NotImplementedError(f"\"{function}_cpu\" not implemented for 'Bool'")
+    skip_nan = function == "nanmedian"
+    if dim is None:
+        return middle_of_all(input, skip_nan=skip_nan)
+    line, dim = _line(function, input, dim)
+    return _at(input, _middle_place(line.array, dim, skip_nan), dim, keepdim, result)
+
+
+@takes_out
 @aliases
 def median(input, dim=None, keepdim=False):
-    """The lower median; with `dim` (values, indices) along it."""
+    """The lower median, NaN if any element is; with `dim` (values, indices) along it."""
+    return _median("median", input, dim, keepdim, MedianResult)
+
+
+@takes_out
+@aliases
+def nanmedian(input, dim=None, keepdim=False):
+    """The lower median of the elements that are not NaN; with `dim` (values, indices) along it."""
+    return _median("nanmedian", input, dim, keepdim, NanmedianResult)
+
+
+@takes_out
+@aliases
+def mode(input, dim=-1, keepdim=False):
+    """(values, indices) of the most frequent element along `dim`, the smallest of several; its last
+    place."""
+    line, dim = _line("mode", input, dim)
+    order = _order(line, dim, False)
+    x = np.take_along_axis(line.array, order, dim)
+    n = x.shape[dim]
+    # How long the run of equal elements is that ends at each place of the sorted line.
+    at = np.arange(n).reshape((n,) + (1,) * (x.ndim - 1 - dim))
+    before = np.take(x, np.maximum(np.arange(n) - 1, 0), dim)
+    start = np.maximum.accumulate(np.where((x == before) & (at > 0), 0, at), dim)
+    longest = np.argmax(at - start, dim, keepdims=True)
+    return _at(input, np.take_along_axis(order, longest, dim), dim, keepdim, ModeResult)
+
+
+# ---- quantiles --------------------------------------------------------------------------------
+
+INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def _probabilities(function, input, q):
+    """`q` as an array, checked."""
+    x = input.array
+    if x.dtype.char not in "fd":
+        raise RuntimeError(f"{function}() input tensor must be either float or double dtype")
+    if is_tensor(q):
+        if q.array.ndim > 1:
+            raise RuntimeError(f"{function}() q must be a scalar or 1D tensor")
+        if q.array.dtype != x.dtype:
+            raise RuntimeError(f"{function}() q tensor must be same dtype as the input tensor")
+        q = q.array
+    q = np.asarray(q, x.dtype)
+    if not ((q >= 0) & (q <= 1)).all():
+        raise RuntimeError(f"{function}() q must be in the range [0, 1] but got {q.tolist()}")
+    if x.size == 0:
+        raise RuntimeError(f"{function}() input tensor must be non-empty")
+    return q
+
+
+def _quantile(function, input, q, dim, keepdim, interpolation):
+    if interpolation not in INTERPOLATIONS:
+        raise RuntimeError(
+            f"{function}() interpolation must be one of linear, lower, higher, midpoint or "
+            f"nearest, but got {interpolation}"
+        )
+    q, ndim = _probabilities(function, input, q), input.array.ndim
     if dim is None:
-        flat = S.reshape_to(input, shape=(-1,))
-        return _kth(flat, (flat.array.size + 1) // 2, 0, False, "median", MedianResult).values
-    n = input.array.shape[normal_dim(dim, input.array.ndim)] if input.array.ndim else 1
-    return _kth(input, (n + 1) // 2, dim, keepdim, "median", MedianResult)
+        x, dim, kept = S.reshape_to(input, shape=(-1,)), 0, (1,) * ndim
+    else:
+        dim = normal_dim(dim, ndim)
+        x = S.movedim(input, dim, -1) if ndim else S.reshape_to(input, shape=(1,))
+        kept = tuple([1 if d == dim else n for d, n in enumerate(input.array.shape)])
+    x = sort(x, -1).values
+    nans = np.isnan(x.array).sum(-1, keepdims=True)
+    count = x.array.shape[-1] - (nans if function == "nanquantile" else 0)
+    ranks = q.reshape(-1) * np.maximum(count - 1, 0).astype(q.dtype)  # (..., Q), NaN being last
+    if function == "quantile":
+        ranks = np.where(nans > 0, q.dtype.type(count - 1), ranks)
+    if interpolation == "nearest":
+        below = above = np.round(ranks)
+    elif interpolation in ("lower", "higher"):
+        below = above = np.floor(ranks) if interpolation == "lower" else np.ceil(ranks)
+    else:
+        below, above = np.floor(ranks), np.ceil(ranks)
+    found = _take(x, below)
+    if above is not below:
+        weight = np.full_like(ranks, 0.5) if interpolation == "midpoint" else ranks - below
+        found = E.lerp(found, _take(x, above), tensor_of(weight))
+    found = S.movedim(found, -1, 0)  # (Q, ...)
+    shape = kept if keepdim else found.array.shape[1:]
+    return S.reshape_to(found, shape=(*q.shape, *shape))
 
 
-def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """Distinct elements (or slices along `dim`) in order; also where from, and how often."""
-    found = np.unique(
-        input.array, return_inverse=return_inverse, return_counts=return_counts, axis=dim
-    )
-    if not (return_inverse or return_counts):
-        return tensor_of(found)
-    values, *rest = found
-    if return_inverse:
-        rest[0] = rest[0].reshape(input.array.shape if dim is None else (-1,))
-    return tuple([tensor_of(a) for a in (values, *rest)])
+def _take(x, ranks):
+    places = np.broadcast_to(ranks, (*x.array.shape[:-1], ranks.shape[-1])).astype(np.int64)
+    return gather_along(x, tensor_of(places), dim=x.array.ndim - 1)
 
 
-def bincount(input, weights=None, minlength=0):
-    """How often each non-negative integer occurs (or the sum of its `weights`)."""
-    if input.array.ndim != 1 or input.array.dtype.kind not in "iu" or (input.array < 0).any():
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    counted = np.bincount(input.array, None if weights is None else weights.array, minlength)
-    return tensor_of(counted)
+@takes_out
+@aliases
+def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+    """The q-th quantile of the elements along `dim` (None: of all); NaN where one of them is.
+
+    q: a number in [0, 1], or a 0-d or 1-d tensor of them, whose dimension then comes first.
+    interpolation between the two nearest: linear, lower, higher, midpoint or nearest. float32 and
+    float64 only; RuntimeError for others, for q outside [0, 1] and for no elements.
+    """
+    return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
-def histc(input, bins=100, min=0, max=0):
-    """Counts in `bins` equal intervals from `min` to `max` (both 0: the extremes), as floats."""
-    low, high = (min, max) if (min, max) != (0, 0) else (input.array.min(), input.array.max())
-    if low == high:
-        low, high = low - 1, high + 1
-    counts, _ = np.histogram(input.array, bins, (low, high))
-    return tensor_of(counts.astype(input.array.dtype))
+@takes_out
+@aliases
+def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+    """`quantile` of the elements that are not NaN; NaN where all are."""
+    return _quantile("nanquantile", input, q, dim, keepdim, interpolation)

@@ -10,6 +10,8 @@ from fastdl.ops.core import (
     is_truth,
     of_kinds,
     primitive,
+    require_kinds,
+    result_dtype,
     result_type,
     takes_out,
 )
@@ -276,6 +278,7 @@ add_scaled.vjp(x=lambda g: g, y=lambda g, alpha: g * alpha)
 @elementwise(kernel="addcmul", node_name="Addcmul")
 def addcmul_arrays(x, y, z, *, value):
     """`x + value * y * z`."""
+    require_kinds("iufc", x)
     product = y * z
     return x + (product if value == 1 else product * value)
 
@@ -287,7 +290,16 @@ addcmul_arrays.vjp(
 )
 
 
-@elementwise(kernel="addcdiv", floating=True, node_name="Addcdiv")
+def _true_quotient(operands):
+    """Of `addcdiv`."""
+    if all(a.dtype.kind in "biu" for a in operands[1:]):
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported: convert tensor1 or tensor2 to "
+            "a floating point dtype, or use div(..., rounding_mode='trunc')"
+        )
+
+
+@elementwise(kernel="addcdiv", accepts=_true_quotient, floating=True, node_name="Addcdiv")
 def addcdiv_arrays(x, y, z, *, value):
     """`x + value * y / z`."""
     return x + y / z * z.dtype.type(value)
@@ -300,7 +312,16 @@ addcdiv_arrays.vjp(
 )
 
 
-@elementwise(kernel="lerp", floating=True, node_name="Lerp")
+def _one_floating_dtype(operands):
+    """Of `lerp`."""
+    dtypes = [a.dtype for a in operands if hasattr(a, "dtype")]
+    require_kinds("fc", *operands)
+    for name, dtype in zip(("end", "weight"), dtypes[1:]):
+        if dtype != dtypes[0]:
+            raise RuntimeError(f"expected dtype {dtypes[0]} for `{name}` but got dtype {dtype}")
+
+
+@elementwise(kernel="lerp", accepts=_one_floating_dtype, floating=True, node_name="Lerp")
 def lerp_arrays(x, y, w):
     """`x + w * (y - x)`; exactly y for w = 1."""
     return np.where(np.abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1 - w))
@@ -313,27 +334,34 @@ lerp_arrays.vjp(
 )
 
 
-def with_alpha(plain, sign, other, alpha):
+def with_alpha(plain, sign, input, other, alpha):
     """How to add (sign 1) or subtract (-1) alpha * other: a primitive, its second operand and its
     static arguments. `plain` is the primitive without alpha."""
     if alpha == 1:
         return plain, other, {}
+    kind = result_dtype([a.array if is_tensor(a) else a for a in (input, other)]).kind
+    if kind in "biu" and isinstance(alpha, float):
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    if isinstance(alpha, bool) and kind != "b":
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if is_tensor(other) and _dtype.is_float(other.array.dtype) and not isinstance(alpha, complex):
         return add_scaled, other, {"alpha": sign * alpha}
-    return plain, other * alpha, {}
+    return plain, other * (bool(alpha) if kind == "b" else alpha), {}
 
 
 @takes_out
 def add(input, other, *, alpha=1):
     """`input + alpha * other`."""
-    primitive, other, static = with_alpha(add_arrays, 1, other, alpha)
+    primitive, other, static = with_alpha(add_arrays, 1, input, other, alpha)
     return primitive(input, other, **static)
 
 
 @takes_out
 def sub(input, other, *, alpha=1):
     """`input - alpha * other`; RuntimeError for bools."""
-    primitive, other, static = with_alpha(sub_arrays, -1, other, alpha)
+    primitive, other, static = with_alpha(sub_arrays, -1, input, other, alpha)
     return primitive(input, other, **static)
 
 

@@ -9,6 +9,7 @@ from fastdl.ops.core import (
     as_type,
     elementwise,
     is_tensor,
+    number_array,
     of_kinds,
     of_numbers,
     result_dtype,
@@ -128,7 +129,7 @@ def where(condition, input=None, other=None):
 
 
 def _as_dtype(a, dtype):
-    return cast(a, dtype=dtype) if is_tensor(a) else np.asarray(a, dtype)
+    return cast(a, dtype=dtype) if is_tensor(a) else number_array(a, dtype)
 
 
 def _masked_fill_into(out, x, mask, value):
@@ -289,6 +290,8 @@ finite_numbers.vjp(x=lambda g, x: where(isfinite(x), g, 0.0))
 @takes_out
 def threshold(input, threshold, value):
     """`input` where it is above `threshold`, else `value`, a number."""
+    if input.array.dtype.kind == "b":
+        raise NotImplementedError("\"threshold_cpu\" not implemented for 'Bool'")
     return where(input <= threshold, value, input)
 
 
