@@ -216,7 +216,7 @@ def _places(function, line, values, right, out_int32):
     """For each of `values` the number of elements of `line`, sorted in the last dimension, that
     stand before it."""
     side = "right" if right else "left"
-    if line.dtype.kind == values.dtype.kind == "b":
+    if line.dtype.kind == values.dtype.kind == "b" and values.size:
         raise NotImplementedError(f"\"{function}_out_cpu\" not implemented for 'Bool'")
     if line.ndim == 1:
         found = np.searchsorted(line, values, side)

@@ -306,6 +306,8 @@ def column_stack(tensors):
     return cat(_raised("column_stack", tensors, as_column), 1)
 
 
+@takes_out
+@aliases
 def diff(input, n=1, dim=-1, prepend=None, append=None):
     """Differences of neighbours along `dim`, taken `n` times, of `input` between `prepend` and
     `append`; of bools whether they differ."""

@@ -177,7 +177,7 @@ middle_of_all.vjp(
 
 
 def _median(function, input, dim, keepdim, result):
-    if input.array.dtype.kind == "b" and input.array.size > 1:
+    if input.array.dtype.kind == "b" and (input.array.size or dim is not None):
         raise NotImplementedError(f"\"{function}_cpu\" not implemented for 'Bool'")
     skip_nan = function == "nanmedian"
     if dim is None:

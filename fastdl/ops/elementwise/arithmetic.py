@@ -167,6 +167,7 @@ fmod.vjp(x=lambda g: g, y=lambda g, x, y: -g * trunc(x / y))
 
 
 def _abs_into(out, x):
+    require_kinds("iufc", x)
     if x.dtype.kind == "c":
         raise RuntimeError("In-place abs is not supported for complex tensors.")
     np.absolute(x, out=out)
