@@ -181,10 +181,6 @@ class Tensor(TensorBase):
         """False: no other process sees the memory."""
         return False
 
-    def is_inference(self):
-        """False: tensors made in inference_mode are like others."""
-        return False
-
     def is_floating_point(self):
         """Is the dtype a floating point one?"""
         return _dtype.is_float(self.array.dtype)
