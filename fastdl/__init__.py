@@ -167,7 +167,7 @@ from fastdl.tensor import (
 )
 
 # isort: split
-from fastdl import cuda, func, linalg, nn, optim, special, utils
+from fastdl import cuda, func, linalg, nn, optim, profiler, special, utils
 from fastdl.func import vmap
 from fastdl.io import load, save
 from fastdl.ops.activation import log_softmax, relu, softmax

@@ -2,9 +2,11 @@
 checkpoints, functional derivatives, forward mode.
 """
 
+import doctest
 import re
 import tracemalloc
 import warnings
+from importlib import import_module
 
 import autograd_cases
 import func_cases  # noqa: F401  (joins its programs to PROGRAMS)
@@ -135,3 +137,17 @@ def test_an_inner_checkpoint_does_not_keep_its_arguments():
     now = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert now < 1.5 * y.array.nbytes
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "autograd.forward_ad", "autograd.function", "autograd.functional", "autograd.grad_mode",
+        "autograd.graph", "autograd.profiler", "func.mapping", "func.transforms", "profiler",
+        "utils.checkpoint",
+    ],
+)  # fmt: skip
+def test_examples_in_docstrings(name):
+    found = doctest.testmod(import_module(f"fastdl.{name}"))
+    assert found.attempted
+    assert not found.failed

@@ -32,6 +32,7 @@ ARROWS = {
     "tensor": {"_engine", "_dtype", "_printing", "autograd", "ops"},
     "linalg": {"_engine", "_dtype", "ops", "tensor"},
     "special": {"ops"},
+    "profiler": {"autograd"},
     "func": {"_engine", "_dtype", "ops", "tensor", "autograd"},
     "cuda": {"backends"},
     "nn": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd"},

@@ -1,7 +1,7 @@
 """Automatic differentiation: backward, grad, grad modes, Function, and tools around them."""
 
 from fastdl._engine import RemovableHandle
-from fastdl.autograd import forward_ad, function, functional, grad_mode, graph
+from fastdl.autograd import forward_ad, function, functional, grad_mode, graph, profiler
 from fastdl.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from fastdl.autograd.function import Function
 from fastdl.autograd.grad_mode import (
@@ -43,6 +43,7 @@ __all__ = [
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "no_grad",
+    "profiler",
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
