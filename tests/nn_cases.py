@@ -568,3 +568,157 @@ def hooked(t, x):
 
 # A hook that changes gradients makes them differ from the differences: first order by PyTorch only.
 row("hooks.boundary", hooked, [normal(3, 4)], order=0)
+
+# ---- resizing and rearranging -----------------------------------------------------------------
+
+for mode, shape in (
+    ("nearest", (2, 2, 5)),
+    ("linear", (2, 2, 5)),
+    ("nearest-exact", (1, 2, 3, 5)),
+    ("bilinear", (1, 2, 3, 5)),
+    ("bicubic", (1, 2, 5, 3)),
+    ("area", (1, 2, 3, 5)),
+    ("trilinear", (1, 1, 2, 3, 2)),
+    ("nearest", (1, 1, 2, 3, 2)),
+):
+    row(
+        "pool.cell_mean" if mode == "area" else "resample.resample",
+        lambda t, x, mode=mode: F(t).interpolate(x, scale_factor=1.7, mode=mode),
+        [normal(*shape)],
+        name=f"interpolate-{mode}-{len(shape) - 2}d",
+    )
+for options in (
+    {"size": 3},
+    {"size": (70, 2)},
+    {"scale_factor": (0.6, 2.0)},
+    {"scale_factor": 3},
+    {"scale_factor": 1.7, "recompute_scale_factor": True},
+):
+    for mode, corners in (("bilinear", True), ("bilinear", False), ("bicubic", True)):
+        row(
+            "resample.resample",
+            lambda t, x, options=options, mode=mode, corners=corners: F(t).interpolate(
+                x, mode=mode, align_corners=corners, **options
+            ),
+            [normal(1, 2, 4, 5)],
+            order=1,
+        )
+for mode in ("bilinear", "bicubic"):
+    row(
+        "resample.resample",
+        lambda t, x, mode=mode: F(t).interpolate(x, size=(3, 4), mode=mode, antialias=True),
+        [normal(1, 2, 7, 9)],
+        more=[[normal(1, 2, 2, 9)]],
+    )
+row(
+    "resample.resample",
+    lambda t, x: (
+        F(t).upsample_bilinear(x, scale_factor=2) + F(t).upsample(x, size=(4, 6), mode="bilinear")
+    ),
+    [normal(1, 1, 2, 3)],
+)
+row(
+    "shape.reshape_to",
+    lambda t, x: F(t).upsample_nearest(x, scale_factor=2),
+    [normal(1, 2, 2, 3)],
+    bad=[
+        (lambda t: F(t).interpolate(t.ones(1, 1, 2, 2)), ValueError),
+        (lambda t: F(t).interpolate(t.ones(1, 1, 2), 3, mode="bilinear"), NotImplementedError),
+        (lambda t: F(t).interpolate(t.ones(1, 1, 2, 2), 2, 2), ValueError),
+        (lambda t: F(t).interpolate(t.ones(1, 1, 2, 2), 0), RuntimeError),
+        (lambda t: F(t).interpolate(t.ones(1, 1, 2, 2), (2, 2, 2)), ValueError),
+        (lambda t: F(t).interpolate(t.ones(1, 1, 2, 2), 3, align_corners=True), ValueError),
+        (
+            lambda t: F(t).interpolate(t.ones(1, 1, 2, 2), 3, mode="area", antialias=True),
+            ValueError,
+        ),
+    ],
+)
+row(
+    "shape.permute_to",
+    lambda t, x: F(t).pixel_shuffle(x, 2),
+    [normal(2, 8, 2, 3)],
+    more=[[normal(4, 1, 1)]],
+    bad=[
+        (lambda t: F(t).pixel_shuffle(t.ones(3, 2, 2), 2), RuntimeError),
+        (lambda t: F(t).pixel_shuffle(t.ones(2, 2), 2), RuntimeError),
+        (lambda t: F(t).pixel_shuffle(t.ones(4, 2, 2), 0), RuntimeError),
+    ],
+)
+row(
+    "shape.permute_to",
+    lambda t, x: F(t).pixel_unshuffle(x, 2),
+    [normal(2, 2, 4, 6)],
+    bad=[
+        (lambda t: F(t).pixel_unshuffle(t.ones(1, 3, 4), 2), RuntimeError),
+        (lambda t: F(t).pixel_unshuffle(t.ones(4, 4), 2), RuntimeError),
+    ],
+)
+row(
+    "shape.swap",
+    lambda t, x: F(t).channel_shuffle(x, 3),
+    [normal(2, 6, 2)],
+    bad=[
+        (lambda t: F(t).channel_shuffle(t.ones(1, 4, 2), 3), RuntimeError),
+        (lambda t: F(t).channel_shuffle(t.ones(4, 2), 2), RuntimeError),
+    ],
+)
+
+# ---- sampling ---------------------------------------------------------------------------------
+
+for corners in (True, False):
+    row(
+        "linalg.matmul",
+        lambda t, x, corners=corners: F(t).affine_grid(x, (2, 1, 3, 4), corners),
+        [normal(2, 2, 3)],
+        name=f"affine_grid-{corners}",
+    )
+    for mode in ("bilinear", "nearest", "bicubic"):
+        for padding in ("zeros", "border", "reflection"):
+            row(
+                "index.gather",
+                lambda t, x, g, mode=mode, padding=padding, corners=corners: F(t).grid_sample(
+                    x, g, mode, padding, corners
+                ),
+                [normal(2, 2, 4, 3), between(-1.6, 1.6, 2, 3, 2, 2)],
+                order=1,
+                name=f"grid_sample-{mode}-{padding}-{corners}",
+            )
+row(
+    "linalg.matmul",
+    lambda t, x: F(t).affine_grid(x, [1, 2, 2, 3, 1], False),
+    [normal(1, 3, 4)],
+    bad=[
+        (lambda t: F(t).affine_grid(t.ones(2, 2, 3), (1, 1, 2, 2), False), ValueError),
+        (lambda t: F(t).affine_grid(t.ones(1, 2, 3), (1, 1, 0, 2), False), ValueError),
+    ],
+)
+row(
+    "index.gather",
+    lambda t, x, g: F(t).grid_sample(x, g, align_corners=False),
+    [normal(1, 2, 3, 2, 4), between(-1.2, 1.2, 1, 2, 2, 2, 3)],
+    order=1,
+    bad=[
+        (lambda t: F(t).grid_sample(t.ones(1, 1, 2, 2), t.ones(1, 2, 2, 3)), RuntimeError),
+        (lambda t: F(t).grid_sample(t.ones(1, 1, 2, 2), t.ones(2, 2, 2, 2)), RuntimeError),
+        (lambda t: F(t).grid_sample(t.ones(1, 1, 2, 2), t.ones(1, 2, 2)), RuntimeError),
+        (lambda t: F(t).grid_sample(t.ones(1, 1, 2, 2), t.ones(1, 2, 2, 2), "cubic"), ValueError),
+        (
+            lambda t: F(t).grid_sample(t.ones(1, 1, 2, 2), t.ones(1, 2, 2, 2), "nearest", "edge"),
+            ValueError,
+        ),
+    ],
+)
+row(
+    "linalg.matmul",
+    lambda t, x, y, w, b: F(t).bilinear(x, y, w, b),
+    [normal(5, 3), normal(5, 2), normal(4, 3, 2), normal(4)],
+    more=[
+        [normal(3), normal(2), normal(4, 3, 2), normal(4)],
+        [normal(2, 2, 3), normal(2, 2, 2), normal(4, 3, 2), normal(4)],
+    ],
+    bad=[
+        (lambda t: F(t).bilinear(t.ones(2, 3), t.ones(3, 2), t.ones(4, 3, 2)), RuntimeError),
+        (lambda t: F(t).bilinear(t.ones(2, 3), t.ones(2, 3), t.ones(4, 3, 2)), RuntimeError),
+    ],
+)

@@ -5,6 +5,7 @@ import math
 import pickle
 from collections import OrderedDict
 
+import nn_layers
 import numpy as np
 import pytest
 
@@ -197,6 +198,102 @@ LAYERS = [
         32,
     ),
 ]
+
+
+LAYERS += nn_layers.ROWS
+
+
+def test_every_layer_stands_in_a_row():
+    known = nn_layers.ELSEWHERE | {type(build(nn)).__name__ for _, build, _, _ in LAYERS}
+    layers = {
+        name
+        for name in dir(nn)
+        if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)
+    }
+    left = {name for name in layers - known if not name.endswith("Loss")}
+    assert {name for name in left if not name.startswith("Lazy")} == set()
+
+
+LAZY = [
+    ("LazyLinear", (5,), {}, (2, 3, 7)),
+    ("LazyConv1d", (4, 3), {"bias": False}, (2, 3, 7)),
+    ("LazyConv2d", (4, 3, 2), {"groups": 2}, (2, 6, 7, 7)),
+    ("LazyConv3d", (4, 2), {"padding": 1}, (3, 3, 4, 5)),
+    ("LazyConvTranspose1d", (4, 3), {}, (2, 3, 7)),
+    ("LazyConvTranspose2d", (4, 3, 2), {"output_padding": 1}, (2, 3, 4, 5)),
+    ("LazyConvTranspose3d", (4, 2), {"groups": 2}, (2, 2, 3, 3, 3)),
+    ("LazyBatchNorm1d", (), {}, (4, 5)),
+    ("LazyBatchNorm2d", (1e-3, 0.2), {}, (2, 3, 4, 5)),
+    ("LazyBatchNorm3d", (), {"affine": False}, (2, 3, 2, 2, 2)),
+    ("LazyInstanceNorm1d", (), {"affine": True}, (2, 3, 7)),
+    ("LazyInstanceNorm2d", (), {"track_running_stats": True}, (2, 3, 4, 5)),
+    ("LazyInstanceNorm3d", (), {}, (2, 3, 2, 2, 2)),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "options", "shape"), LAZY, ids=[c[0] for c in LAZY])
+def test_lazy_layers(name, args, options, shape, rng):
+    torch = pytest.importorskip("torch")
+    assert {case[0] for case in LAZY} == {n for n in dir(nn) if n.startswith("Lazy")}
+    values = rng.standard_normal(shape).astype(np.float32)
+    ours, theirs = (getattr(lib, name)(*args, **options) for lib in (nn, torch.nn))
+    assert repr(ours) == repr(theirs)
+    held = list(ours.parameters())
+    y, ty = ours(fastdl.tensor(values)), theirs(torch.tensor(values))
+    assert type(ours) is getattr(nn, name.removeprefix("Lazy"))
+    assert repr(ours) == repr(theirs)
+    assert y.shape == ty.shape
+    assert all(a is b for a, b in zip(held, ours.parameters()))
+    assert all(type(p) is nn.Parameter for p in held)
+    shapes = lambda m: [(key, tuple(v.shape)) for key, v in m.state_dict().items()]
+    assert shapes(ours) == shapes(theirs)
+    # A saved layer's weights go into a lazy one that has seen nothing yet.
+    fresh = copy.deepcopy(getattr(nn, name)(*args, **options))
+    fresh.load_state_dict(ours.state_dict())
+    ours.eval(), fresh.eval()
+    x = fastdl.tensor(values)
+    np.testing.assert_array_equal(numpy_of(fresh(x)), numpy_of(ours(x)))
+    assert repr(fresh) == repr(ours)
+
+
+def test_lazy_layers_in_training():
+    model = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(1))
+    optimizer = fastdl.optim.SGD(model.parameters(), lr=0.1)
+    model(fastdl.randn(5, 3))
+    before = numpy_of(model[0].weight).copy()
+    model(fastdl.randn(5, 3)).square().sum().backward()
+    optimizer.step()
+    assert before.shape == (4, 3)
+    assert (before != numpy_of(model[0].weight)).any()
+    with pytest.raises(RuntimeError, match="batched"):
+        nn.LazyConv2d(1, 1)(fastdl.ones(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("build", "shapes"),
+    [
+        (lambda nn: nn.Bilinear(3, 4, 5), [(2, 3), (2, 4)]),
+        (lambda nn: nn.Bilinear(3, 4, 5, bias=False), [(2, 2, 3), (2, 2, 4)]),
+        (lambda nn: nn.CosineSimilarity(), [(4, 3), (4, 3)]),
+        (lambda nn: nn.CosineSimilarity(-1, 0.1), [(4, 3), (3,)]),
+        (lambda nn: nn.PairwiseDistance(), [(4, 3), (4, 3)]),
+        (lambda nn: nn.PairwiseDistance(1, 1e-3, True), [(4, 3), (4, 3)]),
+    ],
+)
+def test_layers_of_two_inputs(build, shapes, rng):
+    torch = pytest.importorskip("torch")
+    ours, theirs = build(nn), build(torch.nn)
+    same_weights(ours, theirs, torch, "float64")
+    assert repr(ours) == repr(theirs)
+    arrays = [rng.standard_normal(s) for s in shapes]
+    found = []
+    for lib, layer in ((fastdl, ours), (torch, theirs)):
+        xs = [lib.tensor(a, requires_grad=True) for a in arrays]
+        y = layer(*xs)
+        slopes = lib.autograd.grad(y.square().sum(), [*xs, *layer.parameters()])
+        found.append([numpy_of(z) for z in (y, *slopes)])
+    for a, b in zip(*found, strict=True):
+        assert_close(a, b, "float64", 64, "output or gradient")
 
 
 def same_weights(ours, theirs, torch, dtype):

@@ -45,8 +45,9 @@ from fastdl.ops.dropout import (
 from fastdl.ops.elementwise import sigmoid, tanh
 from fastdl.ops.embedding import embedding, embedding_bag
 from fastdl.ops.fold import fold, unfold
+from fastdl.ops.grid import affine_grid, grid_sample
 from fastdl.ops.join import pad
-from fastdl.ops.linear import linear
+from fastdl.ops.linear import bilinear, linear
 from fastdl.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -87,6 +88,8 @@ from fastdl.ops.pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from fastdl.ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
+from fastdl.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -95,15 +98,18 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -124,6 +130,7 @@ __all__ = [
     "fold",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
@@ -133,6 +140,7 @@ __all__ = [
     "hardtanh_",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -159,6 +167,8 @@ __all__ = [
     "pad",
     "pairwise_distance",
     "pdist",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "relu",
     "relu6",
@@ -180,6 +190,9 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
 
 

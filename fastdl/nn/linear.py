@@ -1,4 +1,4 @@
-"""Linear layers: Identity, Linear."""
+"""Linear layers: Bilinear, Identity, Linear."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastdl.nn.parameter import Parameter
 from fastdl.ops.creation import empty
 from fastdl.tensor import Tensor
 
-__all__ = ["Identity", "Linear"]
+__all__ = ["Bilinear", "Identity", "Linear"]
 
 
 class Identity(Module):
@@ -55,6 +55,56 @@ class Linear(Module):
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
+        )
+
+
+class Bilinear(Module):
+    """y[k] = x1 W[k] x2 + b[k] for x1 (*, in1_features) and x2 (*, in2_features).
+
+    ``weight``: (out_features, in1_features, in2_features) and ``bias``: (out_features,) start from
+    U(-k, k), k = 1 / sqrt(in1_features).
+
+    Raises:
+        ValueError: `in1_features` is not positive.
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        if in1_features <= 0:
+            raise ValueError(f"in1_features must be > 0, but got {in1_features}")
+        self.in1_features = in1_features
+        self.in2_features = in2_features
+        self.out_features = out_features
+        like = {"device": device, "dtype": dtype}
+        self.weight = Parameter(empty(out_features, in1_features, in2_features, **like))
+        if bias:
+            self.bias = Parameter(empty(out_features, **like))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws fresh initial values."""
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
         )
 
 

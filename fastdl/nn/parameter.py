@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastdl.ops.creation import as_tensor
+from fastdl.ops.creation import as_tensor, empty
 from fastdl.tensor import Tensor
 
-__all__ = ["Parameter"]
+__all__ = ["Parameter", "UninitializedParameter"]
 
 
 class Parameter(Tensor):
@@ -25,3 +25,22 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
+
+
+class UninitializedParameter(Parameter):
+    """A Parameter of lazy layers without shape and values yet: it has zero elements until
+    :meth:`materialize`, which makes an ordinary Parameter of it.
+
+    Args:
+        requires_grad: whether gradients will be recorded.
+        device: where, accepted for PyTorch's programs.
+        dtype: of the values, the default dtype unless given.
+    """
+
+    def __init__(self, requires_grad: bool = True, device=None, dtype=None) -> None:
+        super().__init__(empty(0, device=device, dtype=dtype), requires_grad)
+
+    def materialize(self, shape, device=None, dtype=None) -> None:
+        """Becomes a Parameter of this shape; its values are not set."""
+        self.array = empty(tuple(shape), device=device, dtype=dtype or self.dtype).array
+        self.__class__ = Parameter

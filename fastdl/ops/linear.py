@@ -10,7 +10,7 @@ from fastdl.ops.activation import gelu_backward, gelu_tanh_backward, relu_backwa
 from fastdl.ops.conv import channel_sum
 from fastdl.ops.core import primitive, tensor_argument
 
-__all__ = ["activated_linear", "linear"]
+__all__ = ["activated_linear", "bilinear", "linear"]
 
 
 @primitive(node_name="Addmm")
@@ -180,3 +180,37 @@ def _explain(x, w):
         "linear(): expected input and weight to have the same dtype, but got "
         f"{x.dtype} != {w.dtype}"
     )
+
+
+def bilinear(input1, input2, weight, bias=None):
+    """y[..., k] = input1 weight[k] input2 + bias[k], for vectors along the last dimension.
+
+    Args:
+        input1, input2: (*, in1), (*, in2), the same leading dimensions.
+        weight: (out, in1, in2).
+        bias: (out) or None.
+
+    Returns:
+        (*, out).
+
+    Raises:
+        RuntimeError: shapes that do not fit.
+    """
+    for name, x in (("input1", input1), ("input2", input2), ("weight", weight)):
+        tensor_argument("bilinear", name, x)
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError(
+            f"bilinear(): input batch dimensions do not match: got {list(input1.shape[:-1])} and "
+            f"{list(input2.shape[:-1])}"
+        )
+    if weight.ndim != 3 or (input1.shape[-1], input2.shape[-1]) != tuple(weight.shape[1:]):
+        raise RuntimeError(
+            f"bilinear(): expected weight of shape (out, {input1.shape[-1]}, {input2.shape[-1]}), "
+            f"but got {list(weight.shape)}"
+        )
+    n_out, n1, n2 = weight.shape
+    lead = input1.shape[:-1]
+    # (*, in1) x (in1, out * in2), then each row of `out` with the vector of input2
+    mixed = input1.reshape(-1, n1) @ weight.transpose(0, 1).reshape(n1, n_out * n2)
+    y = (mixed.reshape(-1, n_out, n2) @ input2.reshape(-1, n2, 1)).reshape(*lead, n_out)
+    return y if bias is None else y + bias
