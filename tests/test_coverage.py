@@ -63,6 +63,8 @@ def same_as_pytorchs(case, ending):
             except REFUSALS as error:
                 results.append(error)
         ours, theirs = results
+        if isinstance(theirs, NotImplementedError) and "derivative for" in str(theirs):
+            continue  # PyTorch lacks the gradient of this in-place form
         if isinstance(theirs, Exception) or isinstance(ours, Exception):
             assert isinstance(theirs, REFUSALS), (ours, theirs)
             assert isinstance(ours, REFUSALS), (ours, theirs)
