@@ -150,6 +150,7 @@ from fastdl.ops.matrices import (
 from fastdl.ops.random import *
 from fastdl.ops.reduce import *
 from fastdl.ops.shape import *
+from fastdl._flags import *
 from fastdl.runtime import get_num_threads, set_num_threads, show_config
 from fastdl.tensor import (
     FUNCTIONS_IN_PLACE,
@@ -167,7 +168,19 @@ from fastdl.tensor import (
 )
 
 # isort: split
-from fastdl import cuda, func, linalg, nn, optim, profiler, special, utils
+from fastdl import accelerator, amp, backends, compiler, cuda, func, linalg, nn, optim, profiler
+from fastdl import special, utils, version
+from fastdl.amp.autocast_mode import (
+    autocast,
+    get_autocast_cpu_dtype,
+    get_autocast_dtype,
+    is_autocast_available,
+    is_autocast_cpu_enabled,
+    is_autocast_enabled,
+    set_autocast_dtype,
+)
+from fastdl.amp.grad_scaler import GradScaler
+from fastdl.compiler import compile
 from fastdl.func import vmap
 from fastdl.io import load, save
 from fastdl.ops.activation import log_softmax, relu, softmax

@@ -38,6 +38,7 @@ from types import MethodType
 
 cdef extern from "_engine.h":
     int fdl_recording
+    int fdl_autocast
     int fdl_inference
     int fdl_import_numpy() except -1
     object FDL_NEW(type, tuple)
@@ -108,6 +109,7 @@ cdef object FIT = None                  # (gradient Tensor, shape, dtype) -> sum
 cdef object PUT = None                  # (array, result): write one into the other
 cdef object STORE = None                # (function, result, out) -> out, holding the result
 cdef object EXPLAIN = None              # (primitive, arrays, error) -> PyTorch's exception
+cdef object AUTOCAST = None             # set by set_autocast
 cdef object CLONE = None                # differentiable copy
 cdef object CONJ = None                 # differentiable complex conjugate
 cdef object WIDEN = None                # array -> the same in float32, if it is of half precision
@@ -161,6 +163,19 @@ def configure(tensor, size, promote, fit, explain, clone, conj, halves, subscrip
 def is_grad_enabled():
     """Does this thread record operations?"""
     return fdl_recording != 0
+
+
+def is_autocast_enabled():
+    """Do primitives with `autocast` cast their operands, in this thread?"""
+    return fdl_autocast != 0
+
+
+def set_autocast(bint on, cast):
+    """Let `cast(args, how)` cast the operands of the primitives with how = `autocast` != 0 on this
+    thread, or no longer."""
+    global fdl_autocast, AUTOCAST
+    AUTOCAST = cast
+    fdl_autocast = on
 
 
 def set_recording(bint on):

@@ -41,6 +41,7 @@ cdef class Primitive:
     cdef readonly object into
     cdef readonly object kernel
     cdef readonly bint variadic
+    cdef public int autocast            # 1: in the lower dtype, 2: in float32, under autocast
     cdef readonly dict gradients        # argument name -> function
     cdef readonly object joint
     cdef readonly tuple operands        # argument names
@@ -281,6 +282,8 @@ cdef class Primitive:
 
     cdef object perform(self, tuple args, dict static):
         cdef uint64_t mask
+        if fdl_autocast and self.autocast:
+            args = AUTOCAST(args, self.autocast)
         cdef tuple arrays = self.unwrap(args, &mask)
         cdef object y
         cdef TensorBase out

@@ -376,6 +376,8 @@ cdef int add_into(TensorBase t, TensorBase g) except -1:
 cdef int accumulate(TensorBase t, object g) except -1:
     """Add `g` to t.grad without ever sharing memory with anything the user holds."""
     cdef TensorBase old = <TensorBase>t._grad, new = <TensorBase>g
+    if fdl_alike(new.array, t.array) == 0 and new.array.dtype != t.array.dtype:
+        new = FIT(new, new.array.shape, t.array.dtype)  # of a float32 parameter of a bfloat16 op
     if new.array.shape != t.array.shape:
         raise RuntimeError(f"gradient of shape {list(new.array.shape)} for a tensor of shape "
                            f"{list(t.array.shape)}")

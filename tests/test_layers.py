@@ -17,6 +17,7 @@ CSRC = PACKAGE.parent / "csrc"
 # module or subpackage of fastdl -> what of fastdl it may import; None: anything.
 ARROWS = {
     "_version": set(),
+    "_flags": set(),
     "_dtype": set(),
     "_printing": {"_dtype"},
     "_kernels": set(),
@@ -34,7 +35,11 @@ ARROWS = {
     "special": {"ops"},
     "profiler": {"autograd"},
     "func": {"_engine", "_dtype", "ops", "tensor", "autograd"},
-    "cuda": {"backends"},
+    "amp": {"_engine", "_dtype", "ops"},
+    "cuda": {"_dtype", "amp"},
+    "accelerator": {"_dtype"},
+    "compiler": set(),
+    "version": {"_version"},
     "nn": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd"},
     "optim": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd", "nn"},
     "utils": {"_engine", "_dtype", "ops", "tensor", "autograd"},

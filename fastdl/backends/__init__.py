@@ -6,9 +6,9 @@ backend module defines each of them with the signature that ``fastdl.backends.cp
 
 import numpy as np
 
-from fastdl.backends import cpu, cudnn, mps
+from fastdl.backends import cpu, cuda, cudnn, mps
 
-__all__ = ["VOCABULARY", "cudnn", "mps", "of"]
+__all__ = ["VOCABULARY", "cuda", "cudnn", "mps", "of"]
 
 VOCABULARY = (
     "matmul",

@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl._engine import tensor_of
+from fastdl._engine import is_autocast_enabled, tensor_of
 from fastdl.ops.activation import _softmax
 from fastdl.ops.core import legacy_name, primitive, tensor_argument
 from fastdl.ops.dropout import dropout as _dropout
@@ -192,7 +192,7 @@ def scaled_dot_product_attention(
 
 
 def _check_dtypes(q, k, v):
-    if not q.dtype == k.dtype == v.dtype:
+    if not q.dtype == k.dtype == v.dtype and not is_autocast_enabled():
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
             f"{q.dtype} key.dtype: {k.dtype} and value.dtype: {v.dtype} instead."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastdl import backends
-from fastdl._engine import is_grad_enabled
+from fastdl._engine import is_autocast_enabled, is_grad_enabled
 from fastdl.ops.activation import gelu_backward, gelu_tanh_backward, relu_backward
 from fastdl.ops.conv import channel_sum
 from fastdl.ops.core import primitive, tensor_argument
@@ -106,7 +106,12 @@ def activated_linear(input, weight, bias, activation):
     """
     x = tensor_argument("activated_linear", "input", input).array
     w = tensor_argument("activated_linear", "weight", weight).array
-    if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1] or x.dtype != w.dtype:
+    if (
+        w.ndim != 2
+        or x.ndim == 0
+        or x.shape[-1] != w.shape[1]
+        or (x.dtype != w.dtype and not is_autocast_enabled())
+    ):
         _explain(x, w)
     if bias is not None:
         bias = _fitting_bias(bias, x, w)
@@ -140,7 +145,12 @@ def linear(input, weight, bias=None):
     """
     x = tensor_argument("linear", "input", input).array
     w = tensor_argument("linear", "weight", weight).array
-    if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1] or x.dtype != w.dtype:
+    if (
+        w.ndim != 2
+        or x.ndim == 0
+        or x.shape[-1] != w.shape[1]
+        or (x.dtype != w.dtype and not is_autocast_enabled())
+    ):
         if w.ndim == 1:
             bias = None if bias is None else bias.reshape(1)
             return linear(input, weight.unsqueeze(0), bias).squeeze(-1)
@@ -153,9 +163,10 @@ def linear(input, weight, bias=None):
 def _fitting_bias(bias, x, w):
     """`bias` as (out,), checked against the input and the weight."""
     b = bias.array
-    if b.shape == (w.shape[0],) and b.dtype == x.dtype:
+    alike = b.dtype == x.dtype or is_autocast_enabled()
+    if alike and b.shape == (w.shape[0],):
         return bias
-    if b.dtype == x.dtype and b.size == 1:  # broadcasts, as in PyTorch
+    if alike and b.size == 1:  # broadcasts, as in PyTorch
         return bias.reshape(1).expand(w.shape[0])
     raise RuntimeError(
         f"linear(): expected bias of shape [{w.shape[0]}] and dtype {x.dtype}, but got "
