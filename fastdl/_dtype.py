@@ -412,6 +412,9 @@ preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")
 channels_last_3d = memory_format("channels_last_3d")
 
+# memory_format -> for its number of dimensions, their order in memory, outermost first
+FORMATS = {channels_last: (4, (0, 2, 3, 1)), channels_last_3d: (5, (0, 2, 3, 4, 1))}
+
 
 class Size(tuple):
     """Lengths of the dimensions of a tensor: a tuple of ints with `numel()`, whose slices, sums

@@ -99,7 +99,9 @@ class _ComplexFormatter:
 def _vector(array, indent, summarise, form):
     per_line = max(1, math.floor((options["linewidth"] - indent) / (form.width + 2)))
     edge = options["edgeitems"]
-    if summarise and array.shape[0] > 2 * edge:
+    if summarise and not edge:
+        items = ["..."]
+    elif summarise and array.shape[0] > 2 * edge:
         items = [*map(form, array[:edge].tolist()), " ...", *map(form, array[-edge:].tolist())]
     else:
         items = [form(v) for v in array.tolist()]
@@ -125,6 +127,8 @@ def _nested(array, indent, summarise, form):
 def _ends(array):
     """The elements that a summary shows."""
     edge = options["edgeitems"]
+    if not edge:
+        return array[:0] if array.ndim == 1 else np.empty((0,) * array.ndim, array.dtype)
     for d in range(array.ndim):
         if array.shape[d] > 2 * edge:
             array = np.concatenate(
@@ -150,7 +154,7 @@ def text(tensor, name="tensor"):
     suffixes = []
     usual = _dtype.get_default_dtype()
     default = tensor.dtype in (usual, usual.to_complex(), _dtype.int64, _dtype.bool_)
-    if array.size == 0 and array.ndim != 1:
+    if (array.size == 0 and array.ndim != 1) or (array.size and not options["edgeitems"]):
         suffixes.append(f"size={tuple(array.shape)}")
     if not default or (array.size == 0 and tensor.dtype is not usual):
         suffixes.append(f"dtype={tensor.dtype}")
@@ -161,10 +165,11 @@ def text(tensor, name="tensor"):
     out = prefix + body(array, len(prefix))
     last = len(out) - out.rfind("\n") + 1  # two more than the last line: PyTorch's count
     for suffix in suffixes:
-        if last + len(suffix) + 2 > options["linewidth"]:
+        length = len(suffix.replace("fastdl.", "torch."))  # lines break where PyTorch's do
+        if last + length + 2 > options["linewidth"]:
             out += ",\n" + " " * len(prefix) + suffix
-            last = len(prefix) + len(suffix)
+            last = len(prefix) + length
         else:
             out += ", " + suffix
-            last += len(suffix) + 2
+            last += length + 2
     return out + ")"

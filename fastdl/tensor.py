@@ -77,9 +77,7 @@ class Tensor(TensorBase):
     itemsize = property(lambda self: self.array.itemsize, doc="Bytes of one element.")
     nbytes = property(lambda self: self.array.nbytes, doc="Bytes of all elements.")
     T = property(shape.reverse, doc="All dimensions in reverse order.")
-    mT = property(
-        lambda self: shape.transpose(self, -2, -1), doc="The last two dimensions exchanged."
-    )
+    mT = property(shape.matrix_transpose, doc="The last two dimensions exchanged.")
 
     def where(self, condition, other):
         """The elements of this tensor where `condition` is true, those of `other` (a tensor or
@@ -247,6 +245,8 @@ class Tensor(TensorBase):
 
     def _real_item(self, type):
         """The only element for float() and int(): no complex number that is not real."""
+        if self.array.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
         value = self.item()
         if isinstance(value, builtins.complex):
             if value.imag:

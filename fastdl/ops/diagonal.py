@@ -51,7 +51,7 @@ onto_diagonal.vjp(
 @primitive(node_name="Tril")
 def lower(x, *, diagonal):
     """x with what lies above diagonal number `diagonal` of its last two dimensions set to 0."""
-    return np.tril(x, diagonal)
+    return np.asarray(np.tril(x, diagonal), order="C")
 
 
 lower.vjp(x=lambda g, diagonal: lower(g, diagonal=diagonal))
@@ -60,7 +60,7 @@ lower.vjp(x=lambda g, diagonal: lower(g, diagonal=diagonal))
 @primitive(node_name="Triu")
 def upper(x, *, diagonal):
     """x with what lies below diagonal number `diagonal` of its last two dimensions set to 0."""
-    return np.triu(x, diagonal)
+    return np.asarray(np.triu(x, diagonal), order="C")
 
 
 upper.vjp(x=lambda g, diagonal: upper(g, diagonal=diagonal))

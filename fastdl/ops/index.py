@@ -84,12 +84,14 @@ add_at.vjp(x=lambda g, index: take_at(g, index=index))
 def _put_into(out, x, value, *, index, view=...):
     place = out[view]
     if any(isinstance(i, np.ndarray) for i in index):
-        if 0 in place.strides:  # NumPy gives no array to write to: the memory itself does
+        if (
+            0 in place.strides and place.size
+        ):  # NumPy gives no array to write to: the memory itself does
             place = writable(place)
         place[index] = value
     else:
         place = place[index]
-        if not place.flags.writeable:
+        if not place.flags.writeable and place.size:
             place = writable(place)
         place[...] = value
 
@@ -157,6 +159,10 @@ def setitem(input, index, value):
             )
     else:
         raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
+    if index is True or index is False:  # all of it, or nothing; no dtype is asked for
+        if not index:
+            return
+        index = None
     view, rest = plan(input.array, index)
     try:
         if rest is None:
@@ -173,8 +179,9 @@ def setitem(input, index, value):
         put.inplace(input, value, index=rest, view=view)
     except IndexError as error:
         raise (rest and out_of_range(input.array, view, rest)) or error from None
-    except (RuntimeError, ValueError) as error:
-        if "broadcast" not in str(error) and "size of tensor" not in str(error):
+    except (RuntimeError, TypeError, ValueError) as error:
+        words = ("broadcast", "size of tensor", "boolean array indexing assignment")
+        if not any(word in str(error) for word in words):
             raise
         target = input.array[view] if rest is None else input.array[view][rest]
         raise _unfit(np.shape(given), target.shape, rest is not None) from None

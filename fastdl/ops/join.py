@@ -127,7 +127,10 @@ def flip_along(x, *, dims):
     steps = [slice(None)] * x.ndim
     for d in dims:
         steps[d] = slice(None, None, -1)
-    return backends.of(x).copy(x[(*steps, ...)])  # with ...: an array of 0-d ones too
+    turned = x[(*steps, ...)]  # with ...: an array of 0-d ones too
+    if x.flags.c_contiguous or 0 in x.strides:
+        return backends.of(x).copy(turned)
+    return turned.copy(order="K")
 
 
 flip_along.vjp(x=lambda g, dims: flip_along(g, dims=dims))
@@ -347,7 +350,7 @@ def repeat(input, *repeats, **named):
     shape = (1,) * extra + shape
     spaced = reshape_to(input, shape=tuple([k for n in shape for k in (1, n)]))
     spread_out = expand_to(spaced, shape=tuple([k for c, n in zip(counts, shape) for k in (c, n)]))
-    return reshape_to(spread_out, shape=tuple([c * n for c, n in zip(counts, shape)]))
+    return reshape_to(E.clone(spread_out), shape=tuple([c * n for c, n in zip(counts, shape)]))
 
 
 def tile(input, *dims, **named):
@@ -416,6 +419,8 @@ def flipud(input):
 def roll(input, shifts, dims=None):
     """Elements moved cyclically by `shifts` along `dims`; flattened first where dims is None."""
     shifts = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
+    if input.array.size == 0:
+        return E.clone(input)
     if dims is None or dims == ():
         return reshape_to(
             roll_along(reshape_to(input, shape=(-1,)), shifts=shifts, dims=(0,)),

@@ -468,6 +468,8 @@ def movedim(input, source, destination):
     for name, dims, said in zip(("source", "destination"), (source, destination), given):
         if len(set(dims)) != len(dims):
             raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(said)})")
+    if ndim == 0:
+        return reshape_to(input, shape=())
     order = [d for d in range(ndim) if d not in source]
     for to, what in sorted(zip(destination, source)):
         order.insert(to, what)
@@ -623,20 +625,14 @@ def unfold(input, dimension, size, step):
     if input.array.ndim == 0:
         return reshape_to(input, shape=(1,))[:size]
     if size == 0:
-        places = slice_of(input, index=(*(slice(None),) * dim, slice(0, 0), ...))
-        count = n // step + 1
-        return expand_to(
-            unsqueeze(places.sum(dim), dim),
-            shape=(*places.array.shape[:dim], count, *places.array.shape[dim + 1 :]),
-        ).unsqueeze(-1)[..., :0]
+        shape = list(input.array.shape)
+        shape[dim] = n // step + 1
+        nothing = slice_of(input, index=(*(slice(None),) * dim, slice(0, 0), ...))
+        return reshape_to(nothing, shape=(*shape, 0))
     return windows(input, dim=dim, size=size, step=step)
 
 
-# memory_format -> for its number of dimensions, their order in memory, outermost first
-FORMATS = {
-    _dtype.channels_last: (4, (0, 2, 3, 1)),
-    _dtype.channels_last_3d: (5, (0, 2, 3, 4, 1)),
-}
+FORMATS = _dtype.FORMATS
 
 
 def is_in_format(array, memory_format):
@@ -704,6 +700,16 @@ def atleast_3d(input):
     if len(shape) > 2:
         return input
     return reshape_to(input, shape=(*(1,) * (2 - len(shape)), *shape, 1))
+
+
+def matrix_transpose(input):
+    """The last two dimensions exchanged; RuntimeError for fewer than two."""
+    if input.array.ndim < 2:
+        raise RuntimeError(
+            "tensor.mT is only supported on matrices or batches of matrices. Got "
+            f"{input.array.ndim}-D tensor."
+        )
+    return transpose(input, -2, -1)
 
 
 def adjoint(input):

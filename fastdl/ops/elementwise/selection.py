@@ -223,8 +223,16 @@ cast.vjp(x=lambda g: g)  # the engine casts the gradient back
 
 
 @elementwise(promote=False, half=True)
-def clone(x):
-    """A copy of x, laid out as x is; in row-major order where x is expanded."""
+def clone(x, *, memory_format=None):
+    """A copy of x, laid out as x is (in row-major order where x is expanded), or as
+    `memory_format` says."""
+    if memory_format in _dtype.FORMATS:
+        ndim, order = _dtype.FORMATS[memory_format]
+        if x.ndim != ndim:
+            raise RuntimeError(f"required rank {ndim} tensor to use {memory_format.name} format")
+        return x.transpose(order).copy(order="C").transpose(np.argsort(order))
+    if memory_format is _dtype.contiguous_format:
+        return x.copy(order="C")
     if x.flags.c_contiguous:
         return backends.of(x).copy(x)
     return x.copy(order="C" if 0 in x.strides else "K")
