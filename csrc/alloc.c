@@ -9,7 +9,10 @@
  *
  *   size classes   4 5 6 7, 8 10 12 14, 16 20 ... KiB: four to a doubling, under 25 % lost
  *   block          | header 64 bytes | data, 64-byte aligned ... |
- *   small          | header 16 bytes | data, 16-byte aligned ... |   straight from malloc
+ *   small          | header 16 bytes | data, 16-byte aligned ... |   from malloc
+ *
+ * Small blocks come in multiples of STEP; each thread keeps up to KEPT of each size without a lock:
+ * malloc's own cache of this kind ends at 1 KiB, behind which it takes 0.2 us (measured).
  *
  * The last word of a header is the class, so that a pointer alone says how to free it: the size
  * that NumPy hands to free may differ from the one it asked for.
@@ -25,7 +28,12 @@
 #include <sys/mman.h>
 #endif
 
-enum { POOLED = 4096, CLASSES = 160, HUGE_PAGE = 2 << 20 };
+enum { POOLED = 4096, CLASSES = 160, HUGE_PAGE = 2 << 20, STEP = 64 };
+#ifdef __SANITIZE_ADDRESS__
+enum { KEPT = 0 };                  /* let it see every free */
+#else
+enum { KEPT = 16 };
+#endif
 #define SMALL UINT64_MAX
 
 typedef struct block {
@@ -122,13 +130,58 @@ static void release(block *gone)
     }
 }
 
+/* A thread's free small blocks: stacks chained through their data, and how high they are. */
+static __thread small *kept[POOLED / STEP + 1];
+static __thread unsigned char heights[POOLED / STEP + 1];
+static __thread int will_empty;
+static pthread_key_t at_exit_key;
+static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
+
+static void empty_small(void *unused)
+{
+    (void)unused;
+    for (int c = 0; c <= POOLED / STEP; c++) {
+        while (kept[c]) {
+            small *next = *(small **)(kept[c] + 1);
+            free(kept[c]);
+            kept[c] = next;
+        }
+        heights[c] = 0;
+    }
+}
+static void make_key(void) { pthread_key_create(&at_exit_key, empty_small); }
+
 static void *small_alloc(size_t bytes, int zeroed)
 {
-    small *s = zeroed ? calloc(1, bytes + sizeof *s) : malloc(bytes + sizeof *s);
-    if (!s) return NULL;
-    s->bytes = bytes;
-    s->class = SMALL;
-    return s + 1;
+    const size_t c = bytes ? (bytes + STEP - 1) / STEP : 1;
+    small *s = kept[c];
+    if (s) {
+        kept[c] = *(small **)(s + 1);
+        heights[c]--;
+    } else {
+        s = malloc(c * STEP + sizeof *s);
+        if (!s) return NULL;
+        s->bytes = c * STEP;
+        s->class = SMALL;
+    }
+    return zeroed ? memset(s + 1, 0, bytes) : s + 1;
+}
+
+static void small_free(small *s)
+{
+    const size_t c = s->bytes / STEP;
+    if (heights[c] >= KEPT) {
+        free(s);
+        return;
+    }
+    if (!will_empty) {              /* when the thread ends */
+        pthread_once(&at_exit_once, make_key);
+        pthread_setspecific(at_exit_key, kept);
+        will_empty = 1;
+    }
+    *(small **)(s + 1) = kept[c];
+    kept[c] = s;
+    heights[c]++;
 }
 
 /* A new block. Zeroed memory comes from calloc, which need not touch fresh pages. */
@@ -173,7 +226,7 @@ static void *alloc(size_t bytes, int zeroed)
     if (stats.live > stats.peak) stats.peak = stats.live;
     pthread_mutex_unlock(&lock);
     if (b) {
-        if (zeroed) memset(b + 1, 0, bytes);
+        if (zeroed) fdl_zero(b + 1, bytes);
         return b + 1;
     }
     b = fresh(room, class, zeroed);
@@ -200,7 +253,7 @@ void fdl_free(void *data)
 {
     if (!data) return;
     if (is_small(data)) {
-        free(small_of(data));
+        small_free(small_of(data));
         return;
     }
     block *b = block_of(data);
@@ -240,6 +293,7 @@ void *fdl_realloc(void *data, size_t bytes)
 
 void fdl_empty_cache(void)
 {
+    empty_small(NULL);
     pthread_mutex_lock(&lock);
     block *gone = evict(0);
     pthread_mutex_unlock(&lock);

@@ -152,6 +152,11 @@ typedef struct fdl_copy {
     int64_t shape[FDL_COPY_AXES];
     int64_t x_stride[FDL_COPY_AXES], y_stride[FDL_COPY_AXES]; /* y's > 0, falling */
 } fdl_copy;
+typedef struct fdl_pad {            /* x, of lengths n, from `begin` on in the output */
+    int axes;                       /* 1 ... FDL_COPY_AXES */
+    int64_t shape[FDL_COPY_AXES], begin[FDL_COPY_AXES], n[FDL_COPY_AXES];
+    int64_t x_stride[FDL_COPY_AXES];
+} fdl_pad;
 typedef struct fdl_part {         /* n contiguous elements in each row, rows `row` apart */
     const void *x;
     int64_t n, row;
@@ -258,6 +263,8 @@ typedef struct fdl_kernels {
     int (*copy)(const fdl_copy *g, const void *x, void *y, int threads);
     /* each row of y: the parts one after another; C-contiguous */
     int (*join)(int64_t rows, int count, const fdl_part *parts, void *y, int threads);
+    /* y, C-contiguous: x with *value around it */
+    int (*pad)(const fdl_pad *g, const void *x, const void *value, void *y, int threads);
 
     /* y = the reduction / divisor, n > 0. A NaN gives NaN. */
     int (*reduce)(int op, const fdl_reduce *g, const void *x, void *y, double divisor,
@@ -344,6 +351,7 @@ int fdl_free_threads(void);       /* that, or 1 while others use our CPUs */
 const char *fdl_compiler(void);   /* name and version                                             */
 int fdl_after_fork(void);         /* 1 in a forked child: no thread pool, all runs serially       */
 int fdl_plan(int threads, double work);  /* threads worth using for `work` nanoseconds of one */
+void fdl_zero(void *p, size_t bytes);
 int fdl_planned(void);            /* the most it granted to this thread since the last question   */
 /* A 64-byte aligned, per-thread, grow-only buffer per slot, kept between calls; contents undefined.
  * NULL: no memory. Valid until the same thread asks for the same slot with a larger size. Slots of

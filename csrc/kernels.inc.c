@@ -52,6 +52,7 @@
 #include "attention/forward.c"
 #include "attention/backward.c"
 #include "move/copy.c"
+#include "move/pad.c"
 #include "reduce/blocks.c"
 #include "reduce/mapped.c"
 #include "reduce/extreme.c"
@@ -148,6 +149,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .channel_sum = F(channel_sum),
     .copy = F(copy),
     .join = F(join),
+    .pad = F(pad),
     .reduce = F(reduce),
     .extreme = F(extreme),
     .variance = F(variance),

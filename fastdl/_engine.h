@@ -146,8 +146,9 @@ static int fdl_box(PyObject *arrays, int type)
     return 0;
 }
 
-/* Are these plain arrays, all of float32 or all of float64, as the kernels take them? */
-static inline int fdl_kernel_ready(PyObject *arrays)
+/* Are these plain arrays, all of float32 or all of float64 (of any one dtype, with `moves`), as the
+   kernels take them? */
+static inline int fdl_kernel_ready(PyObject *arrays, int moves)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(arrays);
     int type = -1;
@@ -155,7 +156,7 @@ static inline int fdl_kernel_ready(PyObject *arrays)
         PyObject *a = PyTuple_GET_ITEM(arrays, i);
         if (!PyArray_CheckExact(a) || !PyArray_ISBEHAVED_RO((PyArrayObject *)a)) return 0;
         int t = PyArray_TYPE((PyArrayObject *)a);
-        if (t != NPY_FLOAT && t != NPY_DOUBLE) return 0;
+        if (t != NPY_FLOAT && t != NPY_DOUBLE && !moves) return 0;
         if (type >= 0 && t != type) return 0;
         type = t;
     }
@@ -195,6 +196,14 @@ static inline int fdl_shares(PyObject *view, PyObject *a)
 
 /* What a shape function needs of a plain array. */
 static inline int fdl_is_plain(PyObject *a) { return PyArray_CheckExact(a); }
+static inline int fdl_is_real(PyObject *a)
+{
+    return PyTypeNum_ISFLOAT(PyArray_TYPE((PyArrayObject *)a));
+}
+static inline int fdl_same_type(PyObject *a, PyObject *b)
+{
+    return PyArray_TYPE((PyArrayObject *)a) == PyArray_TYPE((PyArrayObject *)b);
+}
 static inline int fdl_ndim(PyObject *a) { return PyArray_NDIM((PyArrayObject *)a); }
 static inline Py_ssize_t fdl_size(PyObject *a) { return PyArray_SIZE((PyArrayObject *)a); }
 static inline Py_ssize_t fdl_item(PyObject *a) { return PyArray_ITEMSIZE((PyArrayObject *)a); }

@@ -209,6 +209,7 @@ class Primitive:
         promote: bool = True,
         into: Callable[..., Any] | None = None,
         kernel: Callable[..., Any] | None = None,
+        moves: bool = False,
         node_name: str | None = None,
         naming: Callable[[dict[str, Any], list[bool]], str] | None = None,
     ) -> None: ...

@@ -49,7 +49,7 @@ cdef extern from "_engine.h":
     int fdl_half(tuple)
     int fdl_uniform(tuple, bint)
     int fdl_box(tuple, int) except -1
-    int fdl_kernel_ready(tuple)
+    int fdl_kernel_ready(tuple, bint)
     int fdl_exclusive(PyObject *)
     int fdl_in_order(object)
     int fdl_shares(object, object)
@@ -65,6 +65,8 @@ cdef extern from "_engine.h":
         Py_ssize_t offset
         bint overlaps
     int fdl_is_plain(object)
+    int fdl_is_real(object)
+    int fdl_same_type(object, object)
     int fdl_ndim(object)
     Py_ssize_t fdl_size(object)
     Py_ssize_t fdl_item(object)

@@ -49,13 +49,13 @@ cdef class Primitive:
     cdef dict defaults                  # of static arguments
     cdef dict plans                     # mask -> Plan
     cdef uint64_t differentiable
-    cdef bint elementwise, promotes, floating, view, boxes, half, conjugates
+    cdef bint elementwise, promotes, floating, view, boxes, moves, half, conjugates
     cdef object signature
     cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
 
     def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
-                 bint promote=True, into=None, kernel=None, str node_name=None, naming=None,
-                 bint half=False, bint conjugates=True):
+                 bint promote=True, into=None, kernel=None, bint moves=False,
+                 str node_name=None, naming=None, bint half=False, bint conjugates=True):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -73,6 +73,7 @@ cdef class Primitive:
         self.conjugates = conjugates and not self.view  # views move numbers: h is real
         self.boxes = ufunc is not None or kernel is not None
         self.kernel = kernel
+        self.moves = moves
         self.into = into
         self.signature = inspect.signature(forward)
         setattr(self, "__signature__", self.signature)
@@ -240,7 +241,7 @@ cdef class Primitive:
         if self.half or not fdl_half(arrays):
             return self.run(self.forward, arrays, arrays, static)
         wide = tuple([WIDEN(a) for a in arrays])
-        if self.kernel is not None and fdl_kernel_ready(wide):
+        if self.kernel is not None and fdl_kernel_ready(wide, False):
             return NARROW(self.run(self.kernel, wide, wide, static), arrays)
         return NARROW(self.run(self.forward, wide, wide, static), arrays)
 
@@ -291,7 +292,7 @@ cdef class Primitive:
         cdef tuple results
         if self.view:
             y = self.view_of(arrays, static)
-        elif self.kernel is not None and fdl_kernel_ready(arrays):
+        elif self.kernel is not None and fdl_kernel_ready(arrays, self.moves):
             y = self.run(self.kernel, arrays, arrays, static)
         else:
             y = self.computed(arrays, static)
@@ -481,7 +482,7 @@ cdef class Primitive:
             raise RuntimeError(REPEATED)
 
     cdef object write(self, object array, tuple arrays, dict static):
-        if self.kernel is not None and fdl_kernel_ready((array,) + arrays):
+        if self.kernel is not None and fdl_kernel_ready((array,) + arrays, self.moves):
             options = {"out": array} if static is None else {"out": array, **static}
             self.run(self.kernel, (array,) + arrays[1:], arrays, options)
             return

@@ -1,8 +1,9 @@
-# Shape functions in their usual calls, without Python: included by _engine.pyx.
+# Functions of shape, and reductions, in their usual calls without Python: included by _engine.pyx.
 #
 # A view is a few integers: lengths, strides, an offset. Where the arguments are plain ints, slices
-# and tuples of them, a Shortcut works those out here and makes the tensor; every other call,
-# wrong ones among them, goes to the function it stands for, which gives the same results.
+# and tuples of them, a Shortcut works those out here and makes the tensor; of a reduction it reads
+# the dimensions. Every other call, wrong ones among them, goes to the function it stands for, which
+# gives the same results.
 
 cdef extern from "Python.h":
     bint PyLong_CheckExact(PyObject *)
@@ -21,7 +22,7 @@ cdef extern from "Python.h":
     PyObject *Py_None
     PyObject *Py_Ellipsis
 
-ctypedef object (*Way)(Primitive, TensorBase, PyObject **, Py_ssize_t)
+ctypedef object (*Way)(Primitive, object, PyObject **, Py_ssize_t)
 
 cdef int MOST = 4                       # arguments after the tensor that may have a name
 
@@ -36,6 +37,7 @@ cdef class Shortcut:
     cdef Primitive op
     cdef Way way
     cdef tuple names                    # of the arguments after the tensor; None: any number
+    cdef bint joins                     # the first argument is a list of tensors
     cdef dict __dict__
 
     def __init__(self, function, Primitive op):
@@ -44,8 +46,9 @@ cdef class Shortcut:
         self.way = way_of(function.__name__)
         parameters = list(inspect.signature(function).parameters.values())[1:]
         self.names = None
-        if all([p.kind == p.POSITIONAL_OR_KEYWORD for p in parameters]):
-            self.names = tuple([p.name for p in parameters])
+        if not any([p.kind == p.VAR_POSITIONAL for p in parameters]):
+            self.names = tuple([p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD])
+        self.joins = function.__name__ in ("cat", "stack")
         for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(self, attribute, getattr(function, attribute))
 
@@ -73,18 +76,23 @@ cdef object short_call(Shortcut self, tuple args, PyObject *keywords):
     cdef PyObject *found[8]
     cdef bint named = keywords != NULL and <dict>keywords
     y = None
-    if n > 0 and observer is None and isinstance(<object>PyTuple_GET_ITEM(args, 0), TensorBase):
-        x = <TensorBase>PyTuple_GET_ITEM(args, 0)
-        if fdl_is_plain((<TensorBase>x).array):
-            if self.names is None:
-                if not named:
-                    y = self.way(self.op, <TensorBase>x, &(<PyTupleObject *>args).ob_item[1], n - 1)
-            elif n - 1 <= PyTuple_GET_SIZE(self.names) <= MOST:
-                for i in range(PyTuple_GET_SIZE(self.names)):
-                    found[i] = PyTuple_GET_ITEM(args, i + 1) if i < n - 1 else NULL
-                if not named or by_name(self.names, <dict>keywords, found, n - 1):
-                    y = self.way(self.op, <TensorBase>x, found, PyTuple_GET_SIZE(self.names))
+    if n > 0 and observer is None and (self.joins or is_plain(<object>PyTuple_GET_ITEM(args, 0))):
+        if self.names is None:
+            if not named:
+                y = self.way(self.op, <object>PyTuple_GET_ITEM(args, 0),
+                             &(<PyTupleObject *>args).ob_item[1], n - 1)
+        elif n - 1 <= PyTuple_GET_SIZE(self.names) <= MOST:
+            for i in range(PyTuple_GET_SIZE(self.names)):
+                found[i] = PyTuple_GET_ITEM(args, i + 1) if i < n - 1 else NULL
+            if not named or by_name(self.names, <dict>keywords, found, n - 1):
+                y = self.way(self.op, <object>PyTuple_GET_ITEM(args, 0), found,
+                             PyTuple_GET_SIZE(self.names))
     return PyObject_Call(self.__wrapped__, args, keywords) if y is None else y
+
+
+cdef inline bint is_plain(object a):
+    """Is it a tensor around a NumPy array?"""
+    return isinstance(a, TensorBase) and fdl_is_plain((<TensorBase>a).array)
 
 
 cdef bint by_name(tuple names, dict keywords, PyObject **found, Py_ssize_t given):
@@ -191,7 +199,8 @@ cdef inline void same(object a, fdl_layout *at):
 
 # ---- functions --------------------------------------------------------------------------------
 
-cdef object short_reshape(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_reshape(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef Py_ssize_t size = fdl_size(x.array), known = 1
     cdef int i, open = -1
@@ -215,7 +224,8 @@ cdef object short_reshape(Primitive op, TensorBase x, PyObject **args, Py_ssize_
     return reshaped(op, x, &at)
 
 
-cdef object short_flatten(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_flatten(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef int first = 0, last = fdl_ndim(x.array) - 1, i
     if not fdl_in_order(x.array) or fdl_size(x.array) == 0:
@@ -233,7 +243,8 @@ cdef object short_flatten(Primitive op, TensorBase x, PyObject **args, Py_ssize_
     return reshaped(op, x, &at)
 
 
-cdef object short_squeeze(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_squeeze(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef int dim = -1, i, kept = 0
     if args[0] != NULL and not as_dim(args[0], fdl_ndim(x.array), &dim):
@@ -247,7 +258,8 @@ cdef object short_squeeze(Primitive op, TensorBase x, PyObject **args, Py_ssize_
     return reshaped(op, x, &at)
 
 
-cdef object short_unsqueeze(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_unsqueeze(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef int dim, i
     same(x.array, &at)
@@ -261,7 +273,8 @@ cdef object short_unsqueeze(Primitive op, TensorBase x, PyObject **args, Py_ssiz
     return reshaped(op, x, &at)
 
 
-cdef object short_expand(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_expand(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef int extra, i
     cdef Py_ssize_t own
@@ -292,18 +305,21 @@ cdef object exchanged(Primitive op, TensorBase x, int dim0, int dim1):
     return record_view(op, x, y, {"dim0": dim0, "dim1": dim1}) if records(x) else y
 
 
-cdef object short_transpose(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_transpose(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef int dim0, dim1, ndim = fdl_ndim(x.array)
     if not as_dim(args[0], ndim, &dim0) or not as_dim(args[1], ndim, &dim1):
         return None
     return exchanged(op, x, dim0, dim1)
 
 
-cdef object short_t(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_t(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     return exchanged(op, x, 0, 1) if fdl_ndim(x.array) == 2 else None
 
 
-cdef object short_permute(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_permute(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef Py_ssize_t dims[64]
     cdef uint64_t seen = 0
@@ -327,7 +343,8 @@ cdef object short_permute(Primitive op, TensorBase x, PyObject **args, Py_ssize_
     return record_view(op, x, y, {"dims": tuple([dims[i] for i in range(at.ndim)])})
 
 
-cdef object short_reverse(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_reverse(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef int i
     at.ndim, at.offset, at.overlaps = fdl_ndim(x.array), 0, False
@@ -437,7 +454,8 @@ cdef void drop(fdl_layout *at, int dim) noexcept:
         at.shape[i], at.strides[i] = at.shape[i + 1], at.strides[i + 1]
 
 
-cdef object short_narrow(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_narrow(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef int dim
     cdef Py_ssize_t start, length, full
     if not (as_dim(args[0], fdl_ndim(x.array), &dim) and as_int(args[1], &start)
@@ -450,7 +468,8 @@ cdef object short_narrow(Primitive op, TensorBase x, PyObject **args, Py_ssize_t
     return narrowed(op, x, dim, start, length)
 
 
-cdef object short_select(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_select(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef int dim
     cdef Py_ssize_t i, full
@@ -484,7 +503,8 @@ cdef object parts_of(Primitive op, TensorBase x, fdl_layout *at, Py_ssize_t coun
     return parts
 
 
-cdef object short_unbind(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_unbind(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef int dim = 0
     cdef Py_ssize_t full, step
@@ -510,7 +530,8 @@ cdef object in_pieces(Primitive op, TensorBase x, int dim, Py_ssize_t most):
                     {"dim": dim, "lengths": tuple([lengths[i] for i in range(count)])})
 
 
-cdef object short_split(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_split(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
     cdef Py_ssize_t lengths[64]
     cdef Py_ssize_t size, i, total = 0
@@ -532,13 +553,120 @@ cdef object short_split(Primitive op, TensorBase x, PyObject **args, Py_ssize_t 
                     {"dim": dim, "lengths": tuple([lengths[i] for i in range(count)])})
 
 
-cdef object short_chunk(Primitive op, TensorBase x, PyObject **args, Py_ssize_t n):
+cdef object short_chunk(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
     cdef int dim = 0
     cdef Py_ssize_t count
     if not as_int(args[0], &count) or count <= 0 or fdl_ndim(x.array) == 0 or (
             args[1] != NULL and not as_dim(args[1], fdl_ndim(x.array), &dim)):
         return None
     return in_pieces(op, x, dim, max((fdl_length(x.array, dim) + count - 1) // count, 1))
+
+
+# ---- reductions ---------------------------------------------------------------------------------
+
+cdef tuple dims_of(PyObject *dim, int ndim):
+    """The dimensions that `dim` names: all for None and (), None if it is nothing plain."""
+    cdef Py_ssize_t given[64]
+    cdef uint64_t seen = 0
+    cdef int i, d, count
+    if dim == NULL or dim == Py_None:
+        return tuple(range(ndim))
+    if PyLong_CheckExact(dim):
+        return (d,) if as_dim(dim, ndim, &d) else None
+    count = as_ints(&dim, 1, given)
+    if count == 0:
+        return tuple(range(ndim))
+    for i in range(count):
+        given[i] += ndim if given[i] < 0 else 0
+        if not 0 <= given[i] < ndim or seen >> given[i] & 1:
+            return None
+        seen |= <uint64_t>1 << given[i]
+    return tuple([given[i] for i in range(count)]) if count > 0 else None
+
+
+cdef object reduced(Primitive op, TensorBase x, PyObject *dim, PyObject *keepdim):
+    cdef tuple dims = dims_of(dim, fdl_ndim(x.array))
+    if dims is None or not (keepdim == NULL or isinstance(<object>keepdim, bool)):
+        return None
+    return op.call((x,), {"dims": dims, "keepdim": keepdim != NULL and <object>keepdim is True})
+
+
+cdef object short_sum(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    return reduced(op, <TensorBase>of, args[0], args[1])
+
+
+cdef object short_mean(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    return reduced(op, x, args[0], args[1]) if fdl_is_real(x.array) else None
+
+
+cdef object short_amax(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    return reduced(op, x, args[0], args[1]) if fdl_size(x.array) else None
+
+
+cdef object short_max(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    if fdl_size(x.array) == 0 or args[0] != NULL or args[1] != NULL:
+        return None
+    return reduced(op, x, NULL, NULL)
+
+
+cdef object short_var(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef tuple dims
+    cdef Py_ssize_t count = 1
+    if not fdl_is_real(x.array) or (args[0] != NULL and isinstance(<object>args[0], bool)) or (
+            args[1] != NULL and not isinstance(<object>args[1], bool)) or (
+            args[2] != NULL and not isinstance(<object>args[2], bool)):
+        return None
+    dims = dims_of(args[0], fdl_ndim(x.array))
+    if dims is None:
+        return None
+    for d in dims:
+        count *= fdl_length(x.array, d)
+    if count < 2:                                   # of which PyTorch warns
+        return None
+    return op.call((x,), {"dims": dims,
+                          "correction": 0 if args[1] != NULL and <object>args[1] is False else 1,
+                          "keepdim": args[2] != NULL and <object>args[2] is True})
+
+
+# ---- lists of tensors ----------------------------------------------------------------------------
+
+cdef object join_list(Primitive op, object tensors, PyObject *dim, bint stacked):
+    """cat or stack of tensors of one dtype whose shapes fit."""
+    cdef tuple xs
+    cdef TensorBase first, x
+    cdef int ndim, d = 0, i
+    if not isinstance(tensors, (list, tuple)):
+        return None
+    xs = tuple(tensors)
+    if PyTuple_GET_SIZE(xs) == 0 or not is_plain(<object>PyTuple_GET_ITEM(xs, 0)):
+        return None
+    first = <TensorBase>PyTuple_GET_ITEM(xs, 0)
+    ndim = fdl_ndim(first.array)
+    if dim != NULL and not as_dim(dim, ndim + stacked, &d) or ndim + stacked == 0:
+        return None
+    for y in xs:
+        if not is_plain(y):
+            return None
+        x = <TensorBase>y
+        if fdl_ndim(x.array) != ndim or not fdl_same_type(x.array, first.array):
+            return None
+        for i in range(ndim):
+            if fdl_length(x.array, i) != fdl_length(first.array, i) and (stacked or i != d):
+                return None
+    return op.call(xs, {"dim": d})
+
+
+cdef object short_cat(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    return join_list(op, of, args[0], False)
+
+
+cdef object short_stack(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    return join_list(op, of, args[0], True)
 
 
 cdef Way way_of(str name) except NULL:
@@ -570,6 +698,20 @@ cdef Way way_of(str name) except NULL:
         return short_split
     if name == "chunk":
         return short_chunk
+    if name == "sum":
+        return short_sum
+    if name == "mean":
+        return short_mean
+    if name in ("amax", "amin"):
+        return short_amax
+    if name in ("max", "min"):
+        return short_max
+    if name in ("var", "std"):
+        return short_var
+    if name == "cat":
+        return short_cat
+    if name == "stack":
+        return short_stack
     raise ValueError(f"shortcut: there is none for {name}()")
 
 

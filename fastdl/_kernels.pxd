@@ -75,6 +75,12 @@ cdef extern from "fastdl.h" nogil:
         int64_t x_stride[16]
         int64_t y_stride[16]
 
+    ctypedef struct fdl_pad:
+        int axes
+        int64_t shape[16]
+        int64_t begin[16]
+        int64_t n[16]
+        int64_t x_stride[16]
     ctypedef struct fdl_part:
         const void *x
         int64_t n, row
@@ -163,6 +169,8 @@ cdef extern from "fastdl.h" nogil:
                 int threads) noexcept nogil
         int (*copy)(const fdl_copy *g, const void *x, void *y, int threads) noexcept nogil
         int (*join)(int64_t rows, int count, const fdl_part *parts, void *y,
+                int threads) noexcept nogil
+        int (*pad)(const fdl_pad *g, const void *x, const void *value, void *y,
                 int threads) noexcept nogil
         int (*reduce)(int op, const fdl_reduce *g, const void *x, void *y, double divisor,
                 int threads) noexcept nogil

@@ -127,8 +127,8 @@ cdef bint as_part(cnp.ndarray x, int axis, fdl_part *part) noexcept:
     return True
 
 
-def concatenate(xs, int axis, *, isa=None, int threads=0):
-    """The arrays after one another along `axis`, in C order: as numpy.concatenate."""
+cdef cnp.ndarray join(xs, int axis, bint stacked, str where, isa, int threads):
+    """The arrays after one another along `axis`, a new one if `stacked`."""
     cdef cnp.ndarray first = xs[0], x, y
     cdef const fdl_kernels *kernels = movers_of(first, isa)
     cdef int n = threads_of(threads), status, ndim = cnp.PyArray_NDIM(first), i, count = 0
@@ -136,41 +136,171 @@ def concatenate(xs, int axis, *, isa=None, int threads=0):
     cdef cnp.npy_intp shape[64]
     cdef fdl_part parts[64]
     cdef int64_t rows = 1
-    if not 0 <= axis < ndim:
-        raise ValueError(f"concatenate: axis must lie in [0, {ndim}), got {axis}")
+    if not 0 <= axis < ndim + stacked:
+        raise ValueError(f"{where}: axis must lie in [0, {ndim + stacked}), got {axis}")
     for i in range(ndim):
-        shape[i] = cnp.PyArray_DIM(first, i)
+        shape[i + (stacked and i >= axis)] = cnp.PyArray_DIM(first, i)
         if i < axis:
-            rows *= shape[i]
+            rows *= cnp.PyArray_DIM(first, i)
     shape[axis] = 0
     if len(xs) > 64:
         kernels = NULL
     for x in xs:
         if cnp.PyArray_NDIM(x) != ndim or cnp.PyArray_TYPE(x) != typenum:
-            raise ValueError("concatenate: xs must have one dtype and number of dimensions")
+            raise ValueError(f"{where}: xs must have one dtype and number of dimensions")
         for i in range(ndim):
-            if i != axis and cnp.PyArray_DIM(x, i) != shape[i]:
+            if (stacked or i != axis) and cnp.PyArray_DIM(x, i) != cnp.PyArray_DIM(first, i):
                 raise ValueError(
-                    f"concatenate: xs must have one shape but for axis {axis}, got "
-                    f"{np.shape(first)} and {np.shape(x)}"
+                    f"{where}: xs must have one shape"
+                    f"{'' if stacked else f' but for axis {axis}'}, got {np.shape(first)} and "
+                    f"{np.shape(x)}"
                 )
-        shape[axis] += cnp.PyArray_DIM(x, axis)
+        shape[axis] += 1 if stacked else cnp.PyArray_DIM(x, axis)
         if kernels != NULL and cnp.PyArray_SIZE(x):
             if not cnp.PyArray_ISBEHAVED_RO(x) or not as_part(x, axis, &parts[count]) or (
                 parts[count].n < 8 and rows > 8     # too short for rows: strided copies
             ):
                 kernels = NULL
             count += 1
-    y = cnp.PyArray_EMPTY(ndim, shape, typenum, 0)
+    y = cnp.PyArray_EMPTY(ndim + stacked, shape, typenum, 0)
     if kernels != NULL:
         with nogil:
             status = kernels.join(rows, count, parts, data_of(y), n)
-        finish(status, "concatenate")
+        finish(status, where)
         return y
     begin = 0
-    at = [slice(None)] * ndim
+    at = [slice(None)] * (ndim + stacked)
     for x in xs:
-        at[axis] = slice(begin, begin + cnp.PyArray_DIM(x, axis))
-        copy(x, out=y[tuple(at)], isa=isa, threads=threads)
-        begin += cnp.PyArray_DIM(x, axis)
+        at[axis] = begin if stacked else slice(begin, begin + cnp.PyArray_DIM(x, axis))
+        copy(x, out=y[(*at, ...)], isa=isa, threads=threads)
+        begin += 1 if stacked else cnp.PyArray_DIM(x, axis)
     return y
+
+
+def concatenate(xs, int axis, *, isa=None, int threads=0):
+    """The arrays after one another along `axis`, in C order: as numpy.concatenate."""
+    return join(xs, axis, False, "concatenate", isa, threads)
+
+
+def stack(xs, int axis, *, isa=None, int threads=0):
+    """The arrays side by side along a new axis, in C order: as numpy.stack."""
+    return join(xs, axis, True, "stack", isa, threads)
+
+
+def pad(cnp.ndarray x not None, widths, value=0, *, isa=None, int threads=0):
+    """x with `widths[i]` = (before, after) elements of `value` added along axis i, in C order.
+    Negative widths take elements away."""
+    cdef const fdl_kernels *kernels = movers_of(x, isa)
+    cdef int n = threads_of(threads), status, ndim = cnp.PyArray_NDIM(x), i
+    cdef cnp.npy_intp shape[64]
+    cdef cnp.npy_intp item = cnp.PyArray_ITEMSIZE(x), stride
+    cdef cnp.ndarray y, bits
+    cdef Py_ssize_t before, after
+    cdef fdl_pad g
+    cdef char *src = <char *> cnp.PyArray_DATA(x)
+    if len(widths) != ndim:
+        raise ValueError(f"pad: expected widths for {ndim} axes, got {len(widths)}")
+    if ndim > FDL_COPY_AXES or ndim == 0:
+        kernels = NULL
+    for i in range(ndim):
+        before, after = widths[i]
+        shape[i] = cnp.PyArray_DIM(x, i) + before + after
+        if shape[i] < 0:
+            raise ValueError(
+                f"pad: axis {i} has {cnp.PyArray_DIM(x, i)} elements, fewer than widths "
+                f"{widths[i]} take away"
+            )
+        if kernels != NULL:
+            stride = cnp.PyArray_STRIDE(x, i)
+            if stride % item:
+                kernels = NULL
+                continue
+            g.shape[i] = shape[i]
+            g.begin[i] = max(before, 0)
+            g.n[i] = max(cnp.PyArray_DIM(x, i) + min(before, 0) + min(after, 0), 0)
+            if g.n[i] == 0:
+                g.begin[i] = 0
+            g.x_stride[i] = stride // item
+            src += max(-before, 0) * stride
+    y = cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(x), 0)
+    if cnp.PyArray_SIZE(y) == 0:
+        return y
+    bits = np.asarray(value, x.dtype)
+    if kernels == NULL:
+        y.fill(bits)
+        inner = tuple([slice(max(a, 0), k - max(b, 0)) for k, (a, b) in zip(np.shape(y), widths)])
+        kept = tuple([slice(max(-a, 0), k - max(-b, 0)) for k, (a, b) in zip(np.shape(x), widths)])
+        if x[kept].size:
+            y[inner] = x[kept]
+        return y
+    g.axes = ndim
+    with nogil:
+        status = kernels.pad(&g, src, data_of(bits), data_of(y), n)
+    finish(status, "pad")
+    return y
+
+
+def fill(cnp.ndarray out not None, value, *, isa=None, int threads=0):
+    """`value`, cast to out's dtype, in every place of a writable array of any strides."""
+    cdef cnp.ndarray bits = np.asarray(value, out.dtype)
+    cdef const fdl_kernels *kernels = movers_of(bits, isa)
+    cdef int n = threads_of(threads), status, i
+    cdef cnp.npy_intp still[64]
+    cdef fdl_copy g
+    cdef char *src = <char *> cnp.PyArray_DATA(bits)
+    cdef char *dst = <char *> cnp.PyArray_DATA(out)
+    if cnp.PyArray_NDIM(bits):
+        raise ValueError(f"fill: value must be one number, got an array of {np.shape(bits)}")
+    if not cnp.PyArray_ISWRITEABLE(out):
+        raise ValueError("fill: out must be writable")
+    for i in range(cnp.PyArray_NDIM(out)):
+        still[i] = 0
+    if kernels == NULL or not cnp.PyArray_ISBEHAVED_RO(out) or not as_copy(
+        cnp.PyArray_NDIM(out), cnp.PyArray_DIMS(out), &src, still, &dst,
+        cnp.PyArray_STRIDES(out), <int> cnp.PyArray_ITEMSIZE(out), &g
+    ):
+        out.fill(bits)
+        return out
+    with nogil:
+        status = kernels.copy(&g, src, dst, n)
+    finish(status, "fill")
+    return out
+
+
+# ---- the same as operations of the engine call them ----------------------------------------------
+
+def join_along(*xs, int dim):
+    """`concatenate` of the operands."""
+    return join(xs, dim, False, "concatenate", None, 0)
+
+
+def stack_along(*xs, int dim):
+    """`stack` of the operands."""
+    return join(xs, dim, True, "stack", None, 0)
+
+
+def pad_with(x, *, widths, value):
+    """`pad`."""
+    return pad(x, widths, value)
+
+
+def flip_along(cnp.ndarray x not None, *, dims):
+    """x with the order reversed along `dims`, in C order."""
+    cdef list steps = [slice(None)] * cnp.PyArray_NDIM(x)
+    for dim in dims:
+        steps[dim] = slice(None, None, -1)
+    return copy(x[(*steps, ...)])
+
+
+def roll_along(cnp.ndarray x not None, *, shifts, dims):
+    """x moved cyclically by `shifts` along `dims`, in C order."""
+    cdef Py_ssize_t shift, n
+    cdef int dim
+    for shift, dim in zip(shifts, dims):
+        n = cnp.PyArray_DIM(x, dim)
+        if n:
+            before = (slice(None),) * dim
+            cut = (n - shift) % n
+            halves = x[(*before, slice(cut, None))], x[(*before, slice(0, cut))]
+            x = join(halves, dim, False, "roll", None, 0)
+    return x

@@ -152,8 +152,14 @@ def reduce(
     x is any float32 or float64 array; `dims` a sequence of its axes, counted from the front.
     `mean` divides by the number of elements. Of no elements the result is 0, 1 or an infinity.
     """
+    return reduce_by(variant_of("reduce", REDUCTIONS, op), x, dims, keepdim, mean, isa, threads)
+
+
+cdef cnp.ndarray reduce_by(
+    int kind, cnp.ndarray x, dims, bint keepdim, bint mean, isa, int threads
+):
     cdef const fdl_kernels *kernels = table_of(x, isa, "reduce", "x")
-    cdef int kind = variant_of("reduce", REDUCTIONS, op), n = threads_of(threads)
+    cdef int n = threads_of(threads)
     cdef int ndim = cnp.PyArray_NDIM(x), typenum = cnp.PyArray_TYPE(x), status = 0, i, k
     cdef bint reduced[64]
     cdef int order[64]
@@ -203,6 +209,21 @@ def reduce(
         if kind > FDL_MIN:
             kind = FDL_SUM
     return y
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Reduction:
+    """`reduce` with its operation chosen, as operations of the engine call it."""
+    cdef int kind
+    cdef bint mean
+
+    def __init__(self, op, bint mean=False):
+        self.kind = variant_of("Reduction", REDUCTIONS, op)
+        self.mean = mean
+
+    def __call__(self, cnp.ndarray x not None, *, dims, bint keepdim):
+        return reduce_by(self.kind, x, dims, keepdim, self.mean, None, 0)
 
 
 cdef cnp.ndarray one_axis(cnp.ndarray x, const bint *reduced, fdl_reduce *g):

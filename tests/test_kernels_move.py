@@ -7,7 +7,7 @@ import pytest
 
 import fastdl
 import fastdl.nn.functional as F
-from fastdl._kernels import concatenate, copy, isa_available
+from fastdl._kernels import concatenate, copy, fill, isa_available, pad, stack
 from fastdl.ops.shape import _viewable
 
 each_tier = pytest.mark.parametrize("isa", isa_available())
@@ -90,6 +90,66 @@ def test_copy_into_any_array(isa, dtype):
                 beside = frame.copy()
                 beside[(*(slice(1, 2 * n + 1, 2) for n in inside.shape), ...)] = 77
                 assert (beside == np.array(77).astype(dtype)).all(), "wrote beside the array"
+
+
+@each_tier
+@each_dtype
+def test_stack(isa, dtype):
+    for shape in [(), (3,), (40, 30), (2, 17, 33), (4, 0)]:
+        for axis in range(len(shape) + 1):
+            x = numbers(shape, dtype)
+            for z in (x, x.T.copy().T, framed(x)[0]):
+                y = stack([z, x, z], axis, isa=isa)
+                assert y.flags.c_contiguous
+                assert y.tobytes() == np.stack([z, x, z], axis).tobytes()
+
+
+def padded(x, widths, value):
+    """pad() in NumPy's words."""
+    x = x[tuple([slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths)])]
+    widths = [(max(a, 0), max(b, 0)) for a, b in widths]
+    return np.pad(x, widths, constant_values=np.asarray(value, x.dtype))
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("threads", [1, 3])
+def test_pad(isa, dtype, threads):
+    for shape in [
+        (1,),
+        (5,),
+        (100,),
+        (3, 4),
+        (17, 56),
+        (3, 15, 17),
+        (2, 3, 5, 31),
+        (3, 0),
+        (80, 300),
+    ]:
+        x = numbers(shape, dtype)
+        choices = [(0, 0), (1, 1), (0, 2), (37, 0), (-1, 3), (2, -1)]
+        for k in range(len(choices)):
+            widths = [choices[(k + 2 * d) % len(choices)] for d in range(x.ndim)]
+            if any(
+                n + a + b < 0 or n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(shape, widths)
+            ):
+                continue
+            for z in (x, x.T.copy().T, np.flip(x), framed(x)[0]):
+                y = pad(z, widths, 7, isa=isa, threads=threads)
+                assert y.flags.c_contiguous
+                assert y.tobytes() == padded(z, widths, 7).tobytes(), (shape, widths)
+
+
+@each_tier
+@each_dtype
+def test_fill(isa, dtype):
+    for shape in SHAPES:
+        inside, frame = framed(np.zeros(shape, dtype))
+        assert fill(inside, 5, isa=isa) is inside
+        assert (inside == np.array(5).astype(dtype)).all()
+        inside[...] = np.array(77).astype(dtype)
+        assert (frame == np.array(77).astype(dtype)).all(), "wrote beside the array"
+        assert (fill(np.zeros(shape, dtype).T, 1, isa=isa) == 1).all()
 
 
 @each_tier

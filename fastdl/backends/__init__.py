@@ -47,6 +47,9 @@ VOCABULARY = (
     "copy",
     "copy_into",
     "concatenate",
+    "stack",
+    "pad",
+    "fill",
     "reduce",
     "logsumexp",
     "extreme",
@@ -86,6 +89,6 @@ def of(array):
     Raises:
         TypeError: no backend takes arrays of this type.
     """
-    if isinstance(array, (np.ndarray, np.generic)):
-        return cpu
+    if type(array) is np.ndarray or isinstance(array, (np.ndarray, np.generic)):
+        return cpu  # the exact type first: it is nearly always that
     raise TypeError(f"no backend computes on {type(array).__name__}; expected a NumPy array")

@@ -254,6 +254,18 @@ def plane_scatter(x, positions, size, add):
 # Kernels of elementwise functions by name: (*arrays, out=None, **parameters) for arrays of float32,
 # or of float64, that broadcast. They are faster than NumPy for small arrays, too.
 MAPS = _kernels.MAPS
+KERNELS = {  # what primitives may name as their kernel
+    **MAPS,
+    "sum": _kernels.Reduction("sum"),
+    "mean": _kernels.Reduction("sum", mean=True),
+    "amax": _kernels.Reduction("max"),
+    "amin": _kernels.Reduction("min"),
+    "cat": _kernels.join_along,
+    "stack": _kernels.stack_along,
+    "pad": _kernels.pad_with,
+    "flip": _kernels.flip_along,
+    "roll": _kernels.roll_along,
+}
 
 _POWERS = {2: "square", 3: "cube", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
 
@@ -418,6 +430,22 @@ def copy_into(out, x):
 def concatenate(xs, axis):
     """The arrays, of one dtype, after one another along `axis`, counted from the front."""
     return _kernels.concatenate(xs, axis)
+
+
+def stack(xs, axis):
+    """The arrays, of one shape and dtype, side by side along a new axis."""
+    return _kernels.stack(xs, axis)
+
+
+def pad(x, widths, value):
+    """x with `widths[i]` = (before, after) elements of `value` added along axis i; negative widths
+    take elements away."""
+    return _kernels.pad(x, widths, value)
+
+
+def fill(out, value):
+    """The number `value`, cast to the dtype of `out`, in every place; returns `out`."""
+    return _kernels.fill(out, value)
 
 
 # ------------------------------------------------------------------------------------- reductions

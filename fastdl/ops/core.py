@@ -31,7 +31,8 @@ def primitive(forward=None, **options):
 
     Options: see Primitive (`into`, `node_name`, ...) and `ufunc`: a NumPy ufunc that computes the
     function, here and in place, in which case the body is its documentation. `kernel`: the name of
-    the C kernel that does so for float32 and float64. `accepts`: a function of the operands, before
+    the C kernel that does so for float32 and float64; for any one dtype, if it `moves` elements.
+    `accepts`: a function of the operands, before
     they are promoted, that raises for what the operation refuses.
     """
     if forward is None:
@@ -39,7 +40,7 @@ def primitive(forward=None, **options):
     if "ufunc" in options:
         options.setdefault("into", functools.partial(_ufunc_into, options["ufunc"]))
     if "kernel" in options:
-        options["kernel"] = backends.cpu.MAPS[options["kernel"]]
+        options["kernel"] = backends.cpu.KERNELS[options["kernel"]]
     accepts = options.pop("accepts", None)
     made = Primitive(forward, **options)
     if accepts is not None:

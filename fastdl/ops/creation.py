@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from fastdl import _dtype
+from fastdl import _dtype, backends
 from fastdl._engine import TensorBase, tensor_of
 from fastdl.ops.core import (
     as_type,
@@ -355,6 +355,15 @@ def delivered(function, make, shape, dtype, out):
     return out.copy_(tensor_of(allocated(make, shape, out.array.dtype)))
 
 
+def _filled_with(value):
+    """The function (shape, dtype) -> array full of `value`, like numpy.zeros."""
+    return lambda shape, dtype: backends.cpu.fill(np.empty(shape, dtype), value)
+
+
+_ones = _filled_with(1)
+_ones.__name__ = "ones"
+
+
 def zeros(*size, dtype=None, device=None, requires_grad=False, **keywords):
     """Zeros of shape `size`: `zeros(2, 3)` or `zeros((2, 3))`. Keywords: out; and layout,
     pin_memory and names, which have no effect."""
@@ -363,7 +372,7 @@ def zeros(*size, dtype=None, device=None, requires_grad=False, **keywords):
 
 def ones(*size, dtype=None, device=None, requires_grad=False, **keywords):
     """Ones of shape `size`; keywords as in `zeros`."""
-    return filled("ones", np.ones, size, dtype, device, requires_grad, keywords)
+    return filled("ones", _ones, size, dtype, device, requires_grad, keywords)
 
 
 def empty(*size, dtype=None, device=None, requires_grad=False, **keywords):
@@ -432,7 +441,7 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, **ke
         )
     if dtype is None and keywords.get("out") is None:
         dtype = dtype_of_number(value)
-    make = lambda shape, d: np.full(shape, of_numbers(np.asarray(value), d), d)
+    make = lambda shape, d: _filled_with(of_numbers(np.asarray(value), d))(shape, d)
     return filled("full", make, (size,), dtype, device, requires_grad, keywords)
 
 
@@ -471,7 +480,7 @@ def _like(make):
 
 
 zeros_like = _like(np.zeros)
-ones_like = _like(np.ones)
+ones_like = _like(_ones)
 empty_like = _like(np.empty)
 
 
@@ -481,7 +490,7 @@ def full_like(
 ):  # fmt: skip
     """`full` with the shape, dtype and memory order of `input`."""
     value = np.asarray(number(fill_value))
-    make = lambda shape, d: np.full(shape, of_numbers(value, d), d)
+    make = lambda shape, d: _filled_with(of_numbers(value, d))(shape, d)
     return like("full_like", make, input, dtype, device, requires_grad, memory_format)
 
 

@@ -18,7 +18,6 @@ from fastdl.ops.core import (
 )
 from fastdl.ops.core import view as view_of
 from fastdl.ops.shape import (
-    FEW,
     atleast_1d,
     atleast_2d,
     atleast_3d,
@@ -53,7 +52,7 @@ __all__ = [
 ]
 
 
-@primitive(node_name="Cat")
+@primitive(node_name="Cat", kernel="cat", moves=True)
 def concatenate(*xs, dim):
     """The arrays after one another along `dim`."""
     return backends.of(xs[0]).concatenate(xs, dim)
@@ -72,11 +71,10 @@ def _cat_parts(g, xs_shape, dim, needs):
 concatenate.vjp_joint(_cat_parts)
 
 
-@primitive(node_name="Stack")
+@primitive(node_name="Stack", kernel="stack", moves=True)
 def stack_along(*xs, dim):
     """The arrays side by side along a new dimension `dim`."""
-    at = (*(slice(None),) * dim, None)
-    return backends.of(xs[0]).concatenate([x[at] for x in xs], dim)
+    return backends.of(xs[0]).stack(xs, dim)
 
 
 stack_along.vjp_joint(
@@ -121,7 +119,7 @@ unstack.vjp(x=_restack)
 cut.vjp(x=_rejoin)
 
 
-@view_of
+@primitive(node_name="Flip", kernel="flip", moves=True)
 def flip_along(x, *, dims):
     """x with the order reversed along `dims`."""
     steps = [slice(None)] * x.ndim
@@ -136,7 +134,7 @@ def flip_along(x, *, dims):
 flip_along.vjp(x=lambda g, dims: flip_along(g, dims=dims))
 
 
-@primitive(node_name="Roll")
+@primitive(node_name="Roll", kernel="roll", moves=True)
 def roll_along(x, *, shifts, dims):
     """x moved cyclically by `shifts` along `dims`."""
     for shift, dim in zip(shifts, dims):
@@ -153,27 +151,10 @@ roll_along.vjp(
 )
 
 
-@primitive(node_name="ConstantPadNd")
+@primitive(node_name="ConstantPadNd", kernel="pad", moves=True)
 def pad_with(x, *, widths, value):
     """x with `widths[i]` = (before, after) elements of `value` added; negative widths crop."""
-    shape = tuple([n + a + b for n, (a, b) in zip(x.shape, widths)])
-    result = np.empty(shape, x.dtype)
-    inner = _inner(widths, shape)
-    if x.size < FEW:
-        result.fill(value)
-    else:  # only what is not written by the copy: a slab on each side of each dimension
-        for d, (a, b) in enumerate(widths):
-            if a > 0:
-                result[(*inner[:d], slice(0, a))] = value
-            if b > 0:
-                result[(*inner[:d], slice(shape[d] - b, None))] = value
-    kept = x[_inner([(-a, -b) for a, b in widths], x.shape)]
-    backends.of(x).copy_into(result[inner], kept)
-    return result
-
-
-def _inner(widths, shape):
-    return tuple([slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, widths)])
+    return backends.of(x).pad(x, widths, value)
 
 
 pad_with.vjp(x=lambda g, widths: pad_with(g, widths=tuple([(-a, -b) for a, b in widths]), value=0))
@@ -209,24 +190,11 @@ def _joinable(function, tensors):
     return tensors
 
 
-def _alike(tensors):
-    """The shape of several tensors of one shape and dtype; None for whatever else is given."""
-    if type(tensors) not in (list, tuple) or not tensors or not is_tensor(tensors[0]):
-        return None
-    first = tensors[0].array
-    shape, dtype = first.shape, first.dtype
-    for x in tensors:
-        if not is_tensor(x) or x.array.shape != shape or x.array.dtype != dtype:
-            return None
-    return shape
-
-
+@shortcut(concatenate)
 @takes_out
 @aliases
 def cat(tensors, dim=0):
     """The tensors after one another along `dim`. Empty 1-d tensors are skipped, as PyTorch does."""
-    if shape := _alike(tensors):
-        return concatenate(*tensors, dim=normal_dim(dim, len(shape)))
     tensors = _joinable("cat", tensors)
     full = [x for x in tensors if x.array.shape != (0,)] or tensors[:1]
     shape = full[0].array.shape
@@ -251,12 +219,11 @@ def cat(tensors, dim=0):
 concat = cat
 
 
+@shortcut(stack_along)
 @takes_out
 @aliases
 def stack(tensors, dim=0):
     """The tensors, of one shape, side by side along a new dimension."""
-    if shape := _alike(tensors):
-        return stack_along(*tensors, dim=normal_dim(dim, len(shape) + 1))
     tensors = _joinable("stack", tensors)
     shape = tensors[0].array.shape
     for i, x in enumerate(tensors):

@@ -150,7 +150,7 @@ def fit(g, shape, dtype):
     return g if g.array.dtype == dtype else E.cast(g, dtype=dtype)
 
 
-@primitive(node_name="Sum")
+@primitive(node_name="Sum", kernel="sum")
 def sum_over(x, *, dims, keepdim):
     """Sum over `dims`; bools and integers sum as int64."""
     return backends.of(x).reduce(x, "sum", dims, keepdim)

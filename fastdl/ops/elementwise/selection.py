@@ -241,8 +241,19 @@ def clone(x, *, memory_format=None):
 clone.vjp(x=lambda g: g)
 
 
+FEW = 4096  # elements, below which NumPy writes as fast as a kernel is reached
+
+
 def _fill_into(out, x, value):
-    out[...] = _storable(value, out.dtype)
+    value = _storable(value, out.dtype)
+    if out.size < FEW or (value.ndim and value.shape != out.shape):
+        out[...] = value
+    elif not value.ndim:
+        backends.of(out).fill(out, value)
+    elif value.dtype != out.dtype or np.may_share_memory(out, value):
+        out[...] = value
+    else:
+        backends.of(out).copy_into(out, value)
 
 
 def _storable(value, dtype):

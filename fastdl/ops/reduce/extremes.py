@@ -1,7 +1,7 @@
 """The greatest and the smallest, and where they are."""
 
 from fastdl import backends
-from fastdl._engine import tensor_of
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import (
@@ -18,13 +18,13 @@ from fastdl.ops.scatter import scatter_along
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
 
-@primitive(node_name="Amax")
+@primitive(node_name="Amax", kernel="amax")
 def amax_over(x, *, dims, keepdim):
     """Greatest element over `dims`; ties share the gradient."""
     return backends.of(x).reduce(x, "max", dims, keepdim)
 
 
-@primitive(node_name="Amin")
+@primitive(node_name="Amin", kernel="amin")
 def amin_over(x, *, dims, keepdim):
     """Smallest element over `dims`; ties share the gradient."""
     return backends.of(x).reduce(x, "min", dims, keepdim)
@@ -97,6 +97,7 @@ def _extreme(name, over, along, pairwise, result, input, dim, keepdim):
     return result(*along(input, dim=dim, keepdim=keepdim))
 
 
+@shortcut(amax_over)
 @takes_out
 @aliases
 def max(input, dim=None, keepdim=False, *, other=None):
@@ -105,6 +106,7 @@ def max(input, dim=None, keepdim=False, *, other=None):
     return _extreme("max", amax_over, max_along, E.maximum, MaxResult, input, dim, keepdim)
 
 
+@shortcut(amin_over)
 @takes_out
 @aliases
 def min(input, dim=None, keepdim=False, *, other=None):
@@ -119,6 +121,7 @@ def _over(name, primitive, input, dim, keepdim):
     return primitive(input, dims=dims, keepdim=keepdim)
 
 
+@shortcut(amax_over)
 @takes_out
 @aliases
 def amax(input, dim=(), keepdim=False):
@@ -126,6 +129,7 @@ def amax(input, dim=(), keepdim=False):
     return _over("amax", amax_over, input, dim, keepdim)
 
 
+@shortcut(amin_over)
 @takes_out
 @aliases
 def amin(input, dim=(), keepdim=False):

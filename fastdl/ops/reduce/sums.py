@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from fastdl import _dtype, backends
+from fastdl._engine import shortcut
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import aliases, legacy_name, normal_dims, primitive, takes_out
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@shortcut(S.sum_over)
 @takes_out
 @aliases
 def sum(input, dim=None, keepdim=False, *, dtype=None):
@@ -33,7 +35,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):
     return S.sum_over(input, dims=normal_dims(dim, input.array.ndim), keepdim=keepdim)
 
 
-@primitive(node_name="Mean")
+@primitive(node_name="Mean", kernel="mean")
 def mean_over(x, *, dims, keepdim):
     """Mean over `dims`."""
     return backends.of(x).reduce(x, "sum", dims, keepdim, True)
@@ -54,6 +56,7 @@ def _floating(function, input):
         )
 
 
+@shortcut(mean_over)
 @takes_out
 @aliases
 def mean(input, dim=None, keepdim=False, *, dtype=None):
@@ -130,6 +133,7 @@ def _correction(dim, unbiased, correction):
     return dim, correction
 
 
+@shortcut(var_over)
 @takes_out
 @aliases
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
@@ -155,6 +159,7 @@ def _spread_over(primitive, function, input, dim, unbiased, keepdim, correction)
     return variance if primitive is var_over else E.sqrt(variance)
 
 
+@shortcut(std_over)
 @takes_out
 @aliases
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
