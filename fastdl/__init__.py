@@ -83,6 +83,7 @@ from fastdl.ops.creation import (
 )
 from fastdl.ops.complex import *
 from fastdl.ops.elementwise import *
+from fastdl.ops.fft import *
 from fastdl.ops.counting import *
 from fastdl.ops.order import *
 from fastdl.ops.join import *
@@ -168,8 +169,8 @@ from fastdl.tensor import (
 )
 
 # isort: split
-from fastdl import accelerator, amp, backends, compiler, cuda, func, linalg, nn, optim, profiler
-from fastdl import special, utils, version
+from fastdl import accelerator, amp, backends, compiler, cuda, fft, func, linalg, nn, optim
+from fastdl import profiler, special, utils, version
 from fastdl.amp.autocast_mode import (
     autocast,
     get_autocast_cpu_dtype,

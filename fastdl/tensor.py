@@ -21,6 +21,7 @@ from fastdl.ops import (
     distance,
     elementwise,
     factor,
+    fft,
     index,
     join,
     linalg,
@@ -651,6 +652,7 @@ METHODS = {
     special: "digamma i0 igamma igammac lgamma mvlgamma",
     statistics: "corrcoef cov",
     activation: "log_softmax relu softmax",
+    fft: "istft stft",
     complex: """
         angle conj conj_physical is_conj is_neg resolve_conj resolve_neg
     """,

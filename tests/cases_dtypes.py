@@ -125,3 +125,117 @@ for text, primitive, function in [
     ("H", "elementwise.conj_of", lambda t, z: z.H + z.mT.conj()),
 ]:
     on_numbers(primitive, function, away(3, 4), name=f"complex {text}", exact=128)
+
+# ---- Fourier transforms -------------------------------------------------------------------------
+
+
+def spectrum(primitives, run, *inputs, **options):
+    """A row for a transform of real inputs: the parts of its result."""
+
+    def parts(t, *xs):
+        y = run(t, *xs)
+        return t.view_as_real(y.resolve_conj()) if y.is_complex() else y
+
+    row(primitives, parts, list(inputs), exact=256, **options)
+
+
+def of_parts(function):
+    """A function of a complex tensor as one of its parts."""
+    return lambda t, x, y: function(t, t.complex(x, y))
+
+
+C2C, R2C, C2R = "fft.c2c", "fft.r2c", "fft.c2r"
+for norm in (None, "ortho", "forward"):
+    for n in (None, 3, 8):
+        for text, primitive, kind in [
+            ("fft", C2C, "c"), ("ifft", C2C, "c"), ("rfft", R2C, "r"), ("irfft", C2R, "c"),
+            ("hfft", C2R, "c"), ("ihfft", R2C, "r"),
+        ]:
+            run = lambda t, x, text=text, n=n, norm=norm: getattr(t.fft, text)(x, n, 0, norm)
+            inputs = [normal(5, 2)] * (2 if kind == "c" else 1)
+            spectrum(primitive, of_parts(run) if kind == "c" else run, *inputs,
+                     name=f"{text} {n} {norm}")
+    for text, primitive, kind in [
+        ("fft2", C2C, "c"), ("ifft2", C2C, "c"), ("rfft2", f"{R2C} {C2C}", "r"),
+        ("irfft2", f"{C2C} {C2R}", "c"), ("hfft2", f"{C2C} {C2R}", "c"),
+        ("ihfft2", f"{C2C} {R2C}", "r"),
+    ]:
+        run = lambda t, x, text=text, norm=norm: getattr(t.fft, text)(x, norm=norm)
+        inputs = [normal(2, 3, 4)] * (2 if kind == "c" else 1)
+        spectrum(primitive, of_parts(run) if kind == "c" else run, *inputs, name=f"{text} {norm}")
+for text, kind in [("fftn", "c"), ("ifftn", "c"), ("rfftn", "r"), ("irfftn", "c"), ("hfftn", "c"),
+                   ("ihfftn", "r")]:
+    for s, dim in [(None, None), ((4, 3), None), ((2, 5), (2, 0)), (None, (1, 0)), (None, (1,))]:
+        run = lambda t, x, text=text, s=s, dim=dim: getattr(t.fft, text)(x, s, dim)
+        inputs = [normal(2, 3, 4)] * (2 if kind == "c" else 1)
+        primitive = {"fftn": C2C, "ifftn": C2C, "rfftn": R2C, "ihfftn": R2C}.get(text, C2R)
+        spectrum(primitive, of_parts(run) if kind == "c" else run, *inputs,
+                 name=f"{text} {s} {dim}")
+spectrum(C2C, lambda t, x: t.fft.fft(x), normal(5), name="fft of real numbers", bad=[
+    (lambda t: t.fft.fft(t.ones(2, 0)), RuntimeError),
+    (lambda t: t.fft.fft(t.ones(3), 0), RuntimeError),
+    (lambda t: t.fft.fft(t.ones(3), norm="loud"), RuntimeError),
+    (lambda t: t.fft.fft(t.ones(3), dim=1), IndexError),
+    (lambda t: t.fft.rfft(t.ones(3, dtype=t.complex64)), RuntimeError),
+    (lambda t: t.fft.irfft(t.ones(1)), RuntimeError),
+    (lambda t: t.fft.fft(t.ones(3, dtype=t.bfloat16)), RuntimeError),
+    (lambda t: t.fft.fftn(t.ones(3, 3), (2, 2), (0,)), RuntimeError),
+    (lambda t: t.fft.fftn(t.ones(3, 3), dim=(0, 0)), RuntimeError),
+    (lambda t: t.fft.fftn(t.ones(3), (2, 2)), RuntimeError),
+])
+spectrum(C2R, lambda t, x: t.fft.irfft(x), normal(5), name="irfft of real numbers")
+row("join.roll_along", lambda t, x: t.fft.fftshift(x) * t.fft.ifftshift(x, 0), [normal(5, 4)],
+    name="fftshift")
+row("elementwise.mul", lambda t, x: x * t.fft.fftfreq(5, 0.5, dtype=x.real.dtype)
+    + t.fft.rfftfreq(9, dtype=x.real.dtype), [normal(5)], name="fftfreq")
+hann = lambda t, x, n=8: t.hann_window(n, dtype=x.real.dtype)
+for i, options in enumerate([
+    {}, {"hop_length": 3, "center": False}, {"normalized": True, "pad_mode": "constant"},
+    {"onesided": False}, {"win_length": 6}, {"pad_mode": "replicate", "hop_length": 4},
+    {"center": False, "win_length": 6, "align_to_window": True},
+]):
+    length = options.get("win_length", 8)
+    options["return_complex"] = True
+    run = lambda t, x, o=options, m=length: t.stft(x, 8, window=hann(t, x, m), **o)
+    spectrum(C2C if options.get("onesided") is False else R2C, run, normal(21), name=f"stft {i}",
+             more=[[normal(2, 30)]])
+spectrum(C2C, of_parts(lambda t, x: t.stft(x, 8, window=hann(t, x))), normal(16), normal(16),
+         name="stft of complex numbers")
+row("shape.windows complex.pairs_of", lambda t, x: x.stft(8, 4, window=hann(t, x),
+    return_complex=False), [normal(20)], exact=256, name="stft parts", bad=[
+    (lambda t: t.stft(t.ones(20), 8, window=t.ones(8)), RuntimeError),
+    (lambda t: t.stft(t.ones(20), 8, window=t.ones(7), return_complex=True), RuntimeError),
+    (lambda t: t.stft(t.ones(20), 8, win_length=9, return_complex=True), RuntimeError),
+    (lambda t: t.stft(t.ones(20), 40, center=False, return_complex=True), RuntimeError),
+    (lambda t: t.stft(t.ones(20).long(), 8, return_complex=True), RuntimeError),
+    (lambda t: t.stft(t.ones(20), 8, align_to_window=True, return_complex=True), RuntimeError),
+    (lambda t: t.stft(t.ones(20), 8, 0, window=t.ones(8), return_complex=True), RuntimeError),
+])
+for i, options in enumerate([
+    {}, {"hop_length": 4}, {"normalized": True, "length": 20}, {"length": 13}, {"win_length": 6},
+    {"onesided": False}, {"onesided": False, "return_complex": True},
+]):
+    length = options.get("win_length", 8)
+    run = of_parts(lambda t, x, o=options, m=length: t.istft(x, 8, window=hann(t, x, m), **o))
+    count = 8 if options.get("onesided") is False else 5
+    spectrum("shape.windows_add", run, normal(count, 9), normal(count, 9), name=f"istft {i}",
+             more=[[normal(2, count, 9), normal(2, count, 9)]])
+row("shape.windows_add", lambda t, x: t.istft(t.stft(x, 8, window=hann(t, x),
+    return_complex=True), 8, window=hann(t, x), length=21), [normal(21)], exact=256,
+    name="istft of stft", bad=[
+    (lambda t: t.istft(t.ones(5, 9), 8), RuntimeError),
+    (lambda t: t.istft(t.ones(6, 9, dtype=t.complex64), 8, window=t.ones(8)), RuntimeError),
+    (lambda t: t.istft(t.ones(5, 9, dtype=t.complex64), 8, window=t.zeros(8)), RuntimeError),
+    (lambda t: t.istft(t.ones(5, 9, dtype=t.complex64), 8, 9, window=t.ones(8)), RuntimeError),
+])
+for name in ("hann", "hamming", "blackman", "bartlett", "kaiser"):
+    for periodic in (True, False):
+        row("elementwise.mul", lambda t, x, name=name, periodic=periodic: x * getattr(
+            t, f"{name}_window")(7, periodic, dtype=x.real.dtype), [normal(7)],
+            name=f"{name}_window {periodic}", bad=[
+            (lambda t, name=name: getattr(t, f"{name}_window")(-1), RuntimeError),
+            (lambda t, name=name: getattr(t, f"{name}_window")(3, dtype=t.int64), RuntimeError),
+        ])
+row("elementwise.mul", lambda t, x: x * t.hamming_window(4, False, 0.5, 0.3, dtype=x.real.dtype)
+    * t.kaiser_window(4, True, 3.0, dtype=x.real.dtype) * t.hann_window(1, dtype=x.real.dtype),
+    [normal(4)], name="windows with factors")

@@ -35,6 +35,7 @@ ARROWS = {
     "special": {"ops"},
     "profiler": {"autograd"},
     "func": {"_engine", "_dtype", "ops", "tensor", "autograd"},
+    "fft": {"ops"},
     "amp": {"_engine", "_dtype", "ops"},
     "cuda": {"_dtype", "amp"},
     "accelerator": {"_dtype"},
