@@ -209,8 +209,8 @@ from fastdl.ops.creation import tensor
 
 
 def __getattr__(name):
-    """`fastdl.kernels` and `fastdl.datasets` are imported when they are first asked for."""
-    if name in {"kernels", "datasets"}:
+    """`fastdl.kernels`, `datasets` and `distributions` are imported when first asked for."""
+    if name in {"kernels", "datasets", "distributions"}:
         from importlib import import_module
 
         return import_module(f"fastdl.{name}")

@@ -216,3 +216,38 @@ row(
         + t.i0(x)
     ),
 )
+
+
+def gamma_slopes(t, x):
+    """What the gradient of gamma variables is made of, at fixed places."""
+    if t.__name__ == "fastdl":
+        from fastdl.ops.sampling import gamma_quantile_slope
+
+        return gamma_quantile_slope(x.detach(), (x + 0.5).detach())
+    return t._standard_gamma_grad(x.detach(), (x + 0.5).detach())
+
+
+def gamma_sample(t, x):
+    """A gamma variable less itself, with its gradient."""
+    from fastdl.ops.sampling import standard_gamma_of
+
+    drawn = standard_gamma_of(x, draw=(1, 2))
+    return (drawn - drawn.detach()) * 0
+
+
+row(
+    "sampling.gamma_quantile_slope",
+    gamma_slopes,
+    [positive(3, 4)],
+    more=[[positive()], [positive(0)]],
+    order=0,
+    exact=2048,
+    coarse=3e-3 / 2**-52,  # PyTorch's is a rational fit
+)
+row(
+    "sampling.standard_gamma_of",
+    gamma_sample,
+    [positive(3, 4)],
+    order=0,
+    torch=lambda t, x: x * 0,
+)

@@ -34,6 +34,7 @@ ARROWS = {
     "linalg": {"_engine", "_dtype", "ops", "tensor"},
     "special": {"ops"},
     "profiler": {"autograd"},
+    "distributions": {"_engine", "_dtype", "ops"},
     "func": {"_engine", "_dtype", "ops", "tensor", "autograd"},
     "fft": {"ops"},
     "amp": {"_engine", "_dtype", "ops"},
