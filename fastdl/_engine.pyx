@@ -91,9 +91,11 @@ cdef str REPEATED = (
     "unsupported operation: more than one element of the written-to tensor refers to a single "
     "memory location. Please clone() the tensor before performing the operation.")
 cdef str READ_ONLY = "the tensor is on the memory of a NumPy array that is not writeable"
-# Slots of a plan: i >= 0 is argument i, OUT the result, SHAPE - i the shape of argument i.
+# Slots of a plan: i >= 0 is argument i, OUT the result, SHAPE - i the shape of argument i,
+# NTH_OUT + i the i-th of several results.
 cdef int OUT = -1
 cdef int SHAPE = -2
+cdef int NTH_OUT = 1 << 16
 cdef int64_t clock = 0                  # creation numbers of nodes
 
 # Set while somebody, in whatever thread, makes use of them

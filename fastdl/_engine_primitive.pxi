@@ -3,7 +3,7 @@
 @cython.final
 cdef class Plan:
     """What a node saves if the arguments of `mask` need gradients, and how to call those."""
-    cdef tuple slots                    # argument number, OUT, or SHAPE - argument number
+    cdef tuple slots                    # argument number, OUT, SHAPE - argument number, NTH_OUT + i
     cdef tuple reads                    # per argument: positions in `saved`, or static names
     cdef tuple joint                    # the same for the joint function
     cdef bint holds                     # does it save values, not just shapes?
@@ -93,8 +93,8 @@ cdef class Primitive:
     def vjp(self, **functions):
         """One gradient function per operand: (g, names...) -> Tensor or None.
 
-        The names after g are the save list: operands, `out`, static arguments, `NAME_shape` for
-        the shape of operand NAME. Functions are made of Tensor operations, hence differentiable
+        The names after g are the save list: operands, `out`, `out1` for the second of several
+        results (and so on), static arguments, `NAME_shape` for the shape of operand NAME. Functions are made of Tensor operations, hence differentiable
         again. Returns self.
         """
         if self.variadic:
@@ -132,7 +132,8 @@ cdef class Primitive:
         """Parameter names after g, checked."""
         names = list(inspect.signature(function).parameters)[1:]
         for name in names:
-            if name in ("out", "needs") or name in self.operands or name in self.defaults:
+            if (name in ("out", "needs", "out0", "out1", "out2") or name in self.operands
+                    or name in self.defaults):
                 continue
             if name.endswith("_shape") and name.removesuffix("_shape") in self.operands:
                 continue
@@ -145,6 +146,8 @@ cdef class Primitive:
             return OUT
         if name in self.operands:
             return self.operands.index(name)
+        if name in ("out0", "out1", "out2"):
+            return NTH_OUT + int(name[3:])
         return SHAPE - self.operands.index(name.removesuffix("_shape"))
 
     cdef Plan plan(self, uint64_t mask):
@@ -383,6 +386,8 @@ cdef class Primitive:
             slot = <object>PyTuple_GET_ITEM(slots, i)
             if slot == OUT:
                 value = shadow(out) if type(out) is not tuple else tuple([shadow(t) for t in out])
+            elif slot >= NTH_OUT:
+                value = shadow(<TensorBase>out[slot - NTH_OUT])
             elif self.variadic:
                 value = args if slot >= 0 else tuple([shape_of(a) for a in args])
             else:

@@ -283,7 +283,7 @@ cdef object check_versions(Node node):
                 value = value[0]
             array = (<TensorBase>value).array
             made_by = (<TensorBase>value).node
-            if node.plan.slots[i] == OUT:
+            if node.plan.slots[i] == OUT or node.plan.slots[i] >= NTH_OUT:
                 made_by = node
             of = ("" if made_by is None else
                   f", which is output {(<TensorBase>value).index} of {made_by.name()},")
@@ -356,6 +356,8 @@ cdef tuple with_history(Node node, tuple saved):
         if node.plan.slots[i] == OUT:
             value = (tuple([joined(t, node) for t in value]) if type(value) is tuple
                      else joined(value, node))
+        elif node.plan.slots[i] >= NTH_OUT:
+            value = joined(value, node)
         values.append(value)
     return tuple(values)
 

@@ -328,6 +328,24 @@ def overwritten_operand(t):
 
 
 @program
+def results_changed_that_pytorch_does_not_save(t):
+    x, w = leaf(t), leaf(t, 1.0, 2.0, 3.0)
+    image = t.arange(32, dtype=t.float64).reshape(1, 2, 4, 4).sin().requires_grad_()
+    F = t.nn.functional
+    target = t.tensor([1])
+    changed = [
+        x / w, t.logaddexp(x, w), x.reshape(1, 3).max(1)[0], x.reshape(1, 3).min(1)[0],
+        F.max_pool2d(image, 2), F.adaptive_max_pool2d(image, 3), F.normalize(w, dim=0),
+        F.cross_entropy(x.reshape(1, 3), target), F.cross_entropy(image.mean((2, 3)), target),
+        F.cross_entropy(x.reshape(1, 3), w.reshape(1, 3).softmax(1)), x.cummax(0)[0],
+    ]  # fmt: skip
+    for y in changed:
+        y *= 0.5
+    sum([y.sum() for y in changed]).backward()
+    return changed, x.grad, w.grad, image.grad
+
+
+@program
 def leaf_in_place(t):
     return leaf(t).add_(1)
 

@@ -75,11 +75,11 @@ def gelu_of_affine(x, w, bias, *, activation, recorded):
 
 
 @gelu_of_affine.vjp_joint
-def _(g, x, w, out, activation, needs):
+def _(g, x, w, out1, activation, needs):
     g_gelu, g_affine = g
     if g_gelu is not None:
         slope = gelu_backward if activation == "gelu" else gelu_tanh_backward
-        g_gelu = slope(g_gelu, out[1])
+        g_gelu = slope(g_gelu, out1)
         g_affine = g_gelu if g_affine is None else g_affine + g_gelu
     return _affine_slopes(g_affine, x, w, needs)
 

@@ -338,11 +338,11 @@ def _mass(target, weight, classes, ignore_index, smoothing, reduction, dtype):
 
 
 @softmax_cross_entropy.vjp_joint
-def _(g, logits, target, weight, out, ignore_index, smoothing, reduction):
+def _(g, logits, target, weight, out1, ignore_index, smoothing, reduction):
     g_loss, g_grad = g
     terms = []
     if g_loss is not None:
-        terms.append(out[1] * (g_loss.unsqueeze(1) if reduction == "none" else g_loss))
+        terms.append(out1 * (g_loss.unsqueeze(1) if reduction == "none" else g_loss))
     if g_grad is not None:  # second order: the gradient of mass * softmax - what is constant
         mass = _mass(
             target.array,
@@ -369,19 +369,19 @@ def soft_cross_entropy(logits, target, weight, *, smoothing, scale, gradient):
 
 
 @soft_cross_entropy.vjp_joint
-def _(g, needs, logits, target, weight, out, smoothing, scale):
+def _(g, needs, logits, target, weight, out1, out2, smoothing, scale):
     g_loss, g_mass, g_grad = g
     p = _softmax(logits, axis=1) if g_grad is not None or needs[1] else None
     g_logits = g_target = 0.0
     factor = (1 - smoothing) * scale  # of the weighted target in everything
     if g_loss is not None:
-        g_logits = out[2] * g_loss.unsqueeze(1)
+        g_logits = out2 * g_loss.unsqueeze(1)
         if needs[1]:
             g_target = _log_softmax(logits, axis=1) * (g_loss.unsqueeze(1) * -factor)
     if g_mass is not None and needs[1]:
         g_target = g_target + (g_mass * factor).unsqueeze(1)
     if g_grad is not None:  # of mass * softmax - weight * target * scale
-        h = g_grad * out[1].unsqueeze(1)
+        h = g_grad * out1.unsqueeze(1)
         g_logits = g_logits + softmax_backward(h, p, axis=1)
         if needs[1]:
             g_target = g_target + ((g_grad * p).sum(1, keepdim=True) - g_grad) * factor

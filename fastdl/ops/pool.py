@@ -154,12 +154,12 @@ def scatter_positions(x, positions, *, size, add):
     return y.reshape(*lead, *size)
 
 
-max_pool.vjp(x=lambda g, out, geom: max_pool_scatter(g[0], out[1], geom=geom))
+max_pool.vjp(x=lambda g, out1, geom: max_pool_scatter(g[0], out1, geom=geom))
 max_pool_scatter.vjp(g=lambda g, taps, geom: max_pool_gather(g, taps, geom=geom))
 max_pool_gather.vjp(x=lambda g, taps, geom: max_pool_scatter(g, taps, geom=geom))
 avg_pool.vjp(x=lambda g, geom: avg_pool_backward(g, geom=geom))
 avg_pool_backward.vjp(dy=lambda g, geom: avg_pool(g, geom=geom))
-cell_max.vjp(x=lambda g, out, x_shape: scatter_positions(g[0], out[1], size=x_shape[-2:], add=True))
+cell_max.vjp(x=lambda g, out1, x_shape: scatter_positions(g[0], out1, size=x_shape[-2:], add=True))
 cell_mean.vjp(x=lambda g, x_shape: cell_mean_backward(g, h=x_shape[-2], w=x_shape[-1]))
 cell_mean_backward.vjp(dy=lambda g, dy_shape: cell_mean(g, oh=dy_shape[-2], ow=dy_shape[-1]))
 gather_positions.vjp(

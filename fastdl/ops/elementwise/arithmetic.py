@@ -99,7 +99,7 @@ def div_arrays(x, y):
     """`x / y`; integers give the default floating point dtype."""
 
 
-div_arrays.vjp(x=lambda g, y: g / y, y=lambda g, y, out: -g * out / y)
+div_arrays.vjp(x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y) / y)
 
 
 @elementwise(ufunc=np.negative, kernel="neg")

@@ -112,7 +112,10 @@ def logaddexp(x, y):
     """`log(e**x + e**y)` without overflow."""
 
 
-logaddexp.vjp(x=lambda g, x, out: g * exp(x - out), y=lambda g, y, out: g * exp(y - out))
+logaddexp.vjp(
+    x=lambda g, x, y: g / (exp(y - x) + 1),
+    y=lambda g, x, y: g / (exp(x - y) + 1),
+)
 
 
 @elementwise(floating=True, kernel="sigmoid")

@@ -54,8 +54,8 @@ def min_along(x, *, dim, keepdim):
     return backends.of(x).extreme(x, "min", dim, keepdim)
 
 
-def _picked_slope(g, x_shape, out, dim, keepdim):
-    g, index = g[0], out[1]
+def _picked_slope(g, x_shape, out1, dim, keepdim):
+    g, index = g[0], out1
     if not keepdim:
         at = (*(slice(None),) * dim, None, ...)
         g, index = S.slice_of(g, index=at), S.slice_of(index, index=at)

@@ -179,8 +179,8 @@ def _running_extreme(ufunc, x, dim):
     return values, np.maximum.accumulate(places, dim)
 
 
-def _running_slope(g, x_shape, out, dim):
-    return scatter_along(g[0], out[1].detach(), shape=x_shape, dim=dim)
+def _running_slope(g, x_shape, out1, dim):
+    return scatter_along(g[0], out1.detach(), shape=x_shape, dim=dim)
 
 
 cummax_along.vjp(x=_running_slope)
