@@ -192,14 +192,19 @@ def steps(kinds, most):
                     max_size=most)  # fmt: skip
 
 
+REFUSALS = [
+    "modified by an inplace operation",
+    "refer to a single memory location",
+    "leaf Variable that requires grad",
+    "Output 0 of UnbindBackward0",
+    "is a view and its base or another view",
+    "is a view and is being modified inplace",
+]
+
+
 def overwritten(error):
     """Was it refused, rightly or not, because a saved value or a leaf was changed in place?"""
-    return isinstance(error, RuntimeError) and any(
-        words in str(error)
-        for words in ("refer to a single memory location", "modified by an inplace operation", "leaf Variable that requires grad",
-                      "Output 0 of UnbindBackward0", "is a view and its base or another view",
-                      "is a view and is being modified inplace")
-    )  # fmt: skip
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSALS)
 
 
 def agree(program, seed):
