@@ -94,8 +94,8 @@ cdef class Primitive:
         """One gradient function per operand: (g, names...) -> Tensor or None.
 
         The names after g are the save list: operands, `out`, `out1` for the second of several
-        results (and so on), static arguments, `NAME_shape` for the shape of operand NAME. Functions are made of Tensor operations, hence differentiable
-        again. Returns self.
+        results (and so on), static arguments, `NAME_shape` for the shape of operand NAME. Functions
+        are made of Tensor operations, hence differentiable again. Returns self.
         """
         if self.variadic:
             raise TypeError(f"{self.name}: a primitive with *{self.operands[0]} takes vjp_joint")
