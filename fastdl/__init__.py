@@ -83,6 +83,7 @@ from fastdl.ops.creation import (
 )
 from fastdl.ops.complex import *
 from fastdl.ops.elementwise import *
+from fastdl.ops.exchange import *
 from fastdl.ops.fft import *
 from fastdl.ops.counting import *
 from fastdl.ops.order import *

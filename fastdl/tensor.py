@@ -20,6 +20,7 @@ from fastdl.ops import (
     diagonal,
     distance,
     elementwise,
+    exchange,
     factor,
     fft,
     index,
@@ -303,13 +304,18 @@ class Tensor(TensorBase):
         self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None
     ):
         """The tensor as another dtype or on another device, itself if nothing changes: to(dtype),
-        to(device),
-        to(device, dtype), to(other)."""
-        for i, a in enumerate(args):
+        to(device), to(device, dtype), to(other), each with non_blocking and copy after it.
+
+        copy: a new tensor even then. memory_format: the order of the dimensions in memory.
+        """
+        flags = [a for a in args if isinstance(a, bool)]  # non_blocking, copy
+        if len(flags) > 1:
+            copy = flags[1]
+        for a in args:
             if isinstance(a, TensorBase):
                 dtype = a.array.dtype
             elif isinstance(a, bool):
-                copy = copy or (a and i == 2)
+                continue
             elif isinstance(a, (str, _dtype.device, int)):
                 device = a
             elif a is not None:
@@ -525,7 +531,11 @@ class Tensor(TensorBase):
             )
         made = self.__class__.__new__(self.__class__)
         memo[id(self)] = made
-        made.array = self.array.copy(order="K")
+        memory, how = exchange.taken_apart(self.array)
+        if id(memory) not in memo:  # NumPy's own deepcopy would lose the order of the dimensions
+            memo[id(memory)] = memory.copy(order="K")
+            memo.setdefault(id(memo), []).append(memory)  # keeps the id from another use
+        made.array = exchange.put_together(memo[id(memory)], how)
         if self.grad is not None:
             made.grad = copy.deepcopy(self.grad, memo)
         made.requires_grad_(self.requires_grad)
@@ -533,13 +543,24 @@ class Tensor(TensorBase):
         return made
 
     def __reduce_ex__(self, protocol):
-        return _restore, (type(self), self.array, self.requires_grad, dict(self.__dict__))
+        memory, how = exchange.taken_apart(self.array)
+        return _restore, (type(self), memory, how, self.requires_grad, dict(self.__dict__))
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """A DLPack capsule on the memory of this tensor; see `exchange.dlpack_of`."""
+        return exchange.dlpack_of(
+            self, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+        )
+
+    def __dlpack_device__(self):
+        """(device type, number) in DLPack's terms: the CPU."""
+        return exchange.CPU_DEVICE
 
 
-def _restore(cls, array, requires_grad, attributes):
+def _restore(cls, memory, how, requires_grad, attributes):
     """The tensor that `__reduce_ex__` took apart."""
     made = cls.__new__(cls)
-    made.array = array
+    made.array = exchange.put_together(memory, how)
     made.requires_grad_(requires_grad)
     made.__dict__.update(attributes)
     return made

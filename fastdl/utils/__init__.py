@@ -1,5 +1,5 @@
-"""Packages beside the layers: `data` and `checkpoint`."""
+"""Packages beside the layers: `data`, `checkpoint` and `dlpack`."""
 
-from fastdl.utils import checkpoint, data
+from fastdl.utils import checkpoint, data, dlpack
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["checkpoint", "data", "dlpack"]
