@@ -22,6 +22,7 @@
 #include "conv/winograd_points.c"
 #include "conv/winograd_tiles.c"
 #include "conv/winograd.c"
+#include "conv/winograd_strided.c"
 #include "conv/winograd_grad.c"
 #include "conv/grad_input.c"
 #include "conv/grad_weight.c"
@@ -91,6 +92,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_IMPLICIT] = F(conv_implicit_forward),
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_forward),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_forward),
+        [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_forward),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_forward),
     },
     .conv_grad_input = {
@@ -99,6 +101,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_input),
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_input),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_input),
+        [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_grad_input),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_input),
     },
     .conv_grad_weight = {

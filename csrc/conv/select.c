@@ -28,6 +28,12 @@ static int three_by_three(const fdl_conv *g)
            g->dil_w == 1;
 }
 
+static int four_by_four_strided(const fdl_conv *g)
+{
+    return g->r == 4 && g->s == 4 && g->stride_h == 2 && g->stride_w == 2 && g->dil_h == 1 &&
+           g->dil_w == 1;
+}
+
 typedef struct {
     const char *name, *requires;
     int (*fits)(const fdl_conv *g);
@@ -40,6 +46,8 @@ static const algorithm algorithms[FDL_CONV_VARIANTS] = {
     [FDL_CONV_WINOGRAD] = {"winograd", "3x3 filters, stride 1, dilation 1", three_by_three},
     [FDL_CONV_WINOGRAD_2X2] = {"winograd_2x2", "3x3 filters, stride 1, dilation 1",
                                three_by_three},
+    [FDL_CONV_WINOGRAD_STRIDED] = {"winograd_strided", "4x4 filters, stride 2, dilation 1",
+                                   four_by_four_strided},
     [FDL_CONV_DEPTHWISE] = {"depthwise",
                             "as many groups as input channels; stride 1, or 2 along rows without "
                             "dilation", one_channel_a_group},
@@ -131,6 +139,22 @@ static double cost_of_winograd(const fdl_conv *g, int pass, int m, int lanes)
     return ((m + 2) * (m + 2) * c * k + transforms) * whole_vectors(tiles, lanes) + filters;
 }
 
+/* The same for 4x4 filters of stride 2 (fitted to timings of some 470 shapes, 3 to 512 channels, 4
+ * to 64 pixels, batches of 1 to 64). The estimates are rough: it must win clearly. */
+static int strided_tiles_pay(const fdl_conv *g, int pass, int lanes)
+{
+    const int dx = pass == FDL_CONV_GRAD_INPUT;
+    const double k = (double)g->k / g->groups, c = (double)g->c / g->groups, n = (double)g->n;
+    const int64_t h = dx ? (g->h + 1) / 2 : g->oh, w = dx ? (g->w + 1) / 2 : g->ow;
+    const double tiles = whole_vectors(n * ((h + 3) / 4) * ((w + 3) / 4), lanes);
+    const double pixels = 16 * c * k * whole_vectors(n * h * w, lanes);
+    const double row = 4 * n * h * whole_vectors((double)w, lanes);
+    if (k < 32 || (dx && c < 32)) return 0;
+    if (dx) return 1.2 * ((210 * c + 480) * k * tiles + 830 * c * k) < 1.15 * pixels + 370 * c * k;
+    return 1.2 * ((140 * k + 2260) * c * tiles + 310 * c * k) <
+           pixels + 17.5 * c * row + 200 * c * k;
+}
+
 static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
 {
     const double cost = cost_of_winograd(g, pass, 4, lanes);
@@ -158,6 +182,8 @@ static const rule rules[] = {
      "3x3, stride 1: 2.25 multiplications an output, not 9, outweigh the transforms"},
     {Y | DX | DW, FDL_CONV_WINOGRAD_2X2, small_tiles_pay,
      "3x3, stride 1, few outputs: 4 multiplications each, not 9; fewer transforms than 4x4 tiles"},
+    {Y | DX, FDL_CONV_WINOGRAD_STRIDED, strided_tiles_pay,
+     "4x4, stride 2: four convolutions of 2x2, with 1.56 multiplications an output each, not 4"},
     {DW, FDL_CONV_OUTER, outer_products_pay,
      "a small image, or many filters: a sum of outer products, for which the input is transposed"},
     {Y | DX | DW, FDL_CONV_IMPLICIT, always,
@@ -169,7 +195,8 @@ int fdl_conv_choose(const fdl_kernels *t, int pass, const fdl_conv *g, const cha
     const int forbidden = fdl_winograd_forbidden(), lanes = t->vector_bytes / t->itemsize;
     for (const rule *r = rules;; r++) {
         const int winograd =
-            r->algorithm == FDL_CONV_WINOGRAD || r->algorithm == FDL_CONV_WINOGRAD_2X2;
+            r->algorithm == FDL_CONV_WINOGRAD || r->algorithm == FDL_CONV_WINOGRAD_2X2 ||
+            r->algorithm == FDL_CONV_WINOGRAD_STRIDED;
         if (!(r->passes >> pass & 1) || (winograd && forbidden)) continue;
         if (!fdl_conv_exists(t, pass, r->algorithm) || !algorithms[r->algorithm].fits(g)) continue;
         if (!r->when(g, pass, lanes)) continue;

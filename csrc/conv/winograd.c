@@ -44,29 +44,43 @@ INLINE int64_t F(winograd_u_at)(const F(winograd) *e, int64_t channels, int64_t 
     return e->positions * (F(winograd_panel)(e, q) * channels + q * VL);
 }
 
-/* taps[t]: tap t of VL filters, at w + row[l] */
-INLINE void F(winograd_taps)(const REAL *w, const int64_t *row, V *taps)
+/* taps[t]: tap t < n of VL filters, at w + row[l] */
+INLINE void F(winograd_taps)(const int n, const REAL *w, const int64_t *row, V *taps)
 {
     V v[VL];
-    UNROLL(16) for (int t = 0; t + VL <= 9; t += VL) {
-        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LD(w + row[l] + t);
+    UNROLL(16) for (int t = 0; t + 1 < n; t += VL) {
+        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LDN(w + row[l] + t, n - t, 0);
         F(transpose)(v);
-        UNROLL(16) for (int l = 0; l < VL; l++) taps[t + l] = v[l];
+        UNROLL(16) for (int l = 0; l < VL; l++)
+            if (t + l < n) taps[t + l] = v[l];
     }
-    if (VL > 9) {
-        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LDN(w + row[l], 9, 0);
-        F(transpose)(v);
-        UNROLL(9) for (int t = 0; t < 9; t++) taps[t] = v[t];
-    } else {
+    if (n % VL == 1) {                  /* a single one is no reason for a transposition          */
         REAL last[VL];
-        UNROLL(16) for (int l = 0; l < VL; l++) last[l] = w[row[l] + 8];
-        taps[8] = LD(last);
+        UNROLL(16) for (int l = 0; l < VL; l++) last[l] = w[row[l] + n - 1];
+        taps[n - 1] = LD(last);
+    }
+}
+
+/* u[p * plane] = G g G^T of VL filters, r x r taps */
+INLINE void F(winograd_filter_tile)(const int a, const V *g, REAL *u, int64_t plane)
+{
+    const int r = WINOGRAD_REACH(a);
+    V h[3 * WINOGRAD_MAX];
+    UNROLL(3) for (int j = 0; j < r; j++) {
+        V column[3];
+        UNROLL(3) for (int i = 0; i < r; i++) column[i] = g[i * r + j];
+        F(winograd_filter)(a, column, h + j, r);
+    }
+    UNROLL(6) for (int i = 0; i < a; i++) {
+        V out[WINOGRAD_MAX];
+        F(winograd_filter)(a, h + r * i, out, 1);
+        UNROLL(6) for (int j = 0; j < a; j++) ST(u + (i * a + j) * plane, out[j]);
     }
 }
 
 /* Channels c0 <= c < c1 of panel q of group g. Rows of a panel from the last vector of them to the
  * first: what runs over into the next channel is written again. */
-INLINE void F(winograd_filters)(const int m, const F(winograd) *e, int64_t g, int64_t q, int64_t c0,
+INLINE void F(winograd_filters)(const int a, const F(winograd) *e, int64_t g, int64_t q, int64_t c0,
                                 int64_t c1, REAL *u)
 {
     const int64_t m0 = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - m0;
@@ -77,19 +91,10 @@ INLINE void F(winograd_filters)(const int m, const F(winograd) *e, int64_t g, in
         for (int l = 0; l < VL; l++) row[l] = min64(l, mr - i - 1) * e->fk;
         REAL *to = u + i;
         for (int64_t c = c0; c < c1; c++, w += e->fc, to += mr) {
-            V tap[9], g9[9], h[3 * WINOGRAD_MAX];
-            F(winograd_taps)(w, row, tap);
+            V tap[9], g9[9];
+            F(winograd_taps)(9, w, row, tap);
             UNROLL(9) for (int t = 0; t < 9; t++) g9[t] = e->flip ? tap[8 - t] : tap[t];
-            UNROLL(3) for (int s = 0; s < 3; s++) {
-                const V column[3] = {g9[s], g9[3 + s], g9[6 + s]};
-                F(winograd_filter)(m, column, h + s, 3);
-            }
-            UNROLL(6) for (int r = 0; r < m + 2; r++) {
-                V out[WINOGRAD_MAX];
-                F(winograd_filter)(m, h + 3 * r, out, 1);
-                UNROLL(6) for (int s = 0; s < m + 2; s++)
-                    ST(to + (r * (m + 2) + s) * plane, out[s]);
-            }
+            F(winograd_filter_tile)(a, g9, to, plane);
         }
     }
 }
@@ -136,7 +141,7 @@ static void F(winograd_outputs)(const F(winograd) *e, int64_t g, int64_t q0, int
     const int64_t k0 = F(winograd_panel)(e, q0), k = F(winograd_panel)(e, q1) - k0;
     const int64_t plane = F(winograd_plane_of)(e, k);
     for (int64_t i = 0; i < k; i++)
-        e->output(e, g * e->k + k0 + i, p, products + i * e->ldv, plane,
+        e->output(e, g, k0 + i, p, products + i * e->ldv, plane,
                   products + e->positions * plane);
 }
 
@@ -155,7 +160,7 @@ static int F(winograd_channel)(const F(winograd) *e, int64_t g, int64_t c, const
 {
     REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4, F(winograd_lines_size)(e) * sizeof(REAL));
     if (!lines) return FDL_NOMEM;
-    e->input(e, g * e->c + c, p, lines, v + c * e->ldv, F(winograd_plane_of)(e, e->c));
+    e->input(e, g, c, p, lines, v + c * e->ldv, F(winograd_plane_of)(e, e->c));
     return FDL_OK;
 }
 
@@ -206,10 +211,12 @@ static void F(winograd_share)(F(winograd) *e)
                        e->u + g * F(winograd_u_at)(e, e->c, e->panels) +
                            F(winograd_u_at)(e, e->c, q));
         }
+        const int64_t phases = e->yi * e->yi;   /* of a chunk on one thread: they share rows      */
         OMP(for schedule(dynamic))
-        for (int64_t t = 0; t < e->groups * chunks; t++) {
+        for (int64_t t = 0; t < e->groups / phases * chunks; t++) {
             const winograd_chunk p = F(winograd_chunk_at)(e, t % chunks);
-            F(winograd_check)(e, F(winograd_whole_chunk)(e, t / chunks, &p));
+            for (int64_t g = t / chunks * phases; g < (t / chunks + 1) * phases; g++)
+                F(winograd_check)(e, F(winograd_whole_chunk)(e, g, &p));
         }
         return;
     }
@@ -244,11 +251,11 @@ static void F(winograd_cut)(F(winograd) *e, int64_t target)
     e->nrows = ceil_div(rows, e->rows);
 }
 
-/* The convolution that `e` describes, m x m outputs a tile. */
+/* The convolution that `e` describes. */
 static int F(winograd_run)(F(winograd) *e, int threads)
 {
-    e->positions = (e->m + 2) * (e->m + 2);
-    e->th = ceil_div(e->oh, e->m), e->tw = ceil_div(e->ow, e->m);
+    e->m = WINOGRAD_OUTPUTS(e->a), e->positions = e->a * e->a;
+    e->th = ceil_div(ceil_div(e->oh, e->yi), e->m), e->tw = ceil_div(ceil_div(e->ow, e->yi), e->m);
     const int64_t tiles = e->n * e->th * e->tw;
     const double fmas = (double)e->groups * e->positions *
                         ((double)e->k * e->c * tiles + 2.0 * (e->k + e->c) * tiles +
@@ -287,27 +294,34 @@ static int F(winograd_run)(F(winograd) *e, int threads)
     return e->status;
 }
 
-#define STEPS(m)                                                                                   \
-    static void F(winograd_input_##m)(const F(winograd) *e, int64_t c, const winograd_chunk *p,    \
-                                      REAL *lines, REAL *out, int64_t plane)                       \
+#define STEPS(a, step)                                                                             \
+    static void F(winograd_input_##a)(const F(winograd) *e, int64_t g, int64_t c,                  \
+                                      const winograd_chunk *p, REAL *lines, REAL *out,             \
+                                      int64_t plane)                                               \
     {                                                                                              \
-        F(winograd_input)(m, e, c, p, lines, out, plane);                                          \
+        F(winograd_input)(a, step, e, g, c, p, lines, out, plane);                                 \
     }                                                                                              \
-    static void F(winograd_filters_##m)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0,    \
+    static void F(winograd_output_##a)(const F(winograd) *e, int64_t g, int64_t k,                 \
+                                       const winograd_chunk *p, const REAL *products,              \
+                                       int64_t plane, REAL *stage)                                 \
+    {                                                                                              \
+        F(winograd_output)(a, e, g, k, p, products, plane, stage);                                 \
+    }
+#define FILTERS(a)                                                                                 \
+    static void F(winograd_filters_##a)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0,    \
                                         int64_t c1, REAL *u)                                       \
     {                                                                                              \
-        F(winograd_filters)(m, e, g, q, c0, c1, u);                                                \
-    }                                                                                              \
-    static void F(winograd_output_##m)(const F(winograd) *e, int64_t k, const winograd_chunk *p,   \
-                                       const REAL *products, int64_t plane, REAL *stage)           \
-    {                                                                                              \
-        F(winograd_output)(m, e, k, p, products, plane, stage);                                    \
+        F(winograd_filters)(a, e, g, q, c0, c1, u);                                                \
     }
-STEPS(2)
-STEPS(4)
+STEPS(4, 1)
+STEPS(5, e->step)
+STEPS(6, 1)
+FILTERS(4)
+FILTERS(6)
 #undef STEPS
+#undef FILTERS
 
-INLINE int F(winograd_forward)(const int m, const fdl_conv *g, const void *x, const void *w,
+INLINE int F(winograd_forward)(const int a, const fdl_conv *g, const void *x, const void *w,
                                const void *bias, void *y, int threads)
 {
     if (!g->n || !g->k || !g->oh || !g->ow) return FDL_OK;
@@ -315,16 +329,16 @@ INLINE int F(winograd_forward)(const int m, const fdl_conv *g, const void *x, co
     const int64_t C = g->c / g->groups, K = g->k / g->groups;
     F(winograd) e = {
         .groups = g->groups, .n = g->n, .c = C, .h = g->h, .w = g->w, .k = K, .oh = g->oh,
-        .ow = g->ow, .pad_h = g->pad_h, .pad_w = g->pad_w, .x = x, .filter = w, .bias = bias,
-        .y = y, .fg = K * C * 9, .fk = C * 9, .fc = 9, .m = m,
-        .input = m == 2 ? F(winograd_input_2) : F(winograd_input_4),
-        .filters = m == 2 ? F(winograd_filters_2) : F(winograd_filters_4),
-        .output = m == 2 ? F(winograd_output_2) : F(winograd_output_4)};
+        .ow = g->ow, .xc = g->c, .yc = g->k, .step = 1, .yi = 1, .pad_h = {g->pad_h},
+        .pad_w = {g->pad_w}, .x = x, .filter = w, .bias = bias, .y = y, .fg = K * C * 9,
+        .fk = C * 9, .fc = 9, .a = a, .input = a == 4 ? F(winograd_input_4) : F(winograd_input_6),
+        .filters = a == 4 ? F(winograd_filters_4) : F(winograd_filters_6),
+        .output = a == 4 ? F(winograd_output_4) : F(winograd_output_6)};
     return F(winograd_run)(&e, threads);
 }
 
 /* A convolution of dy, channels exchanged and the filter flipped. */
-INLINE int F(winograd_grad_input)(const int m, const fdl_conv *g, const void *dy, const void *w,
+INLINE int F(winograd_grad_input)(const int a, const fdl_conv *g, const void *dy, const void *w,
                                   void *dx, int threads)
 {
     if (!g->n || !g->c || !g->h || !g->w) return FDL_OK;
@@ -335,26 +349,27 @@ INLINE int F(winograd_grad_input)(const int m, const fdl_conv *g, const void *dy
     const int64_t C = g->c / g->groups, K = g->k / g->groups;
     F(winograd) e = {
         .groups = g->groups, .n = g->n, .c = K, .h = g->oh, .w = g->ow, .k = C, .oh = g->h,
-        .ow = g->w, .pad_h = 2 - g->pad_h, .pad_w = 2 - g->pad_w, .x = dy, .filter = w, .y = dx,
-        .fg = K * C * 9, .fk = 9, .fc = C * 9, .flip = 1, .m = m,
-        .input = m == 2 ? F(winograd_input_2) : F(winograd_input_4),
-        .filters = m == 2 ? F(winograd_filters_2) : F(winograd_filters_4),
-        .output = m == 2 ? F(winograd_output_2) : F(winograd_output_4)};
+        .ow = g->w, .xc = g->k, .yc = g->c, .step = 1, .yi = 1, .pad_h = {2 - g->pad_h},
+        .pad_w = {2 - g->pad_w}, .x = dy, .filter = w, .y = dx, .fg = K * C * 9, .fk = 9,
+        .fc = C * 9, .flip = 1, .a = a,
+        .input = a == 4 ? F(winograd_input_4) : F(winograd_input_6),
+        .filters = a == 4 ? F(winograd_filters_4) : F(winograd_filters_6),
+        .output = a == 4 ? F(winograd_output_4) : F(winograd_output_6)};
     return F(winograd_run)(&e, threads);
 }
 
-#define PASSES(m)                                                                                  \
+#define PASSES(m, a)                                                                               \
     static int F(conv_winograd_##m##x##m##_forward)(const fdl_conv *g, const void *x,              \
                                                     const void *w, const void *bias, void *y,      \
                                                     int threads)                                   \
     {                                                                                              \
-        return F(winograd_forward)(m, g, x, w, bias, y, threads);                                  \
+        return F(winograd_forward)(a, g, x, w, bias, y, threads);                                  \
     }                                                                                              \
     static int F(conv_winograd_##m##x##m##_grad_input)(const fdl_conv *g, const void *dy,          \
                                                        const void *w, void *dx, int threads)       \
     {                                                                                              \
-        return F(winograd_grad_input)(m, g, dy, w, dx, threads);                                   \
+        return F(winograd_grad_input)(a, g, dy, w, dx, threads);                                   \
     }
-PASSES(2)
-PASSES(4)
+PASSES(2, 4)
+PASSES(4, 6)
 #undef PASSES

@@ -86,7 +86,8 @@ INLINE void F(winograd_channels)(const int m, const int grad, const F(winograd_g
             const REAL *source[WINOGRAD_MAX];
             for (int i = 0; i < values; i++)
                 source[i] = top + i >= 0 && top + i < x->h ? from + (top + i) * x->w : e->zeros;
-            F(winograd_lines)(m, grad, source, -x->pad_w, x->w, len, lines + l * (m + 2) * ld, ld);
+            F(winograd_lines)(m + 2, grad, 1, source, -x->pad_w, x->w, len,
+                              lines + l * (m + 2) * ld, ld);
         }
         for (int i = 0; i < m + 2; i++) {
             for (int64_t q = 0; q < len; q += VL) {     /* columns of VL channels side by side    */
@@ -101,8 +102,8 @@ INLINE void F(winograd_channels)(const int m, const int grad, const F(winograd_g
             for (int64_t t = 0; t < e->tw; t++, to += step, tile += m * VL) {
                 V d[WINOGRAD_MAX], o[WINOGRAD_MAX];
                 UNROLL(6) for (int j = 0; j < values; j++) d[j] = LD(tile + j * VL);
-                if (grad) F(winograd_result_grad)(m, d, o, 1);
-                else F(winograd_data)(m, d, o, 1);
+                if (grad) F(winograd_result_grad)(m + 2, d, o, 1);
+                else F(winograd_data)(m + 2, d, o, 1);
                 UNROLL(6) for (int j = 0; j < m + 2; j++) ST(to + j * plane, o[j]);
             }
         }
@@ -163,10 +164,10 @@ INLINE void F(winograd_weights)(const int m, const F(winograd_grad) *e, int64_t 
                 V column[WINOGRAD_MAX];
                 UNROLL(6) for (int r = 0; r < m + 2; r++)
                     column[r] = LD(u + (r * (m + 2) + s) * mr * ldu + c);
-                F(winograd_filter_grad)(m, column, h + s, m + 2);
+                F(winograd_filter_grad)(m + 2, column, h + s, m + 2);
             }
             UNROLL(3) for (int r = 0; r < 3; r++)
-                F(winograd_filter_grad)(m, h + r * (m + 2), taps + 3 * r, 1);
+                F(winograd_filter_grad)(m + 2, h + r * (m + 2), taps + 3 * r, 1);
             F(winograd_put_taps)(taps, count - c, e->dw + ((k + i) * e->c + c0 + c) * 9);
         }
 }

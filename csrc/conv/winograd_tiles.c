@@ -4,7 +4,7 @@
  * Lanes are tiles. The tiles of a chunk are numbered row by row through the images, without gaps,
  * whatever their images' size, so that no lane is wasted on 4 x 4 images either:
  *
- *      V[p][c][t]    value p = i * a + j of the transformed tile t of channel c,   a = m + 2
+ *      V[p][c][t]    value p = i * a + j of the transformed tile t of channel c,   a = m + r - 1
  *
  * A tile reads a x a elements and the next one begins m further on. Down the columns the transform
  * needs no rearranging: `winograd_lines` makes `a` lines of a row of tiles, vectors running along
@@ -24,14 +24,17 @@ typedef struct winograd_chunk {
 
 typedef struct F(winograd) F(winograd);
 struct F(winograd) {
-    int64_t groups, n, c, h, w;         /* x (n, groups * c, h, w)                                */
-    int64_t k, oh, ow;                  /* y (n, groups * k, oh, ow)                              */
-    int64_t pad_h, pad_w;               /* may be negative: that many rows are not read           */
+    int64_t groups, n, c, h, w;         /* x (n, xc, h, w); products of c channels each group     */
+    int64_t k, oh, ow;                  /* y (n, yc, oh, ow); of k rows                           */
+    int64_t xc, yc;
+    int64_t step, yi;                   /* 2 where the phases of x, or of y, are channels, groups */
+    int64_t pad_h[2], pad_w[2];         /* of a phase; may be negative: so many rows are not read */
     const REAL *x, *filter, *filter_end, *bias;
     REAL *y;
     int64_t fg, fk, fc;                 /* strides of the filter: group, output, input channel    */
     int flip;                           /* its taps run backwards                                 */
-    int m, positions;                   /* outputs of a tile along one axis; (m + 2)^2            */
+    int odd_h, odd_w;                   /* of stride 2: whether the padding is odd                */
+    int a, m, positions;                /* of a tile, along one axis: inputs, outputs; a^2        */
     int64_t th, tw;                     /* rows and columns of tiles of an image                  */
     int64_t rows, cols, nrows, ncols;   /* tiles of a chunk; chunks along n * th and tw           */
     int64_t panels, blocks;             /* of k, and of c                                         */
@@ -39,12 +42,12 @@ struct F(winograd) {
     REAL *u, *v;                        /* shared by all threads, or NULL                         */
     const REAL *zeros;                  /* a row outside the image                                */
     int64_t *koff;                      /* c * ldv                                                */
-    /* the steps, compiled for this m */
-    void (*input)(const F(winograd) *e, int64_t c, const winograd_chunk *p, REAL *lines, REAL *out,
-                  int64_t plane);
+    /* the steps, compiled for this a */
+    void (*input)(const F(winograd) *e, int64_t g, int64_t c, const winograd_chunk *p, REAL *lines,
+                  REAL *out, int64_t plane);
     void (*filters)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0, int64_t c1, REAL *u);
-    void (*output)(const F(winograd) *e, int64_t k, const winograd_chunk *p, const REAL *products,
-                   int64_t plane, REAL *stage);
+    void (*output)(const F(winograd) *e, int64_t g, int64_t k, const winograd_chunk *p,
+                   const REAL *products, int64_t plane, REAL *stage);
     int status;                         /* a task that fails stores FDL_NOMEM                     */
 };
 
@@ -69,106 +72,134 @@ INLINE int64_t F(winograd_line)(const F(winograd) *e)
 
 INLINE int64_t F(winograd_lines_size)(const F(winograd) *e)
 {
-    return (F(winograd_wide)(e) ? e->rows : 2) * (e->m + 2) * F(winograd_line)(e);
+    return (F(winograd_wide)(e) ? e->rows : 2) * e->a * F(winograd_line)(e);
 }
 
-/* m + 2 lines, `ld` apart: line[q] = what the rows' column `first + q` becomes, q < len; columns
- * outside the image are 0. Rows: m + 2 of the data, or m of the result's gradient. Whole vectors
- * are written: up to VL - 1 elements past len change. */
-INLINE void F(winograd_lines)(const int m, const int grad, const REAL *const *row, int64_t first,
-                              int64_t width, int64_t len, REAL *line, int64_t ld)
+/* a lines, `ld` apart: line[q] = what the rows' column `first + q * step` becomes, q < len; columns
+ * outside the image are 0. Rows: a of the data, or m of the result's gradient. Whole vectors are
+ * written: up to VL - 1 elements past len change. */
+INLINE void F(winograd_lines)(const int a, const int grad, const int step, const REAL *const *row,
+                              int64_t first, int64_t width, int64_t len, REAL *line, int64_t ld)
 {
-    const int values = grad ? m : m + 2;
-    int64_t q = 0;
-    for (; q < len && first + q < 0; q += VL)
-        UNROLL(6) for (int i = 0; i < m + 2; i++) ST(line + i * ld + q, SPLAT(0));
-    for (q = max64(0, -first); q < len && first + q < width; q += VL) {
+    const int values = grad ? WINOGRAD_OUTPUTS(a) : a;
+    int64_t q = 0, left;                /* columns from q on that are in the image                */
+    for (; q < len && first + q * step < 0; q += VL)
+        UNROLL(6) for (int i = 0; i < a; i++) ST(line + i * ld + q, SPLAT(0));
+    q = max64(0, ceil_div(-first, step));
+    for (; q < len && (left = width - first - q * step) > 0; q += VL) {
         V d[WINOGRAD_MAX], t[WINOGRAD_MAX];
-        UNROLL(6) for (int i = 0; i < values; i++)
-            d[i] = LDN(row[i] + first + q, width - first - q, 0);
-        if (grad) F(winograd_result_grad)(m, d, t, 1);
-        else F(winograd_data)(m, d, t, 1);
-        UNROLL(6) for (int i = 0; i < m + 2; i++) ST(line + i * ld + q, t[i]);
+        UNROLL(6) for (int i = 0; i < values; i++) {
+            const REAL *from = row[i] + first + q * step;
+            d[i] = LDN(from, left, 0);
+            if (step == 2) d[i] = EVEN(d[i], LDN(from + VL, left - VL, 0));
+        }
+        if (grad) F(winograd_result_grad)(a, d, t, 1);
+        else F(winograd_data)(a, d, t, 1);
+        UNROLL(6) for (int i = 0; i < a; i++) ST(line + i * ld + q, t[i]);
     }
     for (; q < len; q += VL)
-        UNROLL(6) for (int i = 0; i < m + 2; i++) ST(line + i * ld + q, SPLAT(0));
+        UNROLL(6) for (int i = 0; i < a; i++) ST(line + i * ld + q, SPLAT(0));
 }
 
-/* VL tiles of the m + 2 lines to lanes of out[p * plane]. */
-INLINE void F(winograd_split)(const int m, const REAL *line, const REAL *halo, int64_t ld,
+/* VL tiles of the a lines to lanes of out[p * plane]. */
+INLINE void F(winograd_split)(const int a, const REAL *line, const REAL *halo, int64_t ld,
                               REAL *out, int64_t plane)
 {
-    UNROLL(6) for (int i = 0; i < m + 2; i++, line += ld, halo += ld) {
+    UNROLL(6) for (int i = 0; i < a; i++, line += ld, halo += ld) {
         V d[WINOGRAD_MAX], t[WINOGRAD_MAX];
-        const V a = LD(line), b = LD(line + VL), p = LD(halo), q = LD(halo + VL);
-        if (m == 2) {
-            d[0] = EVEN(a, b), d[1] = ODD(a, b);
+        const V z = LD(line), b = LD(line + VL), p = LD(halo), q = LD(halo + VL);
+        if (a == 4) {
+            d[0] = EVEN(z, b), d[1] = ODD(z, b);
             d[2] = EVEN(p, q), d[3] = ODD(p, q);
         } else {
             const V c = LD(line + 2 * VL), e = LD(line + 3 * VL);
             const V r = LD(halo + 2 * VL), s = LD(halo + 3 * VL);
-            const V even[2] = {EVEN(a, b), EVEN(c, e)}, odd[2] = {ODD(a, b), ODD(c, e)};
+            const V even[2] = {EVEN(z, b), EVEN(c, e)}, odd[2] = {ODD(z, b), ODD(c, e)};
             d[0] = EVEN(even[0], even[1]), d[2] = ODD(even[0], even[1]);
             d[1] = EVEN(odd[0], odd[1]), d[3] = ODD(odd[0], odd[1]);
             d[4] = EVEN(EVEN(p, q), EVEN(r, s));
-            d[5] = EVEN(ODD(p, q), ODD(r, s));
+            if (a == 6) d[5] = EVEN(ODD(p, q), ODD(r, s));
         }
-        F(winograd_data)(m, d, t, 1);
-        UNROLL(6) for (int j = 0; j < m + 2; j++) ST(out + (i * (m + 2) + j) * plane, t[j]);
+        F(winograd_data)(a, d, t, 1);
+        UNROLL(6) for (int j = 0; j < a; j++) ST(out + (i * a + j) * plane, t[j]);
     }
 }
 
-/* out[p * plane + t]: the tiles of channel c (of all) in a chunk; lines: winograd_lines_size. All
+/* Where tiles of channel c of group g read: x at rows u + i * step, columns v + j * step. */
+typedef struct F(winograd_origin) {
+    int64_t channel, u, v;
+} F(winograd_origin);
+
+INLINE F(winograd_origin) F(winograd_origin_of)(const F(winograd) *e, int64_t g, int64_t c)
+{
+    const int64_t phases = e->step * e->step, phase = c % phases;
+    const int64_t up = e->pad_h[g / e->yi % e->yi], left = e->pad_w[g % e->yi];
+    return (F(winograd_origin)){(g / (e->yi * e->yi) * e->c + c) / phases,
+                                phase / e->step - up, phase % e->step - left};
+}
+
+/* out[p * plane + t]: the tiles of channel c of group g in a chunk; lines: winograd_lines_size. All
  * lines are written before they are read: what was stored just now, at another offset, reads
  * slowly. */
-INLINE void F(winograd_input)(const int m, const F(winograd) *e, int64_t c, const winograd_chunk *p,
-                              REAL *lines, REAL *out, int64_t plane)
+INLINE void F(winograd_input)(const int a, const int step, const F(winograd) *e, int64_t g,
+                              int64_t c, const winograd_chunk *p, REAL *lines, REAL *out,
+                              int64_t plane)
 {
-    const int wide = F(winograd_wide)(e);
-    const int64_t pitch = m * p->cols, first = m * p->col - e->pad_w, ld = F(winograd_line)(e);
-    REAL *halo = wide ? lines + m : lines + (m + 2) * ld;
-    const int64_t next = wide ? (m + 2) * ld : pitch;      /* from one row of tiles to the next   */
+    const int m = WINOGRAD_OUTPUTS(a), wide = F(winograd_wide)(e);
+    const F(winograd_origin) from = F(winograd_origin_of)(e, g, c);
+    const int64_t pitch = m * p->cols, first = m * p->col * step + from.v, tail = a - m;
+    const int64_t ld = F(winograd_line)(e);
+    REAL *halo = wide ? lines + m : lines + a * ld;
+    const int64_t next = wide ? a * ld : pitch;            /* from one row of tiles to the next   */
     for (int64_t r = 0; r < p->rows; r++) {
-        const int64_t n = (p->row + r) / e->th, top = (p->row + r) % e->th * m - e->pad_h;
-        const REAL *x = e->x + (n * e->groups * e->c + c) * e->h * e->w, *row[WINOGRAD_MAX];
-        for (int i = 0; i < m + 2; i++)
-            row[i] = top + i >= 0 && top + i < e->h ? x + (top + i) * e->w : e->zeros;
-        F(winograd_lines)(m, 0, row, first, e->w, wide ? pitch + m : pitch, lines + r * next, ld);
-        if (!wide) F(winograd_lines)(m, 0, row, first + m, e->w, pitch, halo + r * next, ld);
+        const int64_t n = (p->row + r) / e->th;
+        const int64_t top = (p->row + r) % e->th * m * step + from.u;
+        const REAL *x = e->x + (n * e->xc + from.channel) * e->h * e->w, *row[WINOGRAD_MAX];
+        for (int i = 0; i < a; i++) {
+            const int64_t u = top + i * step;
+            row[i] = u >= 0 && u < e->h ? x + u * e->w : e->zeros;
+        }
+        F(winograd_lines)(a, 0, step, row, first, e->w, wide ? pitch + tail : pitch,
+                          lines + r * next, ld);
+        if (!wide)
+            F(winograd_lines)(a, 0, step, row, first + m * step, e->w, pitch, halo + r * next, ld);
     }
     const int64_t count = wide ? p->cols : p->rows * p->cols;
     for (int64_t r = 0; r < (wide ? p->rows : 1); r++, out += count)
         for (int64_t t = 0; t < count; t += VL)
-            F(winograd_split)(m, lines + r * next + m * t, halo + r * next + m * t, ld, out + t,
+            F(winograd_split)(a, lines + r * next + m * t, halo + r * next + m * t, ld, out + t,
                               plane);
 }
 
-/* From products, M[p][t] with planes `plane` apart, to output channel k (of all) of a chunk; stage:
- * room for m lines. */
-INLINE void F(winograd_output)(const int m, const F(winograd) *e, int64_t k,
+/* From products, M[p][t] with planes `plane` apart, to output channel k of group g in a chunk;
+ * stage: room for m lines. */
+INLINE void F(winograd_output)(const int a, const F(winograd) *e, int64_t g, int64_t k,
                                const winograd_chunk *p, const REAL *products, int64_t plane,
                                REAL *stage)
 {
-    const int wide = F(winograd_wide)(e);
-    const int64_t end = min64(e->ow, m * (p->col + p->cols)), ld = F(winograd_line)(e);
+    const int m = WINOGRAD_OUTPUTS(a), wide = F(winograd_wide)(e);
+    const int64_t yi = e->yi, i0 = g / yi % yi, j0 = g % yi;       /* of the phase: rows, columns */
+    const int64_t channel = g / (yi * yi) * e->k + k;
+    const int64_t oh = ceil_div(e->oh - i0, yi), ow = ceil_div(e->ow - j0, yi);
+    const int64_t width = min64(ow - m * p->col, m * p->cols), ld = F(winograd_line)(e);
     const int64_t line = wide ? p->cols : p->rows * p->cols;
-    const V bias = SPLAT(e->bias ? e->bias[k] : 0);
+    const V bias = SPLAT(e->bias ? e->bias[channel] : 0);
     for (int64_t r = 0; r < p->rows; r++) {
         const int64_t n = (p->row + r) / e->th, top = (p->row + r) % e->th * m;
-        REAL *y = e->y + ((n * e->groups * e->k + k) * e->oh + top) * e->ow + m * p->col;
-        const int64_t height = min64(m, e->oh - top), width = end - m * p->col;
+        REAL *y = e->y + ((n * e->yc + channel) * e->oh + top * yi + i0) * e->ow +
+                  m * p->col * yi + j0;
+        const int64_t height = min64(m, oh - top);
         for (int64_t t = 0; t < line && (wide || r == 0); t += VL) {
             V h[WINOGRAD_MAX * WINOGRAD_MAX], o[4 * 4];
             const REAL *from = products + (wide ? r * p->cols : 0) + t;
-            UNROLL(6) for (int j = 0; j < m + 2; j++) {
+            UNROLL(6) for (int j = 0; j < a; j++) {
                 V column[WINOGRAD_MAX];
-                UNROLL(6) for (int i = 0; i < m + 2; i++)
-                    column[i] = LD(from + (i * (m + 2) + j) * plane);
-                F(winograd_result)(m, column, h + j, m + 2);
+                UNROLL(6) for (int i = 0; i < a; i++) column[i] = LD(from + (i * a + j) * plane);
+                F(winograd_result)(a, column, h + j, a);
             }
             UNROLL(4) for (int i = 0; i < m; i++) {
                 V *v = o + i * m;
-                F(winograd_result)(m, h + i * (m + 2), v, 1);
+                F(winograd_result)(a, h + i * a, v, 1);
                 V even[2] = {LOW(v[0], v[m / 2]), HIGH(v[0], v[m / 2])};
                 V out[4] = {even[0], even[1]};
                 if (m == 4) {
@@ -178,12 +209,14 @@ INLINE void F(winograd_output)(const int m, const F(winograd) *e, int64_t k,
                 }
                 UNROLL(4) for (int l = 0; l < m; l++) {
                     const int64_t q = m * t + l * VL;
-                    if (!wide) ST(stage + i * ld + q, out[l] + bias);
+                    if (!wide || yi > 1) ST(stage + i * ld + q, out[l] + bias);
                     else if (i < height) STN(y + i * e->ow + q, out[l] + bias, width - q);
                 }
             }
         }
-        for (int64_t i = 0; i < height && !wide; i++)
-            F(conv_copy)(y + i * e->ow, stage + i * ld + r * m * p->cols, width);
+        const REAL *staged = stage + (wide ? 0 : r * m * p->cols);
+        for (int64_t i = 0; i < height; i++)
+            if (yi > 1) F(conv_spread)(y + i * yi * e->ow, staged + i * ld, width);
+            else if (!wide) F(conv_copy)(y + i * e->ow, staged + i * ld, width);
     }
 }

@@ -55,6 +55,8 @@ def explain_conv(
         Choice(*_kernels.conv_choice(geometry, direction=direction, dtype=dtype, isa=isa))
         for direction in ConvChoices._fields[:3]
     )
-    fits = _kernels.winograd_forbidden() and _kernels.conv_fits("winograd", geometry)
+    fits = _kernels.winograd_forbidden() and any(
+        _kernels.conv_fits(variant, geometry) for variant in ("winograd", "winograd_strided")
+    )
     note = "Winograd's algorithm is forbidden (fastdl.runtime.set_winograd_enabled)" if fits else ""
     return ConvChoices(*choices, note)

@@ -1,0 +1,224 @@
+"""4x4 convolution of stride 2 by Winograd's algorithm, against the definition.
+
+The error bound is that of test_kernels_winograd.py, for the four convolutions of 2x2 filters that
+such a convolution is a sum of (phases of the input), and that its input gradient consists of
+(phases of the output).
+"""
+
+import numpy as np
+import pytest
+from test_kernels_conv import DTYPES, ISAS, Arrays, arrays, cast, fenced, geometry, oracle
+from test_kernels_winograd import EPS, GUARD, ROUNDINGS
+
+from fastdl import _kernels, kernels, runtime
+
+M, TILE = 4, 5
+
+# The matrices of csrc/conv/winograd_points.c: rows of B^T, G, A^T.
+DATA = np.array(
+    [
+        [1, -1.5, -1.5, 1, 0],
+        [0, 1, -2.5, 1, 0],
+        [0, -0.5, 0.5, 1, 0],
+        [0, -2, -1, 1, 0],
+        [0, 1, -1.5, -1.5, 1],
+    ]
+)
+FILTERS = np.array([[1, 0], [-2 / 9, 2 / 9], [1 / 9, 2 / 9], [-8 / 9, -4 / 9], [0, 1]])
+RESULT = np.array(
+    [[1, 1, 1, 1, 0], [0, -1, 2, 1 / 2, 0], [0, 1, 4, 1 / 4, 0], [0, -1, 8, 1 / 8, 1]]
+)
+
+CASES = {
+    "one output": geometry(1, 1, 4, 1, 4, stride=2),
+    "an image of one value": geometry(2, 3, 1, 2, 4, stride=2, pad=2),
+    "4x4 outputs": geometry(19, 5, 8, 7, 4, stride=2, pad=1),
+    "odd sizes": geometry(2, 3, (9, 11), 5, 4, stride=2, pad=1),
+    "no padding": geometry(2, 3, (10, 13), 15, 4, stride=2),
+    "padding 2, 3": geometry(2, 4, (9, 14), 5, 4, stride=2, pad=(2, 3)),
+    "padding 6": geometry(1, 2, (5, 6), 3, 4, stride=2, pad=6),
+    "more padding below": geometry(2, 3, (9, 8), 4, 4, stride=2, pad=1, more=(1, 3)),
+    "groups": geometry(3, 6, (10, 12), 15, 4, stride=2, pad=1, groups=3),
+    "wide rows": geometry(1, 3, (14, 150), 4, 4, stride=2, pad=1),
+    "many chunks": geometry(4, 3, 60, 5, 4, stride=2, pad=1),
+    "many panels": geometry(2, 37, 16, 131, 4, stride=2, pad=1),
+    "no image": geometry(0, 3, 8, 4, 4, stride=2),
+    "no filter": geometry(2, 3, 8, 0, 4, stride=2),
+    "no channel": geometry(2, 0, 8, 4, 4, stride=2),
+}
+
+
+def window(x, first, step, counts):
+    """x[:, :, first + step * i, ...] along the last two axes, zero outside."""
+    for axis, (start, count) in enumerate(zip(first, counts), 2):
+        index = start + step * np.arange(count)
+        inside = (index >= 0) & (index < x.shape[axis])
+        x = np.take(x, np.where(inside, index, 0), axis) if x.shape[axis] else x
+        x = x * inside.reshape(-1, *(1,) * (3 - axis))
+    return x
+
+
+def bound(x, w, out):
+    """Of conv(x, w) (n, k, *out), per eps, for |x| that begins where output 0 reads."""
+    rows, cols = (-(-extent // M) for extent in out)
+    x = window(x, (0, 0), 1, (rows * M + 1, cols * M + 1))
+    i, j = (np.arange(count)[:, None] * M + np.arange(TILE) for count in (rows, cols))
+    tiles = x[:, :, i[:, :, None, None], j[None, None]]  # (n, c, rows, TILE, cols, TILE)
+    data, filters, result = map(np.abs, (DATA, FILTERS, RESULT))
+    v = np.einsum("ia,ncrasb,jb->ncrsij", data, tiles, data, optimize=True)
+    u = np.einsum("ia,kcab,jb->kcij", filters, w, filters, optimize=True)
+    y = np.einsum("ai,kcij,ncrsij,bj->nkrasb", result, u, v, result, optimize=True)
+    y = y.reshape(*y.shape[:2], rows * M, cols * M)
+    return (x.shape[1] + ROUNDINGS) * y[:, :, : out[0], : out[1]]
+
+
+def bounds(g, a):
+    """Per eps, of y and of dx."""
+    y, dx = np.zeros((g.n, g.k, g.oh, g.ow)), np.zeros((g.n, g.c, g.h, g.w))
+    for group in range(g.groups):
+        k, c = (np.arange(n // g.groups) + group * (n // g.groups) for n in (g.k, g.c))
+        x, dy, w = np.abs(a.x[:, c]), np.abs(a.dy[:, k]), np.abs(a.w[k])
+        phases = [(i, j) for i in range(2) for j in range(2)]
+        planes = [window(x, (i - g.pad_h, j - g.pad_w), 2, (g.oh + 1, g.ow + 1)) for i, j in phases]
+        taps = [w[:, :, i::2, j::2] for i, j in phases]
+        y[:, k] = bound(np.concatenate(planes, 1), np.concatenate(taps, 1), (g.oh, g.ow))
+        for i, j in phases:
+            r, s = (i + g.pad_h) % 2, (j + g.pad_w) % 2
+            first = (i + g.pad_h) // 2 - 1, (j + g.pad_w) // 2 - 1
+            out = (g.h - i + 1) // 2, (g.w - j + 1) // 2
+            part = window(dy, first, 1, (out[0] + 1, out[1] + 1))
+            back = w[:, :, r::2, s::2][:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+            dx[:, c, i::2, j::2] = bound(part, back, out) if min(out) else 0
+    return y + 2 * np.abs(a.bias)[:, None, None], dx
+
+
+EXPECTED = {}
+
+
+def expected(name):
+    if name not in EXPECTED:
+        g, a = CASES[name], arrays(CASES[name])
+        y, dx, _ = oracle(g, a)
+        EXPECTED[name] = (y + a.bias[:, None, None], dx), bounds(g, a)
+    return EXPECTED[name]
+
+
+def check(results, name, dtype):
+    eps = np.finfo(dtype).eps  # the oracle's own rounding is far below the bound at float64
+    for which, found, value, limit in zip(("y", "dx"), results, *expected(name)):
+        assert found.dtype == dtype, which
+        assert found.shape == value.shape, which
+        assert (np.abs(found - value) <= eps * limit).all(), which
+
+
+def run(g, a, **options):
+    options = {"variant": "winograd_strided", **options}
+    return (
+        _kernels.conv2d(a.x, a.w, a.bias, g, **options),
+        _kernels.conv2d_grad_input(a.dy, a.w, g, **options),
+    )
+
+
+def test_the_matrices_are_a_convolution():
+    d, g = arrays(geometry(1, 1, (1, TILE), 1, (1, 2)))[:2]
+    found = RESULT @ ((FILTERS @ g.ravel()) * (DATA @ d.ravel()))
+    np.testing.assert_allclose(found, np.correlate(d.ravel(), g.ravel()), rtol=1e-13)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_the_definition(name, dtype, isa):
+    """On one thread and on four, which share the work in another way."""
+    g = CASES[name]
+    a = cast(arrays(g), dtype)
+    for threads in (1, 4):
+        check(run(g, a, isa=isa, threads=threads), name, dtype)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("no ")])
+def test_writes_all_of_the_output_and_nothing_else(name, dtype, isa):
+    """Outputs begin as NaN between guards; operands end at a page that may not be touched."""
+    g = CASES[name]
+    a = Arrays(*map(fenced, cast(arrays(g), dtype)))
+    results = []
+    for function, operands, shape in (
+        (_kernels.conv2d, (a.x, a.w, a.bias), a.dy.shape),
+        (_kernels.conv2d_grad_input, (a.dy, a.w), a.x.shape),
+    ):
+        size = int(np.prod(shape))
+        memory = np.full(size + 2 * GUARD, np.nan, dtype)
+        memory[:GUARD] = memory[-GUARD:] = 12345
+        out = memory[GUARD:-GUARD].reshape(shape)
+        function(*operands, g, out=out, variant="winograd_strided", isa=isa, threads=2)
+        assert (memory[:GUARD] == 12345).all()
+        assert (memory[-GUARD:] == 12345).all()
+        results.append(out)
+    check(results, name, dtype)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", ["groups", "many chunks", "many panels", "wide rows"])
+def test_the_same_bits_for_any_number_of_threads(name, isa):
+    g = CASES[name]
+    a = cast(arrays(g), np.float32)
+    one = run(g, a, isa=isa, threads=1)
+    for threads in (2, 3, 7):
+        for p, q in zip(one, run(g, a, isa=isa, threads=threads)):
+            np.testing.assert_array_equal(p, q)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("channels", [32, 256])
+def test_the_error_that_the_documentation_states(channels, isa):
+    """6 eps sqrt(channels) of the largest output."""
+    g = geometry(2, channels, 16, channels, 4, stride=2, pad=1)
+    a = arrays(g)
+    for found, wide in zip(run(g, cast(a, np.float32), isa=isa), run(g, a, variant="implicit")):
+        assert np.abs(found - wide).max() <= 6 * EPS * channels**0.5 * np.abs(wide).max()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_stay_in_the_tiles_that_read_them(value):
+    g = geometry(2, 3, (20, 26), 5, 4, stride=2, pad=1)
+    a = cast(arrays(g), np.float32)
+    a.x[1, 2, 9, 17] = value
+    y = _kernels.conv2d(a.x, a.w, a.bias, g, variant="winograd_strided")
+    rows, cols = [4, 5], [8, 9]  # 2 i - 1 <= 9 <= 2 i + 2, and columns likewise
+    assert not np.isfinite(y[1][:, rows][:, :, cols]).any()
+    reached = np.zeros_like(y, bool)
+    reached[1, :, 4:8, 8:12] = True  # two tiles, as rows 2 i - 1 ... 2 i + 8 make one
+    assert np.isfinite(y[~reached]).all()
+
+
+def test_where_it_is_chosen():
+    """The layers of a DCGAN; not few channels, other filters or strides, nor if forbidden."""
+
+    def chosen(x, w, **options):
+        return kernels.explain_conv(x, w, padding=1, **options)[:2]
+
+    for options in (
+        {"x": (64, 256, 8, 8), "w": (512, 256, 4, 4)},
+        {"x": (16, 64, 32, 32), "w": (128, 64, 4, 4)},
+    ):
+        found = chosen(**options, stride=2)
+        assert [choice.variant for choice in found] == ["winograd_strided"] * 2
+        with runtime.set_winograd_enabled(False):
+            assert [choice.variant for choice in chosen(**options, stride=2)] == ["implicit"] * 2
+            assert kernels.explain_conv(**{f"{k}_shape": v for k, v in options.items()}, stride=2)[
+                3
+            ]
+        assert [choice.variant for choice in chosen(**options, stride=1)] == ["implicit"] * 2
+    few = chosen((16, 3, 64, 64), (16, 3, 4, 4), stride=2)
+    assert [choice.variant for choice in few] == ["implicit"] * 2
+
+
+@pytest.mark.parametrize(
+    "options", [{"stride": 1}, {"stride": 2, "dilation": 2}, {"stride": (2, 1)}]
+)
+def test_what_it_cannot_compute_is_refused(options):
+    x, w = np.zeros((1, 2, 9, 9), np.float32), np.zeros((4, 2, 4, 4), np.float32)
+    with pytest.raises(ValueError, match="requires 4x4 filters, stride 2, dilation 1, got"):
+        kernels.conv2d(x, w, variant="winograd_strided", **options)
