@@ -676,7 +676,7 @@ for corners in (True, False):
     for mode in ("bilinear", "nearest", "bicubic"):
         for padding in ("zeros", "border", "reflection"):
             row(
-                "index.gather",
+                "scatter.gather_along",
                 lambda t, x, g, mode=mode, padding=padding, corners=corners: F(t).grid_sample(
                     x, g, mode, padding, corners
                 ),
@@ -694,7 +694,7 @@ row(
     ],
 )
 row(
-    "index.gather",
+    "scatter.gather_along",
     lambda t, x, g: F(t).grid_sample(x, g, align_corners=False),
     [normal(1, 2, 3, 2, 4), between(-1.2, 1.2, 1, 2, 2, 2, 3)],
     order=1,
