@@ -2,7 +2,7 @@
 
 from math import e, inf, nan, pi
 
-from fastdl import autograd
+from fastdl import _engine, autograd
 from fastdl._dtype import (
     Size,
     bfloat16,
@@ -207,6 +207,18 @@ globals().update({name: getattr(Tensor, name) for name in FUNCTIONS_IN_PLACE.spl
 
 # The function goes last: importing the module `fastdl.tensor` has just bound the name.
 from fastdl.ops.creation import tensor
+
+
+# What takes tensors says so, and which argument is none. Primitives and shortcuts do already, and
+# the decorators of `fastdl.ops.core`; creation takes anything.
+for _name, _function in list(globals().items()):
+    if (
+        hasattr(_function, "__code__")
+        and (_function.__module__.startswith("fastdl.ops.") or _name in FUNCTIONS_IN_PLACE.split())
+        and _function.__module__ != "fastdl.ops.creation"
+        and not hasattr(_function, "takes_aliases")
+    ):
+        globals()[_name] = _engine.guarded(_function)
 
 
 def __getattr__(name):

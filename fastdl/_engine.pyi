@@ -221,6 +221,21 @@ class Primitive:
     def __get__(self, instance: object, owner: type | None = None, /) -> Any: ...
 
 @final
+class Guarded:
+    __wrapped__: Callable[..., Any]
+    def __init__(self, function: Callable[..., Any]) -> None: ...
+    def __call__(self, *args: Any, **keywords: Any) -> Any: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Any: ...
+
+def guarded(function: Callable[..., Any]) -> Guarded: ...
+def no_tensor(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    error: AttributeError,
+) -> TypeError | None: ...
+
+@final
 class Shortcut:
     __wrapped__: Callable[..., Any]
     __name__: str

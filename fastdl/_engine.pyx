@@ -77,6 +77,7 @@ cdef extern from "_engine.h":
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
+    Py_ssize_t PY_SSIZE_T_MAX
     object PyObject_Call(object, tuple, PyObject *)
     ctypedef PyObject *(*ternaryfunc)(PyObject *, PyObject *, PyObject *)
     ctypedef struct PyTypeObject:

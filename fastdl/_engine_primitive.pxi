@@ -49,6 +49,7 @@ cdef class Primitive:
     cdef dict defaults                  # of static arguments
     cdef dict plans                     # mask -> Plan
     cdef uint64_t differentiable
+    cdef Py_ssize_t most                # operands
     cdef bint elementwise, promotes, floating, view, boxes, moves, half, conjugates
     cdef object signature
     cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
@@ -85,6 +86,7 @@ cdef class Primitive:
             raise TypeError(f"{self.name}: 'out' and 'needs' are names of gradient parameters; "
                             f"no operand may have them")
         self.variadic = any([p.kind == p.VAR_POSITIONAL for p in parameters])
+        self.most = PY_SSIZE_T_MAX if self.variadic else len(self.operands)
         self.defaults = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
         self.gradients = {}
         self.functions = (None,) * len(self.operands)
@@ -255,6 +257,8 @@ cdef class Primitive:
         cdef TensorBase t
         cdef int uniform
         mask[0] = 0
+        if n > self.most or n == 0:     # a ufunc would write into one too many
+            self.signature.bind(*args)  # says so
         for i in range(n):
             a = <object>PyTuple_GET_ITEM(args, i)
             if isinstance(a, TensorBase):

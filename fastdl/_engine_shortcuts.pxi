@@ -87,7 +87,7 @@ cdef object short_call(Shortcut self, tuple args, PyObject *keywords):
             if not named or by_name(self.names, <dict>keywords, found, n - 1):
                 y = self.way(self.op, <object>PyTuple_GET_ITEM(args, 0), found,
                              PyTuple_GET_SIZE(self.names))
-    return PyObject_Call(self.__wrapped__, args, keywords) if y is None else y
+    return explained_call(self.__wrapped__, args, keywords) if y is None else y
 
 
 cdef inline bint is_plain(object a):
@@ -520,7 +520,7 @@ cdef object in_pieces(Primitive op, TensorBase x, int dim, Py_ssize_t most):
     """Views of `most` elements along `dim`, or what the last has left."""
     cdef fdl_layout at
     cdef Py_ssize_t lengths[64]
-    cdef Py_ssize_t i, full = fdl_length(x.array, dim), count = (full + most - 1) // most
+    cdef Py_ssize_t i, full = fdl_length(x.array, dim), count = (full - 1) // most + 1
     if full == 0 or count > 64:
         return None
     for i in range(count):
@@ -560,7 +560,75 @@ cdef object short_chunk(Primitive op, object of, PyObject **args, Py_ssize_t n):
     if not as_int(args[0], &count) or count <= 0 or fdl_ndim(x.array) == 0 or (
             args[1] != NULL and not as_dim(args[1], fdl_ndim(x.array), &dim)):
         return None
-    return in_pieces(op, x, dim, max((fdl_length(x.array, dim) + count - 1) // count, 1))
+    return in_pieces(op, x, dim, max((fdl_length(x.array, dim) - 1) // count + 1, 1))
+
+
+# ---- wrong arguments --------------------------------------------------------------------------
+
+@cython.final
+cdef class Guarded:
+    """A function of tensors that says which argument is none: guarded(function).
+
+    It has the name, the signature and the documentation of the function.
+    """
+    cdef readonly object __wrapped__
+    cdef dict __dict__
+
+    def __init__(self, function):
+        self.__wrapped__ = function
+        for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
+            setattr(self, attribute, getattr(function, attribute))
+
+    def __call__(self, *args, **keywords):          # what runs is `guarded_call`
+        return guarded_call(self, args, <PyObject *>keywords)
+
+    def __get__(self, instance, owner):
+        return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self):
+        return guarded, (self.__wrapped__,)
+
+    def __repr__(self):
+        return repr(self.__wrapped__)
+
+
+def guarded(function):
+    """`function`, whose AttributeErrors about arguments that are no tensors become TypeErrors."""
+    return Guarded(function)
+
+
+cdef object guarded_call(Guarded self, tuple args, PyObject *keywords):
+    return explained_call(self.__wrapped__, args, keywords)
+
+
+cdef object explained_call(object function, tuple args, PyObject *keywords):
+    """function(*args, **keywords); TypeError where an argument had to be a Tensor."""
+    try:
+        return PyObject_Call(function, args, keywords)
+    except AttributeError as error:
+        explained = no_tensor(function, args, {} if keywords == NULL else <dict>keywords, error)
+        if explained is None:
+            raise
+        raise explained from None
+
+
+def no_tensor(function, args, keywords, error):
+    """The TypeError for the argument that had to be a Tensor, None if the AttributeError `error`
+    comes of no argument."""
+    if error.name is None or isinstance(error.obj, TensorBase):
+        return None
+    try:
+        given = inspect.signature(function).bind(*args, **keywords).arguments
+    except TypeError as wrong:
+        return TypeError(f"{function.__name__}() {wrong}")
+    for position, (name, value) in enumerate(given.items()):
+        if value is error.obj:
+            return TypeError(f"{function.__name__}(): argument {name!r} (position {position + 1}) "
+                             f"must be Tensor, not {type(value).__name__}")
+        if isinstance(value, (tuple, list)) and any([item is error.obj for item in value]):
+            return TypeError(f"{function.__name__}(): argument {name!r} (position {position + 1}) "
+                             f"must hold Tensors, not {type(error.obj).__name__}")
+    return None
 
 
 # ---- reductions ---------------------------------------------------------------------------------
@@ -717,3 +785,5 @@ cdef Way way_of(str name) except NULL:
 
 (<PyTypeObject *>Shortcut).tp_call = <ternaryfunc>short_call
 fdl_is_method(Shortcut)
+(<PyTypeObject *>Guarded).tp_call = <ternaryfunc>guarded_call
+fdl_is_method(Guarded)

@@ -168,6 +168,7 @@ class Tensor(TensorBase):
 
     def is_set_to(self, tensor):
         """Do both look at the same memory in the same way?"""
+        core.tensor_argument("is_set_to", "tensor", tensor)
         mine, other = (
             (t.data_ptr(), t.array.shape, t.array.strides, t.array.dtype) for t in (self, tensor)
         )
@@ -338,7 +339,7 @@ class Tensor(TensorBase):
 
     def type_as(self, other):
         """The tensor in the dtype of `other`."""
-        return self.to(other.dtype)
+        return self.to(core.tensor_argument("type_as", "other", other).dtype)
 
     def cpu(self, memory_format=None):
         """The tensor on the CPU: itself."""
@@ -511,6 +512,7 @@ class Tensor(TensorBase):
 
     def map_(self, tensor, callable):
         """`callable(own, other)` of every element and that of `tensor` in place; slow."""
+        core.tensor_argument("map_", "tensor", tensor)
         if self.requires_grad:
             raise RuntimeError("Can't call apply_() or map_() on Variable that requires grad.")
         pairs = zip(
@@ -692,7 +694,10 @@ METHODS = {
 }
 for _module, _names in METHODS.items():
     for _name in _names.split():
-        setattr(Tensor, _name, getattr(_module, _name))
+        _method = getattr(_module, _name)
+        if hasattr(_method, "__code__") and not hasattr(_method, "takes_aliases"):
+            _method = _engine.guarded(_method)
+        setattr(Tensor, _name, _method)
 
 # Old names of what `linalg` has under the same name with other arguments.
 for _name in ["cholesky", "det", "lu", "lu_solve", "qr", "slogdet", "svd"]:
@@ -721,7 +726,8 @@ for _name in COMPARISONS.split():
 Tensor.cumsum_, Tensor.cumprod_ = inplace(reduce.cumsum), inplace(reduce.cumprod)
 Tensor.divide_, Tensor.subtract_, Tensor.true_divide_ = Tensor.div_, Tensor.sub_, Tensor.div_
 Tensor.relu_ = inplace(activation.relu)
-Tensor.put, Tensor.slice_scatter = index.put_at, index.slice_replaced
+Tensor.put = _engine.guarded(index.put_at)
+Tensor.slice_scatter = _engine.guarded(index.slice_replaced)
 
 # In-place forms that PyTorch has as functions too: `torch.exp_(x)`.
 FUNCTIONS_IN_PLACE = """

@@ -21,7 +21,7 @@ from collections import namedtuple
 import numpy as np
 
 from fastdl import _dtype, backends, runtime
-from fastdl._engine import Primitive, TensorBase, is_grad_enabled
+from fastdl._engine import Primitive, TensorBase, is_grad_enabled, no_tensor
 
 REGISTRY = {}  # "module.name" -> Primitive; a package stands for its parts
 
@@ -146,7 +146,7 @@ def result_dtype(operands):
 def promote(op, arrays, floating):
     """`arrays` with one dtype: a number or 0-d tensor never widens within its category."""
     for i, a in enumerate(arrays):
-        if not hasattr(a, "dtype") and not isinstance(a, (int, float, complex)):
+        if not hasattr(a, "ndim") and not isinstance(a, (int, float, complex)):
             raise TypeError(
                 f"{op.name}(): argument {op.operands[min(i, len(op.operands) - 1)]!r} (position "
                 f"{i + 1}) must be Tensor or number, not {type(a).__name__}"
@@ -240,6 +240,10 @@ def legacy_name(dtype):
 
 def explain(op, arrays, error):
     """The exception PyTorch raises where NumPy raised `error`, which may be `error` itself."""
+    if isinstance(error, AttributeError):
+        wrong = next((a for a in arrays if a is error.obj and not hasattr(a, "ndim")), None)
+        if wrong is not None:
+            return TypeError(f"{op.name}(): an argument must be Tensor, not {type(wrong).__name__}")
     text = str(error)
     if isinstance(error, np.exceptions.AxisError):
         ndim = error.ndim or 1
@@ -390,7 +394,10 @@ def _accepting(function, dims, out):
     @functools.wraps(function)
     def accepting(*args, **kwargs):
         if not kwargs:
-            return function(*args)
+            try:
+                return function(*args)
+            except AttributeError as error:
+                raise no_tensor(accepting, args, kwargs, error) or error from None
         target = kwargs.pop("out", None) if out else None
         if dims:
             for old, new in _ALIASES.items():
@@ -398,7 +405,10 @@ def _accepting(function, dims, out):
                     if new in kwargs:
                         raise TypeError(f"{function.__name__}() got both {new!r} and {old!r}")
                     kwargs[new] = kwargs.pop(old)
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except AttributeError as error:
+            raise no_tensor(accepting, args, kwargs, error) or error from None
         return result if target is None else store(function.__name__, result, target)
 
     accepting.takes_aliases = dims
@@ -489,11 +499,19 @@ def sizes(function, args, name="size"):
     try:
         return tuple(map(operator.index, args))
     except TypeError:
-        wrong = next(n for n in args if not hasattr(n, "__index__"))
+        wrong = next((n for n in args if not _is_whole(n)), args)
         raise TypeError(
             f"{function}(): argument {name!r} must be tuple of ints, but found element of type "
             f"{type(wrong).__name__}"
         ) from None
+
+
+def _is_whole(n):
+    try:
+        operator.index(n)
+    except TypeError:
+        return False
+    return True
 
 
 def with_inferred(shape, numel):

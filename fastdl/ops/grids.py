@@ -1,5 +1,5 @@
-"""Grids and combinations of vectors: meshgrid, cartesian_prod, combinations, vander; and places in
-a grid: unravel_index.
+"""Grids and combinations of vectors: meshgrid, cartesian_prod, combinations; and places in a grid:
+unravel_index.
 """
 
 import itertools
@@ -9,11 +9,11 @@ import numpy as np
 
 from fastdl._engine import tensor_of
 from fastdl.ops import index
-from fastdl.ops.core import is_tensor, result_dtype, sizes
+from fastdl.ops.core import is_tensor, sizes
 from fastdl.ops.join import stack
 from fastdl.ops.shape import expand_to, reshape_to
 
-__all__ = ["cartesian_prod", "combinations", "meshgrid", "unravel_index", "vander"]
+__all__ = ["cartesian_prod", "combinations", "meshgrid", "unravel_index"]
 
 
 def _vectors(function, tensors):
@@ -78,21 +78,6 @@ def combinations(input, r=2, with_replacement=False):
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     chosen = np.array(list(choose(range(input.array.size), r)), np.int64).reshape(-1, r)
     return index.take_at(input, index=(chosen, Ellipsis))
-
-
-def vander(x, N=None, increasing=False):
-    """Powers of a vector as columns, N of them (as many as elements), the highest first:
-    (n, N). `increasing`: the lowest first."""
-    if x.array.ndim != 1:
-        raise RuntimeError("x must be a one-dimensional tensor.")
-    N = x.array.size if N is None else N
-    if N < 0:
-        raise RuntimeError("N must be non-negative.")
-    powers = np.arange(N) if increasing else np.arange(N)[::-1].copy()
-    column = reshape_to(x, shape=(-1, 1))
-    if x.array.dtype.kind != "f":
-        return tensor_of(x.array.astype(result_dtype([x.array, 1]))[:, None] ** powers)
-    return column ** tensor_of(powers)
 
 
 def unravel_index(indices, shape):

@@ -164,6 +164,13 @@ def setitem(input, index, value):
             return
         index = None
     view, rest = plan(input.array, index)
+    if not input.array.flags.writeable and not (
+        input.requires_grad or (is_tensor(value) and value.requires_grad)
+    ):  # an expanded tensor, of which a part may hold each element once
+        index = (view, ...) if rest is None else (rest, view)
+        _put_into(input.array, None, given, index=index[0], view=index[1])
+        input._bump()
+        return
     try:
         if rest is None:
             put.inplace(input, value, index=view)

@@ -337,6 +337,7 @@ def repeat_interleave(input=None, repeats=None, dim=None, *, output_size=None):
     """
     if input is None or repeats is None:
         repeats = input if repeats is None else repeats
+        tensor_argument("repeat_interleave", "repeats", repeats)
         input = arange_of(repeats)
     counts = repeats.array if is_tensor(repeats) else np.asarray(repeats)
     if counts.dtype.kind not in "iu":
@@ -366,7 +367,7 @@ def arange_of(counts):
 
 def flip(input, *dims, **named):
     """The order reversed along `dims`: `flip(x, 0, 1)` or `flip(x, dims=(0, 1))`; a copy."""
-    dims = dims or (named.pop("dims"),)
+    dims = dims or (named.pop("dims", ()),)
     if named:
         raise TypeError(f"flip() got an unexpected keyword argument {next(iter(named))!r}")
     dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims

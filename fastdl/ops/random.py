@@ -13,7 +13,7 @@ import numpy as np
 
 from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
-from fastdl.ops.core import is_tensor, legacy_name, primitive
+from fastdl.ops.core import is_tensor, legacy_name, primitive, tensor_argument
 from fastdl.ops.creation import checked_device, filled, like, number
 from fastdl.ops.elementwise import fill
 
@@ -392,6 +392,9 @@ def _numpy_stream(generator):
 
 def bernoulli(input, p=None, *, generator=None):
     """1 with probability `input` (or `p`), else 0, element by element."""
+    tensor_argument("bernoulli", "input", input)
+    if is_tensor(p):
+        p = p.array
     if p is None:
         p = input.array
         _need_floating(p.dtype)

@@ -78,6 +78,8 @@ def chunk(input, chunks, dim=0):
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     if n == 0:
+        if chunks >= 2**31:
+            raise RuntimeError(f"chunk: cannot make {chunks} tensors")
         return _parts(input, dim, [0] * (chunks + 1))
     size = -(-n // chunks)
     return _parts(input, dim, [*range(0, n, size), n])
@@ -106,6 +108,8 @@ def tensor_split(input, indices_or_sections, dim=0):
     sections = operator.index(indices_or_sections)
     if sections <= 0:
         raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
+    if sections >= 2**31:
+        raise RuntimeError(f"tensor_split: cannot make {sections} tensors")
     whole, rest = divmod(n, sections)
     return _parts(input, dim, [i * whole + min(i, rest) for i in range(sections + 1)])
 

@@ -219,7 +219,8 @@ zeta.vjp(y=lambda g, x, y: -g * x * zeta(x + 1, y))
 @in_double
 def polygamma_of(x, *, n):
     """Derivative number n of digamma, n >= 1."""
-    return (1 if n % 2 else -1) * math.factorial(n) * hurwitz(np.full_like(x, n + 1), x)
+    factorial = math.factorial(n) if n <= 170 else math.inf  # beyond the greatest double
+    return (1 if n % 2 else -1) * factorial * hurwitz(np.full_like(x, n + 1), x)
 
 
 lgamma.vjp(x=lambda g, x: g * digamma(x))
