@@ -22,7 +22,9 @@ import numpy as np
 import fastdl
 
 # What a caller may get for wrong arguments; MemoryError: where one array would be too large.
-ORDINARY = (RuntimeError, TypeError, ValueError, IndexError, OverflowError, MemoryError)
+ORDINARY = (
+    RuntimeError, TypeError, ValueError, IndexError, OverflowError, MemoryError, BufferError,
+)  # fmt: skip
 BUGS = (RecursionError, UnicodeError)
 SECONDS = 60  # for one call
 MEMORY = 6 << 30
