@@ -2,6 +2,7 @@
 (..., m, n); where a matrix cannot be factored, LinAlgError, a RuntimeError, is raised.
 """
 
+from fastdl.ops import core as _core
 from fastdl.ops import diagonal as _diagonal
 from fastdl.ops.distance import linalg_norm as norm
 from fastdl.ops.distance import matrix_norm, vector_norm
@@ -10,7 +11,9 @@ from fastdl.ops.factor import (
     cholesky,
     cholesky_ex,
     det,
+    eig,
     eigh,
+    eigvals,
     eigvalsh,
     householder_product,
     inv,
@@ -50,7 +53,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "householder_product",
     "inv",
@@ -87,4 +92,4 @@ def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
     """Diagonals of matrices (..., m, n), or of the planes dim1 and dim2 span, as a last dimension;
     a view.
     """
-    return _diagonal.diagonal(A, offset, dim1, dim2)
+    return _diagonal.diagonal(_core.tensor_argument("linalg.diagonal", "A", A), offset, dim1, dim2)

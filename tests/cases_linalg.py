@@ -348,6 +348,38 @@ row(
     name="eigvalsh",
 )
 
+
+def cube_by_eigenvectors(t, x):
+    """The third power of x from its eigenvalues and eigenvectors, whose scale and order cancel."""
+    values, vectors = t.linalg.eig(x)
+    return ((vectors * values.unsqueeze(-2) ** 3) @ t.linalg.inv(vectors)).real
+
+
+row(
+    "factor.eig_of",
+    cube_by_eigenvectors,
+    [normal(3, 3)],
+    more=squares((2, 3, 3), (1, 1)),
+    bad=[
+        *refusing(lambda t: t.linalg.eig),
+        (lambda t: t.linalg.eig(t.full((2, 2), math.nan)), RuntimeError),
+    ],
+    exact=4096,
+    coarse=4096,
+    order=1,
+)
+row(
+    "factor.eig_of",
+    lambda t, x: (t.linalg.eigvals(x) ** 3).sum(-1).real + t.linalg.eigvals(x).abs().sum(-1),
+    [normal(3, 3)],
+    more=squares((2, 3, 3), (1, 1)),
+    bad=refusing(lambda t: t.linalg.eigvals),
+    exact=4096,
+    coarse=512,
+    order=1,
+    name="eigvals",
+)
+
 # ---- LU ---------------------------------------------------------------------------------------
 
 for shape in ((3, 3), (4, 2), (2, 4), (2, 3, 3)):

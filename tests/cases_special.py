@@ -3,6 +3,8 @@
 import numpy as np
 from op_cases import Case, between, given, ints
 
+from fastdl.ops.sampling import gamma_quantile_slope, standard_gamma_of
+
 CASES: list[Case] = []
 # PyTorch's trigamma has an error of 1e-9 (relative to the greatest element of a row), its Bessel
 # functions J and Y one of 1e-6; test_special.py compares with SciPy.
@@ -221,16 +223,12 @@ row(
 def gamma_slopes(t, x):
     """What the gradient of gamma variables is made of, at fixed places."""
     if t.__name__ == "fastdl":
-        from fastdl.ops.sampling import gamma_quantile_slope
-
         return gamma_quantile_slope(x.detach(), (x + 0.5).detach())
     return t._standard_gamma_grad(x.detach(), (x + 0.5).detach())
 
 
 def gamma_sample(t, x):
     """A gamma variable less itself, with its gradient."""
-    from fastdl.ops.sampling import standard_gamma_of
-
     drawn = standard_gamma_of(x, draw=(1, 2))
     return (drawn - drawn.detach()) * 0
 

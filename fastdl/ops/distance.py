@@ -132,6 +132,8 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
     if isinstance(ord, str) or ord not in _MATRIX_NORMS:
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     extreme = amax_over if ord > 0 else amin_over
+    if not A.array.shape[rows] or not A.array.shape[columns]:
+        return _vector_norm(A, 2, dims, keepdim)  # 0
     if abs(ord) == 2:
         return _singular_values(A, dims, keepdim, lambda s, d: extreme(s, dims=d, keepdim=False))
     first, then = (rows, columns) if abs(ord) == 1 else (columns, rows)
@@ -179,6 +181,7 @@ def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None):
 
 def dist(input, other, p=2):
     """p-norm of `input - other`."""
+    tensor_argument("dist", "input", input), tensor_argument("dist", "other", other)
     return vector_norm(input - other, p)
 
 
@@ -245,7 +248,11 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     less exact for close rows: by default for more than 25 rows.
     """
     for name, x in (("x1", x1), ("x2", x2)):
-        _floating("cdist", tensor_argument("cdist", name, x), None)
+        if tensor_argument("cdist", name, x).array.dtype.kind != "f":
+            raise RuntimeError(
+                f"cdist only supports floating-point dtypes, {name} got: "
+                f"{legacy_name(x.array.dtype)}"
+            )
         if x.array.ndim < 2:
             raise RuntimeError(
                 f"cdist only supports at least 2D tensors, {name} got: {x.array.ndim}D"
@@ -279,7 +286,8 @@ def pdist(input, p=2):
     tensor_argument("pdist", "input", input)
     if input.array.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.array.ndim}D")
-    _floating("pdist", input, None)
+    if input.array.dtype.kind != "f":
+        raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
     first, second = (tensor_of(i) for i in np.triu_indices(input.array.shape[0], 1))
@@ -296,8 +304,15 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """Cosine of the angle between x1 and x2 along `dim`; norms below `eps` count as `eps`."""
-    for name, x in (("x1", x1), ("x2", x2)):
-        _floating("cosine_similarity", tensor_argument("cosine_similarity", name, x), None)
+    tensor_argument("cosine_similarity", "x1", x1), tensor_argument("cosine_similarity", "x2", x2)
+    if x1.array.dtype != x2.array.dtype or x1.array.dtype.kind != "f":
+        common = result_dtype((x1.array, x2.array))
+        if common.kind != "f":
+            raise RuntimeError(
+                "expected common dtype to be floating point, yet common dtype is "
+                f"{legacy_name(common)}"
+            )
+        x1, x2 = x1.to(common), x2.to(common)
     try:
         shape = np.broadcast_shapes(x1.array.shape, x2.array.shape)
     except ValueError:

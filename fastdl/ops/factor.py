@@ -3,7 +3,8 @@ inverse, determinants, Cholesky, QR, SVD, symmetric eigenvectors, LU and triangu
 
 The gradients are those of M. Giles, An extended collection of matrix derivative results for forward
 and reverse mode algorithmic differentiation (2008), and J. Townsend, Differentiating the singular
-value decomposition (2016). They are Tensor operations, hence differentiable again.
+value decomposition (2016). They are Tensor operations, hence differentiable again. Those of complex
+matrices are PyTorch's, conjugate Wirtinger derivatives: `adjoint` where real formulas transpose.
 """
 
 import math
@@ -14,6 +15,7 @@ from fastdl import backends
 from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
+from fastdl.ops.complex import complex, imag, real
 from fastdl.ops.core import legacy_name, primitive, result_type, tensor_argument
 from fastdl.ops.diagonal import diagonal_of, onto_diagonal, tril, triu
 from fastdl.ops.join import cat
@@ -41,7 +43,7 @@ def matrices(function, x, name="A"):
             f"{legacy_name(x.array.dtype)}"
         )
     if x.array.dtype.char not in "fdFD":
-        raise RuntimeError(
+        raise NotImplementedError(
             f"{function}: Low precision dtypes not supported. Got {legacy_name(x.array.dtype)}"
         )
     return x
@@ -109,7 +111,7 @@ def _which(x, attempt):
     return f" (Batch element {_first_bad(x, attempt)})" if x.ndim > 2 else ""
 
 
-def _finite_or_not(function, x, error):
+def _failure(function, x):
     """LinAlgError for an iteration that failed."""
     why = (
         "the algorithm failed to converge"
@@ -122,7 +124,7 @@ def _finite_or_not(function, x, error):
 # ---- inverse and determinants -----------------------------------------------------------------
 
 
-@primitive(node_name="LinalgInvEx")
+@primitive(node_name="LinalgInvEx", conjugates=False)
 def inverse_of(x):
     """Inverses of square matrices (..., n, n); LinAlgError where one is singular."""
     try:
@@ -155,7 +157,7 @@ def cofactors(x):
     others[..., np.arange(n), np.arange(n)] = 1
     signs = np.linalg.det(u) * np.linalg.det(vh)
     products = others.prod(-1) * np.asarray(signs)[..., None]
-    return np.asarray(u * products[..., None, :] @ vh, x.dtype)
+    return np.asarray(u.conj() * products[..., None, :] @ vh.conj(), x.dtype)
 
 
 def _det_slope(g, x, out):
@@ -173,7 +175,7 @@ det_of.vjp(x=_det_slope)
 cofactors.vjp(x=_cofactors_slope)
 
 
-@primitive(node_name="LinalgSlogdet")
+@primitive(node_name="LinalgSlogdet", conjugates=False)
 def slogdet_of(x):
     """(sign, log of the absolute value) of determinants."""
     sign, size = np.linalg.slogdet(x)
@@ -181,10 +183,14 @@ def slogdet_of(x):
     return np.asarray(sign, x.dtype), np.asarray(size, real)
 
 
-def _slogdet_slope(g, x):
-    if g[1] is None:
+def _slogdet_slope(g, x, out):
+    of_sign, slope = g
+    if of_sign is not None and x.array.dtype.kind == "c":
+        turn = imag(of_sign.conj() * out[0])
+        slope = complex(turn * 0 if slope is None else slope, -turn)
+    if slope is None:  # the sign of a real determinant does not change
         return None
-    return S.reshape_to(g[1], shape=(*g[1].array.shape, 1, 1)) * adjoint(inverse_of(x))
+    return S.reshape_to(slope, shape=(*slope.array.shape, 1, 1)) * adjoint(inverse_of(x))
 
 
 slogdet_of.vjp(x=_slogdet_slope)
@@ -262,7 +268,7 @@ def logdet(input):
 # ---- Cholesky ---------------------------------------------------------------------------------
 
 
-@primitive(node_name="LinalgCholeskyEx")
+@primitive(node_name="LinalgCholeskyEx", conjugates=False)
 def cholesky_of(x):
     """Lower triangular L with x = L @ L.T, of which the lower triangle is read."""
     try:
@@ -387,7 +393,7 @@ def solve_triangular_arrays(t, b, upper, unit):
     return x
 
 
-@primitive(node_name="LinalgSolveTriangular")
+@primitive(node_name="LinalgSolveTriangular", conjugates=False)
 def triangular_solution(t, b, *, upper, unit):
     """x with t @ x = b, for triangular t of which only that triangle is read."""
     return solve_triangular_arrays(t, b, upper, unit)
@@ -449,7 +455,7 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False)
 # ---- systems of equations ---------------------------------------------------------------------
 
 
-@primitive(node_name="LinalgSolveEx")
+@primitive(node_name="LinalgSolveEx", conjugates=False)
 def solution(a, b):
     """x with a @ x = b, for square matrices a (..., n, n) and b (..., n, k)."""
     try:
@@ -518,7 +524,7 @@ def solve_ex(A, B, *, left=True, check_errors=False):
 # ---- QR ---------------------------------------------------------------------------------------
 
 
-@primitive(node_name="LinalgQr")
+@primitive(node_name="LinalgQr", conjugates=False)
 def qr_of(x, *, mode):
     """(Q, R) of matrices (..., m, n): 'reduced' or 'complete'; 'r': Q is empty."""
     if mode == "r":
@@ -565,7 +571,7 @@ def _tall_qr_slope(of_q, of_r, q, r):
         part = adjoint(of_q) @ q
         inner = -part if inner is None else inner - part
     lower = tril(inner, -1)
-    right = q @ (tril(inner) + adjoint(lower))
+    right = q @ (lower + adjoint(lower) + diagonal_matrix(real(diagonals(inner)).to(q.dtype)))
     if of_q is not None:
         right = right + of_q
     return adjoint(solve_triangular(r, adjoint(right), upper=True))
@@ -603,13 +609,18 @@ def old_qr(input, some=True):
 # ---- singular values --------------------------------------------------------------------------
 
 
-@primitive(node_name="LinalgSvd")
+@primitive(node_name="LinalgSvd", conjugates=False)
 def svd_of(x, *, full_matrices):
     """(U, singular values falling, Vh) of matrices (..., m, n)."""
+    u, s, vh = _svd_arrays(x, full_matrices=full_matrices)
+    return u, s, vh
+
+
+def _svd_arrays(x, **options):
     try:
-        return tuple(np.linalg.svd(x, full_matrices))
-    except np.linalg.LinAlgError as error:
-        raise _finite_or_not("linalg.svd", x, error) from None
+        return np.linalg.svd(x, **options)
+    except np.linalg.LinAlgError:
+        raise _failure("linalg.svd", x) from None
 
 
 def _gaps(values):
@@ -679,10 +690,7 @@ def svdvals(A, *, driver=None):
     matrices("linalg.svdvals", A)
     if A.requires_grad and is_grad_enabled():
         return svd_of(A, full_matrices=False)[1]
-    try:
-        return tensor_of(np.linalg.svd(A.array, compute_uv=False))
-    except np.linalg.LinAlgError as error:
-        raise _finite_or_not("linalg.svd", A.array, error) from None
+    return tensor_of(_svd_arrays(A.array, compute_uv=False))
 
 
 def old_svd(input, some=True, compute_uv=True):
@@ -701,13 +709,21 @@ def old_svd(input, some=True, compute_uv=True):
 # ---- eigenvalues of symmetric matrices --------------------------------------------------------
 
 
-@primitive(node_name="LinalgEigh")
+@primitive(node_name="LinalgEigh", conjugates=False)
 def eigh_of(x, *, UPLO):
     """(eigenvalues rising, eigenvectors as columns) of symmetric matrices."""
+    return tuple(_converged("linalg.eigh", x, lambda: np.linalg.eigh(x, UPLO)))
+
+
+def _converged(function, x, run):
+    """`run()`, eigenvalues or they and more; LinAlgError where they are NaN or NumPy gave up."""
     try:
-        return tuple(np.linalg.eigh(x, UPLO))
-    except np.linalg.LinAlgError as error:
-        raise _finite_or_not("linalg.eigh", x, error) from None
+        found = run()
+    except np.linalg.LinAlgError:
+        raise _failure(function, x) from None
+    if np.isnan(found[0]).any():
+        raise _failure(function, x)
+    return found
 
 
 def _eigh_slope(g, out):
@@ -748,15 +764,76 @@ def eigvalsh(A, UPLO="L"):
     square("linalg.eigvalsh", A)
     if A.requires_grad and is_grad_enabled():
         return eigh_of(A, UPLO=UPLO)[0]
-    try:
-        return tensor_of(np.linalg.eigvalsh(A.array, UPLO))
-    except np.linalg.LinAlgError as error:
-        raise _finite_or_not("linalg.eigvalsh", A.array, error) from None
+    run = lambda: (np.linalg.eigvalsh(A.array, UPLO),)
+    return tensor_of(_converged("linalg.eigvalsh", A.array, run)[0])
+
+
+# ---- eigenvalues of any matrix ----------------------------------------------------------------
+
+
+@primitive(node_name="LinalgEig", conjugates=False)
+def eig_of(x):
+    """(eigenvalues, eigenvectors of length 1 as columns) of square matrices, complex."""
+    values, vectors = _converged("linalg.eig", x, lambda: np.linalg.eig(x))
+    wide = np.result_type(x.dtype, np.complex64)
+    return values.astype(wide, copy=False), vectors.astype(wide, copy=False)
+
+
+def _eig_slope(g, x, out):
+    # C. Boeddeker et al., On the computation of complex-valued gradients with application to
+    # statistically optimum beamforming (2017), section 4.14
+    of_values, of_vectors = g
+    values, vectors = out
+    turned = adjoint(vectors)
+    middle = None
+    if of_vectors is not None:
+        inner = turned @ of_vectors
+        along = S.unsqueeze(real(diagonals(inner)), -2)
+        middle = (inner - (turned @ vectors) * along) / _gaps(values).conj()
+        eye = tensor_of(np.eye(x.array.shape[-1], dtype=bool))
+        middle = E.masked_fill(middle, eye, 0.0)
+    if of_values is not None:
+        part = diagonal_matrix(of_values)
+        middle = part if middle is None else middle + part
+    slope = solution(turned, middle @ turned)
+    return slope if x.array.dtype.kind == "c" else real(slope)
+
+
+eig_of.vjp(x=_eig_slope)
+
+EigResult = result_type("linalg_eig", ("eigenvalues", "eigenvectors"))
+
+
+def _finite(function, x):
+    if not np.isfinite(x.array).all():
+        raise RuntimeError(f"torch.{function}: input tensor should not contain infs or NaNs.")
+    return x
+
+
+def eig(A):
+    """(eigenvalues, eigenvectors) of square A (..., n, n), complex; eigenvectors of length 1 as
+    columns, in no particular order. The gradient needs different eigenvalues.
+    """
+    return EigResult(*eig_of(_finite("linalg.eig", square("linalg.eig", A))))
+
+
+def eigvals(A):
+    """Eigenvalues (..., n) of square A, complex, in no particular order."""
+    _finite("linalg.eigvals", square("linalg.eigvals", A))
+    if A.requires_grad and is_grad_enabled():
+        return eig_of(A)[0]
+    values = np.linalg.eigvals(A.array)
+    return tensor_of(values.astype(np.result_type(values.dtype, np.complex64), copy=False))
 
 
 # ---- LU ---------------------------------------------------------------------------------------
 
 _PANEL = 32  # columns eliminated one by one; the rest follows by a matrix product
+
+
+def _pivot_size(column):
+    """What LAPACK compares: |x|, of complex numbers |real| + |imaginary part|."""
+    return np.abs(column.real) + np.abs(column.imag) if column.dtype.kind == "c" else abs(column)
 
 
 def lu_arrays(x, pivot):
@@ -771,7 +848,7 @@ def lu_arrays(x, pivot):
         stop = min(start + _PANEL, k)
         for j in range(start, stop):
             if pivot:
-                found = np.abs(lu[:, j:, j]).argmax(1) + j
+                found = _pivot_size(lu[:, j:, j]).argmax(1) + j
                 swaps[:, j] = found
                 for rows in (lu, order):
                     kept = rows[:, j].copy()
@@ -795,7 +872,7 @@ def lu_arrays(x, pivot):
     )
 
 
-@primitive(node_name="LinalgLuFactorEx")
+@primitive(node_name="LinalgLuFactorEx", conjugates=False)
 def lu_of(x, *, pivot):
     """(L below U in one matrix, exchanged rows from 1 as int32, order of the rows) of (..., m, n).
 
@@ -935,12 +1012,16 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False):
     """X with A @ X = B from `lu_factor(A)`; `left` False: X @ A = B; `adjoint`: A.T for A."""
     square("linalg.lu_solve", LU, "LU")
     matrices("linalg.lu_solve", B, "B")
+    return _solved_by_lu(LU, pivots, B, left, adjoint)
+
+
+def _solved_by_lu(LU, pivots, B, left, turn):
     if not left:  # X A = B  <=>  A.T X.T = B.T
-        return swap_last(lu_solve(LU, pivots, swap_last(B), adjoint=not adjoint))
+        return adjoint(_solved_by_lu(LU, pivots, adjoint(B), True, not turn))
     LU, B = _solvable("linalg.lu_solve", LU, B)
     order = np.broadcast_to(_order_of(pivots.array, LU.array.shape[-1]), LU.array.shape[:-1])
-    if adjoint:
-        turned = swap_last(LU)
+    if turn:
+        turned = adjoint(LU)
         half = triangular_solution(turned, B, upper=False, unit=False)
         found = triangular_solution(turned, half, upper=True, unit=True)
         return _take_rows(found, tensor_of(np.argsort(order, -1)))

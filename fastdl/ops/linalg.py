@@ -7,7 +7,7 @@ import numpy as np
 
 from fastdl import backends
 from fastdl.ops import shape as S
-from fastdl.ops.core import normal_dim, primitive, tensor_argument
+from fastdl.ops.core import legacy_name, normal_dim, primitive, tensor_argument
 from fastdl.ops.diagonal import diagonal
 from fastdl.ops.join import stack
 
@@ -163,6 +163,7 @@ def dot(input, tensor):
 
 def vdot(input, other):
     """`dot` of the conjugate of `input` with `other`."""
+    tensor_argument("vdot", "input", input)
     return dot(input.conj() if input.array.dtype.kind == "c" else input, other)
 
 
@@ -171,6 +172,8 @@ def inner(input, other):
     tensor_argument("inner", "input", input), tensor_argument("inner", "other", other)
     if not input.array.ndim or not other.array.ndim:
         return input * other
+    if input.array.dtype != other.array.dtype:
+        raise RuntimeError("both inputs should have same dtype")
     k, last = input.array.shape[-1], other.array.shape[-1]
     if k != last:
         raise RuntimeError(
@@ -254,13 +257,19 @@ def _contracted_dims(a, b, dims):
 def tensordot(a, b, dims=2):
     """Sum of products over the last `dims` dimensions of a and first of b, or over two lists."""
     tensor_argument("tensordot", "a", a), tensor_argument("tensordot", "b", b)
+    if a.array.dtype != b.array.dtype:
+        raise RuntimeError("both inputs should have same dtype")
     over_a, over_b = _contracted_dims(a, b, dims)
     letters = iter(string.ascii_letters)
     of_a = [next(letters) for _ in range(a.array.ndim)]
     of_b = [next(letters) for _ in range(b.array.ndim)]
     for i, j in zip(over_a, over_b):
         m, n = a.array.shape[i], b.array.shape[j]
-        if m != n:
+        if m == 1 != n:  # broadcast
+            b = S.sum_over(b, dims=(j,), keepdim=True)
+        elif n == 1 != m:
+            a = S.sum_over(a, dims=(i,), keepdim=True)
+        elif m != n:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {m} in dim {i} and "
                 f"second has size {n} in dim {j}"
@@ -375,6 +384,13 @@ def einsum(*args):
                 f"einsum(): output subscript {c} does not appear in the equation for any input "
                 "operand, or appears twice in the output"
             )
+    contracted = any(c not in out for c in letters)
+    for x in operands[1:] if contracted else ():
+        if x.array.dtype != operands[0].array.dtype:
+            raise RuntimeError(
+                f"expected scalar type {legacy_name(operands[0].array.dtype)} but found "
+                f"{legacy_name(x.array.dtype)}"
+            )
     operands, explicit = zip(*[_distinct(x, t) for x, t in zip(operands, explicit)])
     lengths = {}
     for x, t in zip(operands, explicit):
@@ -414,6 +430,16 @@ def trace(input):
 def vecdot(x, y, *, dim=-1):
     """Sums of products of x (its conjugate) and y along `dim`, after broadcasting."""
     tensor_argument("linalg.vecdot", "x", x), tensor_argument("linalg.vecdot", "y", y)
+    if not {x.array.dtype.kind, y.array.dtype.kind} <= set("fc"):
+        raise RuntimeError(
+            "linalg.vecdot: Expected a floating point or complex tensor as input. Got "
+            f"{legacy_name(x.array.dtype)}"
+        )
+    if x.array.dtype != y.array.dtype:
+        raise RuntimeError(
+            "linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
+            f"{legacy_name(x.array.dtype)} and y of type {legacy_name(y.array.dtype)} instead"
+        )
     product = (x.conj() if x.array.dtype.kind == "c" else x) * y
     dim = normal_dim(dim, product.array.ndim)
     return S.sum_over(product, dims=(dim,), keepdim=False)

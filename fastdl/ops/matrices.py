@@ -46,7 +46,7 @@ def _cutoff(sizes, shape, atol, rtol):
     return np.maximum(0.0 if atol is None else atol, rtol * greatest)[..., None]
 
 
-@primitive(node_name="LinalgPinv")
+@primitive(node_name="LinalgPinv", conjugates=False)
 def pseudoinverse(x, *, atol, rtol, hermitian):
     """Moore-Penrose inverses (..., n, m) of matrices (..., m, n)."""
     if hermitian:
@@ -100,7 +100,7 @@ def matrix_rank(A, *, atol=None, rtol=None, hermitian=False):
     return tensor_of(np.asarray(found, np.int64))
 
 
-@primitive(node_name="LinalgLstsq")
+@primitive(node_name="LinalgLstsq", conjugates=False)
 def least_squares(a, b, *, rcond):
     """The shortest x that minimizes |a @ x - b|, column by column."""
     u, s, vh = np.linalg.svd(a, full_matrices=False)
@@ -151,16 +151,16 @@ def lstsq(A, B, rcond=None, *, driver=None):
             "torch.linalg.lstsq: Expected input and other to have the same dtype, but got "
             f"{A.dtype} and {B.dtype}"
         )
+    sizes = svdvals(A.detach()).array
     A, B = spread_batches("torch.linalg.lstsq", A, B)
     if rcond is None:
         rcond = max(m, n) * float(np.finfo(A.array.dtype).eps)
     x = least_squares(A, B, rcond=float(rcond))
-    sizes = svdvals(A.detach()).array
     rank = (sizes > _cutoff(sizes, A.array.shape, None, rcond)).sum(-1)
-    nothing = tensor_of(np.empty(0, A.array.dtype))
+    nothing = tensor_of(np.empty(0, sizes.dtype))
     residuals = nothing
     if m > n and driver != "gelsy" and np.all(rank == n):
-        residuals = S.sum_over(E.square(A @ x - B), dims=(B.array.ndim - 2,), keepdim=False)
+        residuals = S.sum_over(E.square(E.abs(A @ x - B)), dims=(B.array.ndim - 2,), keepdim=False)
     return LstsqResult(
         S.squeeze(x, -1) if vector else x,
         residuals,
@@ -184,6 +184,8 @@ def cond(A, p=None):
         found = last / first if p == -2 else first / last
         return E.where(E.isnan(found), math.inf, found)
     square("linalg.cond", A)
+    if not A.array.size:
+        return tensor_of(np.zeros(A.array.shape[:-2], A.array.real.dtype))
     try:
         inverted = inverse_of(A)
     except LinAlgError:
@@ -231,7 +233,7 @@ _PADE = (
 _PADE_RADIUS = 5.371920351148152
 
 
-@primitive(node_name="LinalgMatrixExp")
+@primitive(node_name="LinalgMatrixExp", conjugates=False)
 def matrix_exponential(x):
     """e to the power of square matrices, computed in double precision."""
     wide = np.complex128 if x.dtype.kind == "c" else np.float64
@@ -363,7 +365,7 @@ def tensorinv(A, ind=2):
             "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape"
             f"[:ind]), but got {math.prod(back)} != {math.prod(front)}"
         )
-    flat = S.reshape(A, math.prod(front), -1)
+    flat = S.reshape(A, math.prod(front), math.prod(back))
     return S.reshape(inverse_of(square("linalg.tensorinv", flat)), (*back, *front))
 
 
@@ -400,12 +402,16 @@ def vander(x, *, N=None):
     """Vandermonde matrices: powers 0 to N - 1 of x (..., n) as (..., n, N); N is n by default."""
     if N is not None and N <= 1:
         raise RuntimeError("N must be greater than 1.")
+    if tensor_argument("linalg.vander", "x", x).array.dtype.kind == "b":
+        raise RuntimeError(
+            "linalg.vander supports floating point, complex, and integer tensors, but got Bool"
+        )
     return _powers(x, N, "linalg.vander")
 
 
 def old_vander(x, N=None, increasing=False):
     """Vandermonde matrix of a vector: powers N - 1 down to 0, or rising; N is len(x) by default."""
-    if x.array.ndim != 1:
+    if tensor_argument("vander", "x", x).array.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     if N is not None and N < 0:
         raise RuntimeError("N must be non-negative.")
@@ -418,6 +424,7 @@ def old_vander(x, N=None, increasing=False):
 
 def kron(input, other):
     """Kronecker product: each element of `input` times all of `other`, dimension by dimension."""
+    tensor_argument("kron", "input", input), tensor_argument("kron", "other", other)
     ndim = max(input.array.ndim, other.array.ndim)
     a, b = ((1,) * (ndim - x.array.ndim) + x.array.shape for x in (input, other))
     spaced = tuple([n for m in a for n in (m, 1)]), tuple([n for m in b for n in (1, m)])
@@ -432,7 +439,7 @@ def block_diag(*tensors):
     if not tensors:
         return tensor_of(np.empty((1, 0), _dtype.get_default_dtype().dtype))
     for i, x in enumerate(tensors):
-        if x.array.ndim > 2:
+        if tensor_argument("block_diag", f"tensors[{i}]", x).array.ndim > 2:
             raise RuntimeError(
                 "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input "
                 f"{i} has {x.array.ndim} dimensions"

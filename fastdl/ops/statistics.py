@@ -2,6 +2,7 @@
 
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
+from fastdl.ops.complex import complex, imag, real
 from fastdl.ops.core import is_tensor, normal_dim, result_dtype, tensor_argument
 from fastdl.ops.diagonal import diagonal
 from fastdl.ops.join import diff
@@ -42,6 +43,8 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     """
     tensor_argument("cov", "input", input)
     ndim = input.array.ndim
+    if input.array.dtype.kind == "b":
+        raise RuntimeError("cov(): bool dtype is not supported for input")
     if ndim > 2:
         raise RuntimeError(
             f"cov(): expected input to have two or fewer dimensions but got an input with {ndim} "
@@ -54,19 +57,23 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     w = _observation_weights(fweights, aweights, count, x.dtype)
     if w is None:
         x = x - x.mean(1, keepdim=True)
-        product, norm = matmul(x, swap_last(x)), max(count - correction, 0)
+        product, norm = matmul(x, _turned(x)), max(count - correction, 0)
     else:
         total = w.sum()
         if float(total) == 0:
             raise RuntimeError("cov(): weights sum to zero, can't be normalized")
         x = x - (x * w).sum(1, keepdim=True) / total
-        product = matmul(x, swap_last(x * w))
+        product = matmul(x, _turned(x * w))
         norm = total - correction
         if aweights is not None:
             norm = total - correction * (w * aweights.to(x.dtype)).sum() / total
         norm = E.clamp(norm, min=0)
     found = product / norm
-    return S.reshape(found, ()) if ndim < 2 else found
+    return S.reshape(found, ()) if x.array.shape[0] == 1 else found
+
+
+def _turned(x):
+    return swap_last(x.conj() if x.array.dtype.kind == "c" else x)
 
 
 def corrcoef(input):
@@ -74,13 +81,18 @@ def corrcoef(input):
     c = cov(input)
     if not c.array.ndim:
         return c / c
-    spread = E.sqrt(diagonal(c))
-    return E.clamp(c / S.unsqueeze(spread, -1) / S.unsqueeze(spread, 0), -1, 1)
+    spread = E.sqrt(real(diagonal(c)) if c.array.dtype.kind == "c" else diagonal(c))
+    found = c / S.unsqueeze(spread, -1) / S.unsqueeze(spread, 0)
+    if found.array.dtype.kind == "c":
+        return complex(E.clamp(real(found), -1, 1), E.clamp(imag(found), -1, 1))
+    return E.clamp(found, -1, 1)
 
 
 def _slabs(function, y, x, dx, dim):
     """Areas between neighbours along `dim`, and that dimension."""
     tensor_argument(function, "y", y)
+    if y.array.dtype.kind == "b":
+        raise RuntimeError(f"{function}: received a bool input for `y`, but bool is not supported")
     dim = normal_dim(dim, y.array.ndim)
     n = y.array.shape[dim]
     if not n:
