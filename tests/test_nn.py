@@ -349,6 +349,27 @@ def test_max_pool_indices_and_ties():
         np.testing.assert_array_equal(i.numpy(), ti.numpy())
 
 
+def test_max_pooling_of_integers():
+    """2-d and 3-d, as in PyTorch: the values of the same dtype and the positions; 1-d refuses."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    for dtype in ("uint8", "int8", "int16", "int32", "int64"):
+        x = rng.integers(-100 if dtype != "uint8" else 0, 100, (2, 3, 4, 7, 6)).astype(dtype)
+        for dims, options in ((2, (3, 2, 1)), (3, (2,)), (2, (2, 1, 1, 2))):
+            values = x if dims == 3 else x[:, :, 0]
+            found, theirs = (
+                getattr(lib.nn.functional, f"max_pool{dims}d")(
+                    lib.tensor(values), *options, return_indices=True
+                )
+                for lib in (fastdl, torch)
+            )
+            for ours, wanted in zip(found, theirs, strict=True):
+                assert str(ours.numpy().dtype) == str(wanted.numpy().dtype)
+                np.testing.assert_array_equal(ours.numpy(), wanted.numpy())
+    with pytest.raises(NotImplementedError):
+        F.max_pool1d(fastdl.ones(1, 1, 4, dtype=fastdl.int64), 2)
+
+
 LOSSES = [
     ("mse", lambda F, x, y, **k: F.mse_loss(x, y, **k)),
     ("l1", lambda F, x, y, **k: F.l1_loss(x, y, **k)),

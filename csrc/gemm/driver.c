@@ -6,7 +6,8 @@
  *
  *             jc  columns of B and C    a block of B, KC x NC, packed: in the last-level cache
  *             pc  depth                 the first block of k writes C, later ones add to it
- *             ic  rows of A and C       a block of A, MC x KC, packed: in L2
+ *             ic  rows of A and C       a block of A, MC x KC: in L2; packed if its rows are not
+ *                                       contiguous
  *             jr  panels of B           a panel of B, KC x NR: streams from L2 through L1
  *             ir  panels of A           a tile of C, MR x NR: in registers
  *
@@ -29,7 +30,8 @@ typedef struct F(team) {
     int failed;
 } F(team);
 
-/* C[i0:i0+mc, jc:jc+nc] += A[i0:, pc:] B[pc:, jc:] for panels [q0, q1) of the packed block of B */
+/* C[i0:i0+mc, jc:jc+nc] += A[i0:, pc:] B[pc:, jc:] for panels [q0, q1) of the packed block of B;
+ * ap: the packed block of A, or NULL */
 static void F(macro_kernel)(const F(product) *g, F(tile_fn) *tile, const REAL *ap, const REAL *bp,
                             int64_t i0, int64_t mc, int64_t jc, int64_t nc, int64_t pc, int64_t kc,
                             int64_t q0, int64_t q1)
@@ -40,9 +42,9 @@ static void F(macro_kernel)(const F(product) *g, F(tile_fn) *tile, const REAL *a
         int64_t j = v * VL, n = min64(w * VL, nc - j);                          /* B[pc:, jc+j:] */
         for (int64_t p = 0; p < rows; p++) {                                    /* ir           */
             int64_t i = F(cut)(mc, rows, p), h = F(cut)(mc, rows, p + 1) - i;   /* A[i0+i:, pc:] */
-            int64_t a_row = g->a_col == 1 ? kc : 1, a_col = g->a_col == 1 ? 1 : h;
-            F(put_tile)(g, i0 + i, jc + j, (int)h, (int)n, pc == 0, tile, kc, ap + i * kc, a_row,
-                        a_col, bp + j * kc, w * VL);
+            const REAL *a = ap ? ap + i * kc : g->a + (i0 + i) * g->a_row + pc;
+            F(put_tile)(g, i0 + i, jc + j, (int)h, (int)n, pc == 0, tile, kc, a,
+                        ap ? 1 : g->a_row, ap ? h : 1, bp + j * kc, w * VL);
         }
     }
 }
@@ -51,8 +53,11 @@ static void F(macro_kernel)(const F(product) *g, F(tile_fn) *tile, const REAL *a
 static void F(five_loops)(F(team) *team, int me, int threads)
 {
     const F(product) *g = &team->g;
-    REAL *ap = fdl_scratch(FDL_SCRATCH_GEMM_A, (size_t)MC * KC * sizeof(REAL));
-    if (!ap) __atomic_store_n(&team->failed, 1, __ATOMIC_RELAXED);
+    REAL *ap = NULL; /* rows of A that are contiguous stay where they are */
+    if (g->a_col != 1) {
+        ap = fdl_scratch(FDL_SCRATCH_GEMM_A, (size_t)MC * KC * sizeof(REAL));
+        if (!ap) __atomic_store_n(&team->failed, 1, __ATOMIC_RELAXED);
+    }
     int64_t all = ceil_div(g->n, VL), col_blocks = ceil_div(all, NC / VL);
     int64_t k_blocks = ceil_div(g->k, KC), tasks = team->row_tasks * team->col_tasks;
     int turn = 0;
@@ -79,7 +84,7 @@ static void F(five_loops)(F(team) *team, int me, int threads)
                 int64_t i0 = F(cut)(g->m, team->row_tasks, r);                  /* A[i0:, pc:]  */
                 int64_t mc = F(cut)(g->m, team->row_tasks, r + 1) - i0;
                 int64_t rows = ceil_div(mc, MR);
-                for (int64_t p = 0; p < rows && packed != r; p++) {
+                for (int64_t p = 0; p < rows && ap && packed != r; p++) {
                     int64_t i = F(cut)(mc, rows, p);
                     F(pack_a)(F(cut)(mc, rows, p + 1) - i, kc,
                               g->a + (i0 + i) * g->a_row + pc * g->a_col, g->a_row, g->a_col,

@@ -16,7 +16,8 @@
  * Timed     python bench/versus.py norm
  *
  * Few pixels (p < FEW_PIXELS): weights are spread to one per column of a row. Else a channel's
- * pixels are a run with one weight.
+ * pixels are a run with one weight. Rows of few columns are turned, so that every lane has a row of
+ * its own (softmax.c): sums over lanes would be most of the work.
  */
 #define NORM_BLOCKS 64   /* of samples, each with sums of its own: the shape decides, not threads */
 #define NORM_BLOCK_ROWS 8
@@ -189,6 +190,40 @@ NOINLINE void F(rows_forward)(const F(rn) *s, int64_t begin, int64_t end)
     }
 }
 
+/* g = 1, at most FEW_COLUMNS columns: VL rows at a time */
+NOINLINE void F(rows_forward_few)(const F(rn) *s, int64_t begin, int64_t end)
+{
+    const int64_t size = s->c * s->p;
+    const V count = SPLAT(size);
+    REAL t[FEW_COLUMNS * VL];
+    for (int64_t i = begin; i < end; i += VL) {
+        V mean = SPLAT(0), sum = mean, squares = mean;
+        F(load_columns)(end - i, size, s->x + i * size, t);
+        for (int64_t k = 0; k < size && s->centred; k++) mean += LD(t + k * VL);
+        mean /= count;
+        for (int64_t k = 0; k < size; k++) {
+            V d = LD(t + k * VL) - mean;
+            sum += d;
+            squares += d * d;
+        }
+        if (s->centred) { /* what the rounded mean left out, as in runs_moments */
+            V more = sum / count;
+            squares -= sum * more;
+            mean += more;
+        }
+        V var = squares / count, rstd = SPLAT(1) / VSQRT(var + SPLAT(s->eps));
+        STN(s->mean + i, mean, end - i);
+        STN(s->var + i, var, end - i);
+        for (int64_t k = 0; k < size; k++) {
+            V v = (LD(t + k * VL) - mean) * rstd;
+            if (s->weight) v *= SPLAT(s->weight[k]);
+            if (s->bias) v += SPLAT(s->bias[k]);
+            ST(t + k * VL, v);
+        }
+        F(store_columns)(end - i, size, t, s->out + i * size);
+    }
+}
+
 NOINLINE void F(rows_backward)(const F(rn) *s, int64_t begin, int64_t end)
 {
     for (int64_t i = begin; i < end; i++) F(planes_backward)(s, i);
@@ -231,8 +266,11 @@ static int F(row_norm)(int64_t n, int64_t g, int64_t c, int64_t p, const void *x
         s.weight = F(spread_to)(channels, p, weight, &scratch);
         s.bias = F(spread_to)(channels, p, bias, &scratch);
     }
-    SPLIT(fdl_plan(threads, n * g * (20 + 0.06 * sizeof(REAL) * c * p)), n * g, 1,
-          F(rows_forward)(&s, begin, end));
+    const int parts = fdl_plan(threads, n * g * (20 + 0.06 * sizeof(REAL) * c * p));
+    if (g == 1 && c * p <= FEW_COLUMNS && p < FEW_PIXELS)
+        SPLIT(parts, n, VL, F(rows_forward_few)(&s, begin, end));
+    else
+        SPLIT(parts, n * g, 1, F(rows_forward)(&s, begin, end));
     return FDL_OK;
 }
 

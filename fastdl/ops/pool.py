@@ -174,9 +174,9 @@ scatter_positions.vjp(x=lambda g, positions, size: gather_positions(g, positions
 
 
 def check_floating(function: str, x) -> None:
-    """RuntimeError unless x is floating."""
+    """NotImplementedError unless x is floating."""
     if not _dtype.is_float(x.array.dtype):
-        raise RuntimeError(
+        raise NotImplementedError(
             f"{function}: input must be of a floating dtype, but got {x.array.dtype}"
         )
 
@@ -270,6 +270,10 @@ def pooled_max(
 ):
     """See :func:`max_pool2d`."""
     tensor_argument(function, "input", input)
+    if dims > 1 and input.array.dtype.kind in "iu":
+        options = (kernel_size, stride, padding, dilation, ceil_mode, True)
+        y, positions = pooled_max(function, dims, input.double(), *options)
+        return (y.to(input.dtype), positions) if return_indices else y.to(input.dtype)
     kernel = int_tuple(kernel_size, dims, function, "kernel_size")
     geom = pool_geometry(
         function,
@@ -337,7 +341,7 @@ def max_pool2d(
     """The largest value of each window; a NaN wins.
 
     Args:
-        input: (N, C, H, W) or (C, H, W), floating.
+        input: (N, C, H, W) or (C, H, W), floating; or integers, of magnitudes up to 2**53.
         kernel_size, stride, padding, dilation: ints or pairs (vertical, horizontal); `stride` is
             kernel_size unless given; the padding, at most half a window, counts as -infinity.
         ceil_mode: round the output size up, so that a last partial window counts.
