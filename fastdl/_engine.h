@@ -196,6 +196,7 @@ static inline int fdl_shares(PyObject *view, PyObject *a)
 
 /* What a shape function needs of a plain array. */
 static inline int fdl_is_plain(PyObject *a) { return PyArray_CheckExact(a); }
+static inline int fdl_type(PyObject *a) { return PyArray_TYPE((PyArrayObject *)a); }
 static inline int fdl_is_real(PyObject *a)
 {
     return PyTypeNum_ISFLOAT(PyArray_TYPE((PyArrayObject *)a));
@@ -214,6 +215,22 @@ static inline Py_ssize_t fdl_length(PyObject *a, int d)
 static inline Py_ssize_t fdl_stride(PyObject *a, int d)
 {
     return PyArray_STRIDE((PyArrayObject *)a, d);
+}
+
+/* The shape as an object of `type`, a class of tuples. */
+static inline PyObject *fdl_size_tuple(PyObject *type, PyObject *a)
+{
+    int n = PyArray_NDIM((PyArrayObject *)a);
+    PyObject *t = ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, n);
+    for (int i = 0; t != NULL && i < n; i++) {
+        PyObject *length = PyLong_FromSsize_t(PyArray_DIM((PyArrayObject *)a, i));
+        if (length == NULL) {
+            Py_DECREF(t);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(t, i, length);
+    }
+    return t;
 }
 
 enum { FDL_DIMS = 64 }; /* as many as NumPy has */

@@ -65,6 +65,8 @@ cdef extern from "_engine.h":
         Py_ssize_t offset
         bint overlaps
     int fdl_is_plain(object)
+    int fdl_type(object)
+    object fdl_size_tuple(object, object)
     int fdl_is_real(object)
     int fdl_same_type(object, object)
     int fdl_ndim(object)
@@ -109,6 +111,9 @@ cdef object observer = None             # profiler: called with each op and its 
 # Set by `configure`
 cdef type TENSOR = None                 # class of the results
 cdef object SIZE = tuple                # class of `shape`
+cdef object DTYPE_OF = None             # NumPy dtype -> dtype
+cdef object LENGTH = None               # (tensor, dim) -> length
+cdef list known_dtypes = [None] * 24    # by NumPy's number of the type
 cdef object PROMOTE = None              # (primitive, arrays, floating) -> arrays of one dtype
 cdef object FIT = None                  # (gradient Tensor, shape, dtype) -> summed and cast to them
 cdef object PUT = None                  # (array, result): write one into the other
@@ -129,23 +134,24 @@ cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
 cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
 
 
-def configure(tensor, size, promote, fit, explain, clone, conj, halves, subscript, aliasing,
+def configure(tensor, properties, promote, fit, explain, clone, conj, halves, subscript, aliasing,
               operators, quiet_context, writing):
     """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
 
-    tensor: class of results, size: class of shapes, subscript: the primitive that slices, and the
-    function that takes any index, aliasing: the primitives window(base, **how)
-    and put_window(base, value, **how), and the function that gives `how` for two arrays, None if
-    they do not share memory; operators: dict from operator name ('add') to Primitive,
-    quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN,
-    writing: the functions that write a result into an array and into the tensor given as `out`.
+    tensor: class of results; properties: class of shapes, and the functions that give the dtype of
+    a NumPy one, and the length of a tensor along any dim; subscript: the primitive that slices, and
+    the function that takes any index; aliasing: the primitives window(base, **how) and
+    put_window(base, value, **how), and the function that gives `how` for two arrays, None if they
+    do not share memory; operators: dict from operator name ('add') to Primitive; quiet_context:
+    makes a contextvars.Context in which NumPy does not warn of infinities and NaN; writing: the
+    functions that write a result into an array and into the tensor given as `out`.
     """
-    global TENSOR, SIZE, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT, WINDOW, PUT_WINDOW, GEOMETRY
-    global PUT, STORE, CONJ, WIDEN, NARROW
+    global TENSOR, SIZE, DTYPE_OF, LENGTH, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT
+    global WINDOW, PUT_WINDOW, GEOMETRY, PUT, STORE, CONJ, WIDEN, NARROW
     global SLICE, SUBSCRIPT, ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
     global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
     TENSOR = tensor
-    SIZE = size
+    SIZE, DTYPE_OF, LENGTH = properties
     PROMOTE = promote
     FIT = fit
     EXPLAIN = explain

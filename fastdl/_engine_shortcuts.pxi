@@ -144,6 +144,18 @@ cdef int as_ints(PyObject **args, Py_ssize_t n, Py_ssize_t *values) except -2:
     return <int>n
 
 
+def plain_sizes(tuple given):
+    """The lengths (2, 3) of the arguments 2, 3 or (2, 3) or [2, 3], if they are plain ints that an
+    array may have; else None."""
+    cdef fdl_layout at
+    cdef int i
+    at.ndim = as_ints((<PyTupleObject *>given).ob_item, PyTuple_GET_SIZE(given), at.shape)
+    for i in range(at.ndim):
+        if not 0 <= at.shape[i] < <Py_ssize_t>1 << 31:
+            return None
+    return shape_tuple(&at) if at.ndim >= 0 else None
+
+
 cdef tuple shape_tuple(const fdl_layout *at):
     return tuple([at.shape[i] for i in range(at.ndim)])
 

@@ -239,7 +239,35 @@ cdef class TensorBase:
     @property
     def shape(self):
         """Lengths of the dimensions, a `Size`."""
-        return SIZE(self.array.shape)
+        return fdl_size_tuple(SIZE, self.array) if fdl_is_plain(self.array) else (
+            SIZE(self.array.shape))
+
+    @property
+    def dtype(self):
+        """The number type, such as fastdl.float32."""
+        cdef int number = fdl_type(self.array) if fdl_is_plain(self.array) else -1
+        if not 0 <= number < len(known_dtypes):     # one that a package registered
+            return DTYPE_OF(self.array.dtype)
+        if known_dtypes[number] is None:
+            known_dtypes[number] = DTYPE_OF(self.array.dtype)
+        return known_dtypes[number]
+
+    def dim(self):
+        """Number of dimensions."""
+        return self.array.ndim
+
+    def size(self, dim=None):
+        """The shape, or its length along `dim`."""
+        cdef int d
+        if dim is None:
+            return self.shape
+        if fdl_is_plain(self.array) and as_dim(<PyObject *>dim, fdl_ndim(self.array), &d):
+            return fdl_length(self.array, d)
+        return LENGTH(self, dim)
+
+    def numel(self):
+        """Number of elements."""
+        return self.array.size
 
     @property
     def ndim(self):

@@ -57,11 +57,6 @@ class Tensor(TensorBase):
     # -- what it is
 
     @property
-    def dtype(self):
-        """The number type, such as fastdl.float32."""
-        return _dtype.of(self.array.dtype)
-
-    @property
     def device(self):
         """Where the elements are."""
         return _dtype.CPU
@@ -120,23 +115,7 @@ class Tensor(TensorBase):
     def imag(self, value):
         complex.imag(self).copy_(creation.as_tensor(value))
 
-    def dim(self):
-        """Number of dimensions."""
-        return self.array.ndim
-
-    ndimension = dim
-
-    def size(self, dim=None):
-        """The shape, or its length along `dim`."""
-        if dim is None:
-            return self.shape
-        return self.array.shape[core.normal_dim(dim, self.array.ndim)]
-
-    def numel(self):
-        """Number of elements."""
-        return self.array.size
-
-    nelement = numel
+    ndimension, nelement = TensorBase.dim, TensorBase.numel
 
     def element_size(self):
         """Bytes of one element."""
@@ -610,7 +589,7 @@ def inplace(function, direct=True):
 
 def _dtype_method(name, dtype):
     def method(self, memory_format=None):
-        return self.to(dtype)
+        return self if self.dtype is dtype else self.to(dtype)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"The tensor as {dtype}."
@@ -747,9 +726,14 @@ OPERATORS = """
     bitwise_not bitwise_left_shift bitwise_right_shift
 """
 
+
+def _length(tensor, dim):
+    return tensor.array.shape[core.normal_dim(dim, tensor.array.ndim)]
+
+
 _engine.configure(
     tensor=Tensor,
-    size=_dtype.size_of,
+    properties=(_dtype.Size, _dtype.of, _length),
     promote=core.promote,
     fit=shape.fit,
     explain=core.explain,

@@ -204,9 +204,19 @@ def _is_half(dtype):
     return dtype.char == "e" or dtype.num >= _dtype._FIRST_FOREIGN
 
 
+def _is_quiet(x, dtype):
+    """Can NumPy have nothing to warn of when it casts x? (To tell it not to takes longer.)"""
+    kind, to = x.dtype.kind, dtype.kind
+    if kind in "bui":
+        return to in "bui" or (to in "fc" and dtype.itemsize >= 4)
+    return kind == to == "f" and dtype.itemsize >= x.itemsize
+
+
 def as_type(x, dtype):
     """An array as another dtype, as PyTorch converts: the real part for one that is not complex,
     a whole number modulo 2 ** bits for a small integer dtype. Always a copy."""
+    if _is_quiet(x, dtype):
+        return x.astype(dtype)
     if x.dtype.kind == "c" and dtype.kind != "c":
         x = x.real
     with np.errstate(all="ignore"):

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl._engine import TensorBase, tensor_of
+from fastdl._engine import TensorBase, plain_sizes, tensor_of
 from fastdl.ops.core import (
     as_type,
     dtype_of_number,
@@ -340,7 +340,9 @@ def filled(function, make, size, dtype, device, requires_grad, keywords):
     if out is not None:
         return delivered(function, make, shape_argument(function, size), dtype, out)
     dtype = _dtype.as_numpy(_dtype.get_default_dtype() if dtype is None else dtype)
-    return tensor_of(allocated(make, shape_argument(function, size), dtype), requires_grad)
+    shape = plain_sizes(size)
+    shape = shape_argument(function, size) if shape is None else shape
+    return tensor_of(allocated(make, shape, dtype), requires_grad)
 
 
 def delivered(function, make, shape, dtype, out):
@@ -546,7 +548,10 @@ def _ranged(function, start, end, step, inclusive, dtype, device, requires_grad,
             steps = np.arange(count, dtype=np.float64)
             with np.errstate(all="ignore"):
                 return (start + steps * step).astype(d)
-        return (int(start) + np.arange(count) * int(step)).astype(d)
+        first, each = int(start), int(step)
+        if d == np.int64:
+            return np.arange(first, first + count * each, each)
+        return (first + np.arange(count) * each).astype(d)
 
     if keywords.get("out") is not None and dtype is None:
         dtype = keywords["out"].array.dtype

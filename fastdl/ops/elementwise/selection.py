@@ -122,6 +122,8 @@ def where(condition, input=None, other=None):
             )
         condition = condition.bool()
     x, y = (a.array if is_tensor(a) else a for a in (input, other))
+    if type(y) in (float, int) and is_tensor(input) and x.dtype.kind == "f":
+        return select(condition, input, np.asarray(y, x.dtype))
     if not hasattr(x, "dtype") or not hasattr(y, "dtype") or x.dtype != y.dtype:
         dtype = result_dtype((x, y))
         input, other = (_as_dtype(a, dtype) for a in (input, other))
@@ -258,6 +260,8 @@ def _fill_into(out, x, value):
 
 def _storable(value, dtype):
     """`value`, an array or a number, as it is assigned to places of `dtype`."""
+    if dtype.kind == "f" and type(value) in (float, int):
+        return np.asarray(value, dtype)
     array = np.asarray(value)
     if array.dtype == dtype:
         return array
