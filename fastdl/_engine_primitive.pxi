@@ -192,7 +192,7 @@ cdef class Primitive:
         if "out" in static:
             out = static.pop("out")
             result = called(self, args, <PyObject *>static)
-            return result if out is None else STORE(self.name, result, out)
+            return result if out is None else STORE(self.name, result, out, self.elementwise)
         for name, standard in zip(self.operands, ("input", "other")):
             if standard in static and standard != name:
                 static[name] = static.pop(standard)

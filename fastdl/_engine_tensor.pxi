@@ -295,7 +295,10 @@ cdef class TensorBase:
     def __rshift__(a, b): return binary(RSHIFT, a, b)
     def __pow__(a, b, modulo): return binary(POW, a, b)
     def __neg__(self): return NEG.call((self,), None)
-    def __pos__(self): return self
+    def __pos__(self):
+        if self.array.dtype.kind == "b":
+            raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+        return self
     def __abs__(self): return ABS.call((self,), None)
     def __eq__(self, other): return binary(EQ, self, other)
     def __ne__(self, other): return binary(NE, self, other)
@@ -311,7 +314,12 @@ cdef class TensorBase:
                             "tensors")
         return INVERT.call((self,), None)
 
-    def __iadd__(self, other): return binary_inplace(ADD, self, other)
+    def __iadd__(self, other):
+        # Python enters this into a subclass as the slot of a sequence, too, which must not answer
+        # NotImplemented.
+        found = binary_inplace(ADD, self, other)
+        return self + other if found is NotImplemented else found
+
     def __isub__(self, other): return binary_inplace(SUB, self, other)
     def __imul__(self, other): return binary_inplace(MUL, self, other)
     def __itruediv__(self, other): return binary_inplace(DIV, self, other)

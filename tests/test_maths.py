@@ -3,13 +3,16 @@ and broadcast operands and on special values. Both raise, or both give the same 
 shape.
 """
 
+import inspect
 import math
+import operator
 import warnings
 
 import numpy as np
 import pytest
 
 import fastdl
+from fastdl._engine import Primitive
 
 torch = pytest.importorskip("torch")
 
@@ -219,6 +222,8 @@ KEYWORDS = [
     {"keepdim": True},
     {"dtype": "float64"},
     {"dim": 0, "dtype": "int64"},
+    {"dim": 0, "dtype": "int32"},
+    {"dtype": "bool"},
     {"dim": 0, "dtype": "float32"},
     {"correction": 0},
     {"dim": 0, "correction": 2},
@@ -267,7 +272,7 @@ def test_reduction(name):
                     call,
                     *one_operand(DTYPES if not keywords else FEW_DTYPES, REDUCED_SHAPES),
                     factor=128,
-                    special=name not in FINITE,
+                    special=name not in FINITE and "int" not in keywords.get("dtype", ""),
                 )
             except AssertionError as error:
                 raise AssertionError(f"{name} {keywords}: {error}") from None
@@ -345,3 +350,179 @@ ORDER = {
 def test_order_and_counting(call):
     for special in (False, True):
         compare(call, *one_operand(shapes=REDUCED_SHAPES), factor=128, special=special)
+
+
+# ---- out= -------------------------------------------------------------------------------------
+
+BOOL = ("bool", (1,))
+X, Y = np.array([[1.0, 2.0], [0.5, 0.25]]), np.array([[3.0, 1.0], [2.0, 0.5]])
+OUT = {
+    "add": lambda t, x, y, out: t.add(x, y, alpha=2, out=out),
+    "div": lambda t, x, y, out: t.div(x, y, rounding_mode="floor", out=out),
+    "exp": lambda t, x, y, out: t.exp(x, out=out),
+    "eq": lambda t, x, y, out: t.eq(x, y, out=out),
+    "clamp": lambda t, x, y, out: t.clamp(x, 0.3, 1.5, out=out),
+    "where": lambda t, x, y, out: t.where(x > y, x, y, out=out),
+    "sum": lambda t, x, y, out: t.sum(x, 0, out=out),
+    "mean": lambda t, x, y, out: t.mean(x, (0, 1), keepdim=True, out=out),
+    "std": lambda t, x, y, out: t.std(x, dim=1, out=out),
+    "any": lambda t, x, y, out: t.any(x > 1, 0, out=out),
+    "argmax": lambda t, x, y, out: t.argmax(x, 1, out=out),
+    "cumsum": lambda t, x, y, out: t.cumsum(x, 1, out=out),
+    "quantile": lambda t, x, y, out: t.quantile(x, 0.3, 0, out=out),
+    "bucketize": lambda t, x, y, out: t.bucketize(x, t.tensor([0.3, 1.5]).to(x.dtype), out=out),
+    "mm": lambda t, x, y, out: t.mm(x, y, out=out),
+    "matmul": lambda t, x, y, out: t.matmul(x, y, out=out),
+    "addmm": lambda t, x, y, out: t.addmm(x, x, y, out=out),
+    "cat": lambda t, x, y, out: t.cat([x, y], 1, out=out),
+    "gather": lambda t, x, y, out: t.gather(x, 1, t.tensor([[1], [0]]), out=out),
+    "tril": lambda t, x, y, out: t.tril(x, out=out),
+    "inverse": lambda t, x, y, out: t.inverse(x, out=out),
+    "linalg.solve": lambda t, x, y, out: t.linalg.solve(x, y, out=out),
+}
+TARGETS = [
+    ("float64", (2, 2)),
+    ("float64", (0,)),
+    ("float32", (2,)),
+    ("int64", (2, 2)),
+    ("bool", (1,)),
+]
+
+
+@pytest.mark.filterwarnings("ignore:An output with one or more elements")
+@pytest.mark.parametrize("call", OUT.values(), ids=OUT)
+def test_out(call):
+    """The result stands in `out`, cast to its dtype, and `out` is returned; or both refuse."""
+    for dtype, shape in TARGETS:
+        found = []
+        for lib in (fastdl, torch):
+            out = lib.ones(shape, dtype=getattr(lib, dtype))
+            address = out.data_ptr()
+            try:
+                result = call(lib, lib.from_numpy(X), lib.from_numpy(Y), out)
+            except (RuntimeError, TypeError) as error:
+                found.append(error)
+                continue
+            assert result is out
+            if out.shape == shape and out.numel():
+                assert out.data_ptr() == address
+            found.append([out])
+        difference_found = difference(*found)
+        assert difference_found is None, f"{dtype} {shape}: {difference_found}"
+
+
+def test_out_of_several_results():
+    x = fastdl.tensor([[1.0, 4.0], [3.0, 2.0]])
+    values, places = fastdl.empty(2), fastdl.empty(0, dtype=fastdl.int64)
+    found = fastdl.max(x, 0, out=(values, places))
+    assert found.values is values
+    assert found.indices is places
+    assert values.tolist() == [3.0, 4.0]
+    assert places.tolist() == [1, 0]
+    with pytest.raises(TypeError, match="tuple of 2 Tensors"):
+        fastdl.sort(x, out=values)
+
+
+def test_out_refuses_gradients_and_warns_of_other_shapes():
+    x = fastdl.ones(3, requires_grad=True)
+    for call in (
+        lambda: fastdl.exp(x, out=fastdl.empty(3)),
+        lambda: fastdl.exp(fastdl.ones(3), out=x),
+        lambda: fastdl.add(x, 1, out=fastdl.empty(3)),
+    ):
+        with pytest.raises(RuntimeError, match="don't support automatic differentiation"):
+            call()
+    with fastdl.no_grad():
+        assert fastdl.exp(x, out=fastdl.empty(3)).numel() == 3
+    with pytest.warns(UserWarning, match="was resized"):
+        fastdl.exp(fastdl.ones(3), out=fastdl.empty(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fastdl.exp(fastdl.ones(3), out=fastdl.empty(0)).shape == (3,)
+    with pytest.raises(TypeError, match="'out' must be Tensor"):
+        fastdl.exp(fastdl.ones(3), out=np.ones(3))
+
+
+def test_out_is_noticed_by_autograd():
+    x = fastdl.ones(3, requires_grad=True)
+    scale = fastdl.ones(3)
+    y = x * scale
+    fastdl.exp(fastdl.ones(3), out=scale)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+# Where PyTorch's `out` is not documented as an argument, or its function is another one.
+NO_OUT = """
+    empty_like ones_like rand_like randn_like std_mean var_mean zeros_like
+"""
+
+
+@pytest.mark.parametrize("path", ["", "linalg", "special", "fft"])
+def test_every_function_that_documents_out_takes_it(path):
+    reach = lambda lib: getattr(lib, path, None) if path else lib
+    missing = []
+    for name in dir(reach(torch)):
+        theirs, ours = getattr(reach(torch), name), getattr(reach(fastdl), name, None)
+        text = getattr(theirs, "__doc__", None) or ""
+        if name in NO_OUT.split() or "out=None" not in str(text) or not callable(ours):
+            continue
+        if not isinstance(ours, Primitive):
+            parameters = inspect.signature(ours).parameters.values()
+            if not any(p.name == "out" or p.kind == p.VAR_KEYWORD for p in parameters):
+                missing.append(name)
+    assert not missing
+
+
+# ---- operators --------------------------------------------------------------------------------
+
+OPERATORS = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
+    "//": operator.floordiv, "%": operator.mod, "**": operator.pow, "&": operator.and_,
+    "|": operator.or_, "^": operator.xor, "<<": operator.lshift, ">>": operator.rshift,
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+    ">=": operator.ge,
+    "+=": operator.iadd, "-=": operator.isub, "*=": operator.imul, "/=": operator.itruediv,
+    "//=": operator.ifloordiv, "%=": operator.imod, "**=": operator.ipow, "&=": operator.iand,
+    "|=": operator.ior, "^=": operator.ixor, "<<=": operator.ilshift, ">>=": operator.irshift,
+}  # fmt: skip
+OPERANDS = [2, 1.5, True, 0, -1, np.float64(0.5), np.float32(1.5), np.int64(3), [1, 2], "x", None]
+
+
+@pytest.mark.parametrize("symbol", OPERATORS)
+def test_operators(symbol):
+    """A tensor and another, or a number of Python's or NumPy's on either side; what is neither
+    raises TypeError."""
+    apply = OPERATORS[symbol]
+    pairs = operands_of("bitwise_left_shift" if symbol[:2] in ("<<", ">>") else "add")
+    compare(lambda t, x, y: apply(x, y), *pairs)
+    for other in OPERANDS:
+        if symbol[:2] in ("<<", ">>") and other != 2:
+            continue
+        compare(lambda t, x, other=other: apply(x, other), *one_operand())
+        if not symbol.endswith("=") or symbol in ("==", "!=", "<=", ">="):
+            compare(lambda t, x, other=other: apply(other, x), *one_operand())
+
+
+def test_operators_of_one_operand():
+    for apply in (operator.neg, operator.pos, operator.invert, abs, bool, int, float, complex):
+        compare(lambda t, x, apply=apply: apply(x), *one_operand(shapes=[(), (1,), (3,), (0,)]))
+    for convert in (range, hex, operator.index, [1, 2, 3].__getitem__):
+        values_of = lambda t, x, convert=convert: str(convert(x[:1] * 0 + 1 if x.ndim else x * 0))
+        compare(values_of, *one_operand(["int64", "uint8", "float32"], shapes=[(), (1,), (0,)]))
+
+
+def test_numpy_takes_tensors():
+    x = fastdl.tensor([[1.0, 4.0], [9.0, 16.0]])
+    assert isinstance(np.sqrt(x), fastdl.Tensor)
+    assert np.sqrt(x).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert np.add(x, 1).sum().item() == 34.0
+    assert np.sum(x).item() == 30.0
+    assert np.mean(x, axis=0).tolist() == [5.0, 10.0]
+    assert np.concatenate([x, x]).shape == (4, 2)
+    assert np.asarray(x).tolist() == x.tolist()
+    for found in (np.ones((2, 2)) * x, x * np.ones((2, 2)), np.float64(1) * x, x + np.int64(0)):
+        assert isinstance(found, fastdl.Tensor)
+        assert found.tolist() == x.tolist()
+    with pytest.raises(RuntimeError, match="requires grad"):
+        np.exp(x.requires_grad_())

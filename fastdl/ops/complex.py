@@ -6,7 +6,7 @@ import numpy as np
 
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import elementwise, legacy_name, tensor_argument, view
+from fastdl.ops.core import elementwise, legacy_name, takes_out, tensor_argument, view
 from fastdl.ops.join import stack
 
 __all__ = [
@@ -99,6 +99,7 @@ def imag(input):
     return S.select(pairs_of(input), -1, 1)
 
 
+@takes_out
 def complex(real, imag):
     """Complex numbers `real + 1j * imag`, of two tensors that broadcast: complex64 for float32,
     complex128 for float64.
@@ -112,6 +113,7 @@ def complex(real, imag):
     return _of_parts("complex", "imag", real, imag, lambda: (real, imag))
 
 
+@takes_out
 def polar(abs, angle):
     """Complex numbers `abs * (cos(angle) + 1j * sin(angle))`, of two tensors that broadcast.
 
@@ -145,6 +147,7 @@ def conj(input):
     return E.conj_of(input) if is_complex(input) else input
 
 
+@takes_out
 def conj_physical(input):
     """The complex conjugate, a new tensor."""
     return E.conj_of(input)

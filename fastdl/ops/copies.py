@@ -3,6 +3,7 @@
 import functools
 
 from fastdl.ops import diagonal, join, shape, split, strided
+from fastdl.ops.core import takes_out
 from fastdl.ops.elementwise import clone
 
 VIEWS = {
@@ -23,7 +24,7 @@ def _copying(function):
     copied.__name__ = copied.__qualname__ = function.__name__ + "_copy"
     copied.__module__ = __name__
     copied.__doc__ = f"`{function.__name__}` as a copy: it shares no memory with `input`."
-    return copied
+    return takes_out(copied)
 
 
 __all__ = []

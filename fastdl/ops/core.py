@@ -343,12 +343,13 @@ def _ufunc_into(ufunc, out, *arrays):
         put(out, np.asarray(ufunc(*arrays)))
 
 
-def store(function, result, out):
+def store(function, result, out, casts):
     """Write the result of `function` (a name in messages) into `out`, a Tensor, or a tuple of them
     for several results, and return `out`.
 
-    An `out` of another shape is resized, with a warning if it was not empty. TypeError if it is no
-    Tensor; RuntimeError if gradients would be needed or its dtype cannot hold the result.
+    An `out` of another shape is resized, with a warning if it was not empty. One of another dtype
+    is written to if the function `casts` and the dtype can hold the result. TypeError if it is no
+    Tensor; RuntimeError if gradients would be needed or the dtype does not fit.
     """
     if isinstance(result, tuple):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):
@@ -356,7 +357,7 @@ def store(function, result, out):
                 f"{function}(): argument 'out' must be tuple of {len(result)} Tensors, not "
                 f"{type(out).__name__}"
             )
-        stored = [store(function, *pair) for pair in zip(result, out)]
+        stored = [store(function, *pair, casts) for pair in zip(result, out)]
         return type(result)(*stored) if hasattr(result, "_fields") else tuple(stored)
     tensor_argument(function, "out", out)
     if result.requires_grad or (out.requires_grad and is_grad_enabled()):
@@ -364,7 +365,13 @@ def store(function, result, out):
             f"{function}(): functions with out=... arguments don't support automatic "
             "differentiation, but one of the arguments requires grad."
         )
-    require_castable(result.array.dtype, out.array.dtype)
+    if casts:
+        require_castable(result.array.dtype, out.array.dtype)
+    elif result.array.dtype != out.array.dtype:
+        raise RuntimeError(
+            f"{function}(): Expected out tensor to have dtype {result.array.dtype}, but got "
+            f"{out.array.dtype} instead"
+        )
     if out.array.shape != result.array.shape:
         if out.array.size:
             warnings.warn(
@@ -398,8 +405,11 @@ def result_type(name, fields=("values", "indices")):
 _ALIASES = {"axis": "dim", "keepdims": "keepdim", "axes": "dim"}
 
 
-def _accepting(function, dims, out):
-    """`function` with further keywords: other names of `dim`, and `out`."""
+def _accepting(function, dims, out, casts=False):
+    """`function` with further keywords: other names of `dim`, and `out`. A function that takes a
+    dtype computes in that of `out`."""
+    signature = inspect.signature(function)
+    computes = "dtype" in signature.parameters
 
     @functools.wraps(function)
     def accepting(*args, **kwargs):
@@ -415,19 +425,21 @@ def _accepting(function, dims, out):
                     if new in kwargs:
                         raise TypeError(f"{function.__name__}() got both {new!r} and {old!r}")
                     kwargs[new] = kwargs.pop(old)
+        if target is not None and computes and is_tensor(target):
+            kwargs.setdefault("dtype", target.array.dtype)
         try:
             result = function(*args, **kwargs)
         except AttributeError as error:
             raise no_tensor(accepting, args, kwargs, error) or error from None
-        return result if target is None else store(function.__name__, result, target)
+        return result if target is None else store(function.__name__, result, target, casts)
 
     accepting.takes_aliases = dims
     if out:
-        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        after = bool(parameters) and parameters[-1].kind == inspect.Parameter.VAR_KEYWORD
         last = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
-        accepting.__signature__ = signature.replace(
-            parameters=[*signature.parameters.values(), last]
-        )
+        parameters.insert(len(parameters) - after, last)
+        accepting.__signature__ = signature.replace(parameters=parameters)
     return accepting
 
 
@@ -436,11 +448,13 @@ def aliases(function):
     return _accepting(function, dims=True, out=False)
 
 
-def takes_out(function):
+def takes_out(function=None, *, casts=False):
     """Decorator: `out`, a keyword, is the tensor (or the tuple of them) that receives the result;
     see `store`. Primitives take it as they are. With `aliases`: the first line of the two."""
+    if function is None:
+        return functools.partial(takes_out, casts=casts)
     dims = getattr(function, "takes_aliases", False)
-    return _accepting(function.__wrapped__ if dims else function, dims, out=True)
+    return _accepting(function.__wrapped__ if dims else function, dims, out=True, casts=casts)
 
 
 def is_tensor(obj):

@@ -16,6 +16,7 @@ from fastdl.ops.core import (
     normal_dims,
     primitive,
     result_dtype,
+    takes_out,
     tensor_argument,
 )
 from fastdl.ops.factor import spread_batches, svdvals
@@ -75,6 +76,7 @@ def _vector_norm(x, ord, dims, keepdim):
     return power_norm(size, p=float(ord), dims=dims, keepdim=keepdim)
 
 
+@takes_out
 @aliases
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
     """`sum(|x| ** ord) ** (1 / ord)` over `dim` (int or tuple; None: all elements).
@@ -108,6 +110,7 @@ def _singular_values(A, dims, keepdim, total):
 _MATRIX_NORMS = (2, -2, 1, -1, math.inf, -math.inf)
 
 
+@takes_out
 @aliases
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
     """Norms of matrices (..., m, n), or of those that the two dimensions `dim` span.
@@ -141,6 +144,7 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
     return extreme(sums, dims=(then - (first < then and not keepdim),), keepdim=keepdim)
 
 
+@takes_out
 @aliases
 def linalg_norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
     """`vector_norm` or `matrix_norm`: of the matrices that two dimensions `dim` span, of vectors
@@ -164,6 +168,7 @@ def linalg_norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
     return vector_norm(A, ord, dim, keepdim)
 
 
+@takes_out
 @aliases
 def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None):
     """p-norm over `dim` (None: all elements as one vector).
@@ -185,6 +190,7 @@ def dist(input, other, p=2):
     return vector_norm(input - other, p)
 
 
+@takes_out
 def renorm(input, p, dim, maxnorm):
     """`input` with each slice along `dim` scaled down so that its p-norm is at most `maxnorm`."""
     tensor_argument("renorm", "input", input)

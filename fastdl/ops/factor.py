@@ -16,7 +16,7 @@ from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.complex import complex, imag, real
-from fastdl.ops.core import legacy_name, primitive, result_type, tensor_argument
+from fastdl.ops.core import legacy_name, primitive, result_type, takes_out, tensor_argument
 from fastdl.ops.diagonal import diagonal_of, onto_diagonal, tril, triu
 from fastdl.ops.join import cat
 from fastdl.ops.linalg import swap_last
@@ -200,16 +200,19 @@ OldSlogdetResult = result_type("slogdet", ("sign", "logabsdet"))
 InvExResult = result_type("linalg_inv_ex", ("inverse", "info"))
 
 
+@takes_out
 def inv(A):
     """Inverses of square matrices (..., n, n). LinAlgError where one is singular."""
     return inverse_of(square("linalg.inv", A))
 
 
+@takes_out
 def inverse(input):
     """`linalg.inv`."""
     return inverse_of(square("linalg.inv", input))
 
 
+@takes_out
 def inv_ex(A, *, check_errors=False):
     """(inverse, info): info (...) int32 is 0, or the number of the pivot that is 0.
 
@@ -237,6 +240,7 @@ def _first_zeros(lu):
     return np.asarray(np.where(zero.any(-1), zero.argmax(-1) + 1, 0), np.int32)
 
 
+@takes_out
 def det(A):
     """Determinants of square matrices (..., n, n) -> (...)."""
     return det_of(square("linalg.det", A))
@@ -247,6 +251,7 @@ def old_det(input):
     return det_of(square("linalg.det", input))
 
 
+@takes_out
 def slogdet(A):
     """(sign, logabsdet) of the determinants of square matrices; the logarithm is -inf at 0."""
     return SlogdetResult(*slogdet_of(square("linalg.slogdet", A)))
@@ -309,6 +314,7 @@ cholesky_of.vjp(x=_cholesky_slope)
 CholeskyExResult = result_type("linalg_cholesky_ex", ("L", "info"))
 
 
+@takes_out
 def cholesky(A, *, upper=False):
     """L with A = L @ L.T for positive definite A (..., n, n); `upper`: its transpose.
 
@@ -318,11 +324,13 @@ def cholesky(A, *, upper=False):
     return adjoint(cholesky_of(adjoint(A))) if upper else cholesky_of(A)
 
 
+@takes_out
 def old_cholesky(input, upper=False):
     """`linalg.cholesky`."""
     return cholesky(input, upper=upper)
 
 
+@takes_out
 def cholesky_ex(A, *, upper=False, check_errors=False):
     """(L, info): info (...) int32 is 0, or the order of the first minor that is not positive
     definite, in which case L holds NaN.
@@ -341,6 +349,7 @@ def cholesky_ex(A, *, upper=False, check_errors=False):
     return CholeskyExResult(E.where(good, cholesky(safe, upper=upper), np.nan), info)
 
 
+@takes_out
 def cholesky_solve(input, L, upper=False):
     """X with A @ X = input, for the Cholesky factor L of A (`upper`: A = L.T @ L)."""
     square("cholesky_solve", L, "L")
@@ -350,6 +359,7 @@ def cholesky_solve(input, L, upper=False):
     return solve_triangular(adjoint(lower), half, upper=True)
 
 
+@takes_out
 def cholesky_inverse(input, upper=False):
     """The inverse of A from its Cholesky factor."""
     square("cholesky_inverse", input, "input")
@@ -410,6 +420,7 @@ def _triangular_slopes(g, t, out, upper, unit, needs):
 triangular_solution.vjp_joint(_triangular_slopes)
 
 
+@takes_out
 def solve_triangular(A, B, *, upper, left=True, unitriangular=False):
     """X with A @ X = B (`left` False: X @ A = B) for triangular A (..., n, n), B (..., n, k).
 
@@ -444,6 +455,7 @@ def _solvable(function, A, B):
 TriangularSolveResult = result_type("triangular_solve", ("solution", "cloned_coefficient"))
 
 
+@takes_out
 def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False):
     """(solution of A @ X = input, A): the old name of `linalg.solve_triangular`."""
     square("triangular_solve", A)
@@ -482,6 +494,7 @@ def _is_vector(A, B):
     return B.array.ndim == 1 or B.array.shape == A.array.shape[:-1]
 
 
+@takes_out
 def solve(A, B, *, left=True):
     """X with A @ X = B (`left` False: X @ A = B) for square A (..., n, n).
 
@@ -505,6 +518,7 @@ def solve(A, B, *, left=True):
     return swap_last(solution(A, B))
 
 
+@takes_out
 def solve_ex(A, B, *, left=True, check_errors=False):
     """(solution, info): info (...) int32 is 0, or the number of the pivot of A that is 0, in
     which case the solution holds NaN.
@@ -593,6 +607,7 @@ def _qr(function, A, mode, result):
     return result(*qr_of(A, mode=mode))
 
 
+@takes_out
 def qr(A, mode="reduced"):
     """(Q, R) with A = Q @ R, Q with orthonormal columns, R upper triangular; A (..., m, n).
 
@@ -601,6 +616,7 @@ def qr(A, mode="reduced"):
     return _qr("linalg.qr", A, mode, QrResult)
 
 
+@takes_out
 def old_qr(input, some=True):
     """`linalg.qr`: some=False is its mode 'complete'."""
     return _qr("qr", input, "reduced" if some else "complete", OldQrResult)
@@ -666,6 +682,7 @@ SvdResult = result_type("linalg_svd", ("U", "S", "Vh"))
 OldSvdResult = result_type("svd", ("U", "S", "V"))
 
 
+@takes_out
 def svd(A, full_matrices=True, *, driver=None):
     """(U, S, Vh) with A = U @ diag(S) @ Vh; A (..., m, n), S (..., min(m, n)) falling.
 
@@ -684,6 +701,7 @@ def _no_driver(function, driver):
         )
 
 
+@takes_out
 def svdvals(A, *, driver=None):
     """Singular values (..., min(m, n)), falling."""
     _no_driver("linalg.svdvals", driver)
@@ -693,6 +711,7 @@ def svdvals(A, *, driver=None):
     return tensor_of(_svd_arrays(A.array, compute_uv=False))
 
 
+@takes_out
 def old_svd(input, some=True, compute_uv=True):
     """(U, S, V) with input = U @ diag(S) @ V.T: note V, not Vh. Without `compute_uv` U and V are
     zeros.
@@ -750,6 +769,7 @@ def _triangle(function, UPLO):
     return UPLO.upper()
 
 
+@takes_out
 def eigh(A, UPLO="L"):
     """(eigenvalues, eigenvectors) of symmetric or Hermitian A (..., n, n): rising eigenvalues,
     orthonormal eigenvectors as columns. UPLO: the triangle that is read, 'L' or 'U'.
@@ -758,6 +778,7 @@ def eigh(A, UPLO="L"):
     return EighResult(*eigh_of(square("linalg.eigh", A), UPLO=UPLO))
 
 
+@takes_out
 def eigvalsh(A, UPLO="L"):
     """Eigenvalues of symmetric or Hermitian A (..., n, n), rising."""
     UPLO = _triangle("linalg.eigvalsh", UPLO)
@@ -944,6 +965,7 @@ def _permutation(order, dtype):
     return tensor_of(np.ascontiguousarray(np.swapaxes(eye[order], -1, -2)))
 
 
+@takes_out
 def lu(A, *, pivot=True):
     """(P, L, U) with A = P @ L @ U: a permutation, unit lower and upper triangular matrices.
 
@@ -957,6 +979,7 @@ def lu(A, *, pivot=True):
     return LuResult(p, *_lower_upper(lu_))
 
 
+@takes_out
 def lu_factor(A, *, pivot=True):
     """(LU, pivots): L (without its ones) and U in one matrix; pivots (..., min(m, n)) int32, from
     1: row i was exchanged with row pivots[i] - 1. LinAlgError where a pivot is 0.
@@ -976,6 +999,7 @@ def _lu_factor(function, A, pivot, check_errors):
     return *found[:2], tensor_of(info)
 
 
+@takes_out
 def lu_factor_ex(A, *, pivot=True, check_errors=False):
     """`lu_factor` and info (...) int32: 0, or the number of the first pivot that is 0."""
     return LuFactorExResult(*_lu_factor("linalg.lu_factor_ex", A, pivot, check_errors))
@@ -995,6 +1019,7 @@ def _order_of(pivots, rows):
     return order.reshape(*pivots.shape[:-1], rows)
 
 
+@takes_out
 def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     """(P, L, U) from what `lu_factor` returned."""
     matrices("lu_unpack", LU_data, "LU_data")
@@ -1008,6 +1033,7 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     return LuUnpackResult(p, lower, upper)
 
 
+@takes_out
 def lu_solve(LU, pivots, B, *, left=True, adjoint=False):
     """X with A @ X = B from `lu_factor(A)`; `left` False: X @ A = B; `adjoint`: A.T for A."""
     square("linalg.lu_solve", LU, "LU")
@@ -1031,11 +1057,13 @@ def _solved_by_lu(LU, pivots, B, left, turn):
     return triangular_solution(LU, half, upper=True, unit=False)
 
 
+@takes_out
 def old_lu_solve(b, LU_data, LU_pivots):
     """`linalg.lu_solve(LU_data, LU_pivots, b)`."""
     return lu_solve(LU_data, LU_pivots, b)
 
 
+@takes_out
 def old_lu(A, pivot=True, get_infos=False):
     """(LU, pivots) and, with `get_infos`, info: the old name of `lu_factor_ex`."""
     found = lu_factor_ex(A, pivot=pivot)
@@ -1045,6 +1073,7 @@ def old_lu(A, pivot=True, get_infos=False):
 # ---- reflections ------------------------------------------------------------------------------
 
 
+@takes_out
 def householder_product(A, tau):
     """The first n columns of the product of reflections I - tau[i] v[i] v[i].T.
 

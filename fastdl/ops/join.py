@@ -191,7 +191,7 @@ def _joinable(function, tensors):
 
 
 @shortcut(concatenate)
-@takes_out
+@takes_out(casts=True)
 @aliases
 def cat(tensors, dim=0):
     """The tensors after one another along `dim`. Empty 1-d tensors are skipped, as PyTorch does."""
@@ -220,7 +220,7 @@ concat = cat
 
 
 @shortcut(stack_along)
-@takes_out
+@takes_out(casts=True)
 @aliases
 def stack(tensors, dim=0):
     """The tensors, of one shape, side by side along a new dimension."""

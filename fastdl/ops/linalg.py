@@ -7,7 +7,7 @@ import numpy as np
 
 from fastdl import backends
 from fastdl.ops import shape as S
-from fastdl.ops.core import legacy_name, normal_dim, primitive, tensor_argument
+from fastdl.ops.core import legacy_name, normal_dim, primitive, takes_out, tensor_argument
 from fastdl.ops.diagonal import diagonal
 from fastdl.ops.join import stack
 
@@ -127,11 +127,13 @@ def _of_ndim(function, name, x, ndim):
     return x
 
 
+@takes_out
 def mm(input, mat2):
     """Product of two matrices; no broadcasting."""
     return matmul(_of_ndim("mm", "input", input, 2), _of_ndim("mm", "mat2", mat2, 2))
 
 
+@takes_out
 def bmm(input, mat2):
     """Products of two equally long stacks of matrices: (b, m, k), (b, k, n) -> (b, m, n)."""
     _of_ndim("bmm", "input", input, 3)
@@ -145,11 +147,13 @@ def bmm(input, mat2):
     return matmul(input, mat2)
 
 
+@takes_out
 def mv(input, vec):
     """Matrix times vector."""
     return matmul(_of_ndim("mv", "input", input, 2), _of_ndim("mv", "vec", vec, 1))
 
 
+@takes_out
 def dot(input, tensor):
     """Sum of products of two vectors."""
     tensor_argument("dot", "input", input), tensor_argument("dot", "tensor", tensor)
@@ -161,12 +165,14 @@ def dot(input, tensor):
     return matmul(input, tensor)
 
 
+@takes_out
 def vdot(input, other):
     """`dot` of the conjugate of `input` with `other`."""
     tensor_argument("vdot", "input", input)
     return dot(input.conj() if input.array.dtype.kind == "c" else input, other)
 
 
+@takes_out
 def inner(input, other):
     """Sums of products over the last dimensions: (..., k), (... k) -> all other dimensions."""
     tensor_argument("inner", "input", input), tensor_argument("inner", "other", other)
@@ -183,6 +189,7 @@ def inner(input, other):
     return tensordot(input, other, ([-1], [-1]))
 
 
+@takes_out
 def outer(input, vec2):
     """Matrix of all products of elements of two vectors."""
     _of_ndim("outer", "input", input, 1)
@@ -190,6 +197,7 @@ def outer(input, vec2):
     return S.unsqueeze(input, 1) * vec2
 
 
+@takes_out
 def ger(input, vec2):
     """The old name of `outer`."""
     return outer(input, vec2)
@@ -206,27 +214,32 @@ def _added(function, input, product, beta, alpha):
     return (input if beta == 1 else input * beta) + product
 
 
+@takes_out
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     """`beta * input + alpha * (mat1 @ mat2)`."""
     return _added("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
+@takes_out
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """`beta * input + alpha * bmm(batch1, batch2)`."""
     return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
+@takes_out
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """`beta * input + alpha * bmm(batch1, batch2).sum(0)`."""
     total = S.sum_over(bmm(batch1, batch2), dims=(0,), keepdim=False)
     return _added("addbmm", input, total, beta, alpha)
 
 
+@takes_out
 def addmv(input, mat, vec, *, beta=1, alpha=1):
     """`beta * input + alpha * (mat @ vec)`."""
     return _added("addmv", input, mv(mat, vec), beta, alpha)
 
 
+@takes_out
 def addr(input, vec1, vec2, *, beta=1, alpha=1):
     """`beta * input + alpha * outer(vec1, vec2)`."""
     return _added("addr", input, outer(vec1, vec2), beta, alpha)
@@ -427,6 +440,7 @@ def trace(input):
     return S.sum_over(diagonal(input), dims=(0,), keepdim=False)
 
 
+@takes_out
 def vecdot(x, y, *, dim=-1):
     """Sums of products of x (its conjugate) and y along `dim`, after broadcasting."""
     tensor_argument("linalg.vecdot", "x", x), tensor_argument("linalg.vecdot", "y", y)
@@ -445,6 +459,7 @@ def vecdot(x, y, *, dim=-1):
     return S.sum_over(product, dims=(dim,), keepdim=False)
 
 
+@takes_out
 def linalg_cross(input, other, *, dim=-1):
     """Vector products along a dimension of length 3, after broadcasting."""
     tensor_argument("linalg.cross", "input", input)
@@ -466,6 +481,7 @@ def linalg_cross(input, other, *, dim=-1):
     return stack(parts, dim)
 
 
+@takes_out
 def cross(input, other, dim=None):
     """`linalg.cross`; without `dim` along the first dimension of length 3."""
     if dim is None:

@@ -12,7 +12,7 @@ from fastdl._engine import tensor_of
 from fastdl.ops import distance, random
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import is_tensor, primitive, result_type, tensor_argument
+from fastdl.ops.core import is_tensor, primitive, result_type, takes_out, tensor_argument
 from fastdl.ops.factor import (
     LinAlgError,
     adjoint,
@@ -71,6 +71,7 @@ def _pseudoinverse_slope(g, x, out):
 pseudoinverse.vjp(x=_pseudoinverse_slope)
 
 
+@takes_out
 def pinv(A, *, atol=None, rtol=None, hermitian=False):
     """Moore-Penrose inverses (..., n, m) of A (..., m, n).
 
@@ -88,6 +89,7 @@ def pinverse(input, rcond=1e-15):
     return pinv(input, rtol=rcond)
 
 
+@takes_out
 def matrix_rank(A, *, atol=None, rtol=None, hermitian=False):
     """Number of singular values above max(atol, rtol * the greatest): (...) int64; see `pinv`."""
     matrices("linalg.matrix_rank", A)
@@ -169,6 +171,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
     )
 
 
+@takes_out
 def cond(A, p=None):
     """Condition numbers |A| * |inverse of A| in a matrix norm: (...).
 
@@ -199,6 +202,7 @@ def cond(A, p=None):
 # ---- powers, exponential, chains --------------------------------------------------------------
 
 
+@takes_out
 def matrix_power(A, n):
     """A multiplied by itself, by squaring; its inverse for n < 0; A (..., k, k)."""
     if not isinstance(n, int):
@@ -283,6 +287,7 @@ def old_matrix_exp(input):
     return matrix_exponential(square("matrix_exp", input))
 
 
+@takes_out
 def old_matrix_power(input, n):
     """`linalg.matrix_power`."""
     return matrix_power(input, n)
@@ -306,6 +311,7 @@ def _best_splits(lengths):
     return split
 
 
+@takes_out
 def multi_dot(tensors):
     """Product of two or more matrices in the cheapest order; the first and last may be vectors."""
     tensors = list(tensors)
@@ -342,6 +348,7 @@ def multi_dot(tensors):
     return S.squeeze(found, -1) if column else found
 
 
+@takes_out
 def chain_matmul(*matrices):
     """Product of matrices in the cheapest order: the old name of `linalg.multi_dot`."""
     if len(matrices) == 1 and not is_tensor(matrices[0]):
@@ -354,6 +361,7 @@ def chain_matmul(*matrices):
 # ---- tensors as matrices ----------------------------------------------------------------------
 
 
+@takes_out
 def tensorinv(A, ind=2):
     """The inverse of A as a map between tensors: tensordot(tensorinv(A), B, ind) solves for X."""
     tensor_argument("linalg.tensorinv", "A", A)
@@ -369,6 +377,7 @@ def tensorinv(A, ind=2):
     return S.reshape(inverse_of(square("linalg.tensorinv", flat)), (*back, *front))
 
 
+@takes_out
 def tensorsolve(A, B, dims=None):
     """X with tensordot(A, X, X.ndim) = B; `dims` of A are first moved to its end."""
     tensor_argument("linalg.tensorsolve", "A", A)
@@ -422,6 +431,7 @@ def old_vander(x, N=None, increasing=False):
 # ---- matrices from others ---------------------------------------------------------------------
 
 
+@takes_out
 def kron(input, other):
     """Kronecker product: each element of `input` times all of `other`, dimension by dimension."""
     tensor_argument("kron", "input", input), tensor_argument("kron", "other", other)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
-from fastdl.ops.core import is_tensor, legacy_name, primitive, tensor_argument
+from fastdl.ops.core import is_tensor, legacy_name, primitive, takes_out, tensor_argument
 from fastdl.ops.creation import checked_device, filled, like, number
 from fastdl.ops.elementwise import fill
 
@@ -390,6 +390,7 @@ def _numpy_stream(generator):
     return np.random.Generator(np.random.Philox(key=next_draw(generator)))
 
 
+@takes_out
 def bernoulli(input, p=None, *, generator=None):
     """1 with probability `input` (or `p`), else 0, element by element."""
     tensor_argument("bernoulli", "input", input)
@@ -403,6 +404,7 @@ def bernoulli(input, p=None, *, generator=None):
     return tensor_of(bernoulli_array(input.array.shape, input.array.dtype, generator, p))
 
 
+@takes_out
 def multinomial(input, num_samples, replacement=False, *, generator=None):
     """Indices drawn in proportion to the rows of `input`: (..., num_samples) int64."""
     if not _dtype.is_float(input.array.dtype):

@@ -352,27 +352,27 @@ def with_alpha(plain, sign, input, other, alpha):
     return plain, other * (bool(alpha) if kind == "b" else alpha), {}
 
 
-@takes_out
+@takes_out(casts=True)
 def add(input, other, *, alpha=1):
     """`input + alpha * other`."""
     primitive, other, static = with_alpha(add_arrays, 1, input, other, alpha)
     return primitive(input, other, **static)
 
 
-@takes_out
+@takes_out(casts=True)
 def sub(input, other, *, alpha=1):
     """`input - alpha * other`; RuntimeError for bools."""
     primitive, other, static = with_alpha(sub_arrays, -1, input, other, alpha)
     return primitive(input, other, **static)
 
 
-@takes_out
+@takes_out(casts=True)
 def addcmul(input, tensor1, tensor2, *, value=1):
     """`input + value * tensor1 * tensor2`."""
     return addcmul_arrays(input, tensor1, tensor2, value=value)
 
 
-@takes_out
+@takes_out(casts=True)
 def addcdiv(input, tensor1, tensor2, *, value=1):
     """`input + value * tensor1 / tensor2`; floating point only."""
     return addcdiv_arrays(input, tensor1, tensor2, value=value)
@@ -402,7 +402,7 @@ def division(rounding_mode):
     return rounded_quotient, {"rounding": rounding_mode}
 
 
-@takes_out
+@takes_out(casts=True)
 def div(input, other, *, rounding_mode=None):
     """`input / other`; rounding_mode 'floor' or 'trunc' gives whole numbers."""
     if rounding_mode is None:
@@ -414,7 +414,7 @@ def div(input, other, *, rounding_mode=None):
 FrexpResult = result_type("frexp", ("mantissa", "exponent"))
 
 
-@takes_out
+@takes_out(casts=True)
 def frexp(input):
     """(mantissa, exponent): `input == mantissa * 2 ** exponent`, 0.5 <= |mantissa| < 1; the
     exponents are int32. RuntimeError for integers."""

@@ -182,7 +182,7 @@ def _logit_slope(g, x, eps):
 logit_arrays.vjp(x=_logit_slope)
 
 
-@takes_out
+@takes_out(casts=True)
 def logit(input, eps=None):
     """`log(x / (1 - x))`, the inverse of sigmoid; with `eps`, of `input` held between eps and
     1 - eps."""

@@ -107,6 +107,7 @@ def _zero_like(g):
     return g.array.dtype.type(0)
 
 
+@takes_out
 def where(condition, input=None, other=None):
     """`input` where `condition`, else `other`; alone, the places where `condition` is true."""
     if input is None and other is None:
@@ -293,7 +294,7 @@ def clamp_max(input, max):
     return clamp(input, None, max)
 
 
-@takes_out
+@takes_out(casts=True)
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """`input` with numbers for NaN and the infinities; None: the limits of the dtype."""
     return finite_numbers(input, nan=nan, posinf=posinf, neginf=neginf)
@@ -310,7 +311,7 @@ def finite_numbers(x, *, nan, posinf, neginf):
 finite_numbers.vjp(x=lambda g, x: where(isfinite(x), g, 0.0))
 
 
-@takes_out
+@takes_out(casts=True)
 def threshold(input, threshold, value):
     """`input` where it is above `threshold`, else `value`, a number."""
     if input.array.dtype.kind == "b":

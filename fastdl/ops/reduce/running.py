@@ -4,7 +4,7 @@ import builtins
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import (
@@ -51,7 +51,7 @@ prod_over.vjp(x=_prod_slope)
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """Product along `dim` (None: of all elements); bools and integers give int64."""
     if dtype is not None:
-        input = input.to(dtype)
+        return prod(input.to(dtype), dim, keepdim).to(dtype)
     if dim is None:
         whole = prod_over(S.reshape_to(input, shape=(-1,)), dim=0, keepdim=False)
         return S.reshape_to(whole, shape=(1,) * input.array.ndim) if keepdim else whole
@@ -189,7 +189,9 @@ cummin_along.vjp(x=_running_slope)
 
 def _along(function, input, dim, dtype=None):
     if dtype is not None:
-        input = input.to(dtype)
+        if _dtype.as_numpy(dtype).kind == "b":
+            raise NotImplementedError(f"\"{function.name}\" not implemented for 'Bool'")
+        return _along(function, input.to(dtype), dim).to(dtype)
     dim = normal_dim(dim, input.array.ndim)
     if input.array.ndim:
         return function(input, dim=dim)

@@ -30,9 +30,10 @@ __all__ = [
 @aliases
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """Sum over `dim` (int or tuple; None: all); bools and integers give int64."""
-    if dtype is not None:
-        input = input.to(dtype)
-    return S.sum_over(input, dims=normal_dims(dim, input.array.ndim), keepdim=keepdim)
+    dims = normal_dims(dim, input.array.ndim)
+    if dtype is None:
+        return S.sum_over(input, dims=dims, keepdim=keepdim)
+    return S.sum_over(input.to(dtype), dims=dims, keepdim=keepdim).to(dtype)
 
 
 @primitive(node_name="Mean", kernel="mean")
@@ -134,7 +135,7 @@ def _correction(dim, unbiased, correction):
 
 
 @shortcut(var_over)
-@takes_out
+@takes_out(casts=True)
 @aliases
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Variance over `dim`, divided by count - correction (1: unbiased, the default)."""
@@ -160,7 +161,7 @@ def _spread_over(primitive, function, input, dim, unbiased, keepdim, correction)
 
 
 @shortcut(std_over)
-@takes_out
+@takes_out(casts=True)
 @aliases
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Square root of `var`."""

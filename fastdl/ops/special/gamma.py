@@ -12,7 +12,7 @@ import numpy as np
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
-from fastdl.ops.core import elementwise, tensor_argument
+from fastdl.ops.core import elementwise, takes_out, tensor_argument
 from fastdl.ops.special.double import chebyshev, in_double
 
 __all__ = [
@@ -228,6 +228,7 @@ digamma.vjp(x=lambda g, x: g * polygamma_of(x, n=1))
 polygamma_of.vjp(x=lambda g, x, n: g * polygamma_of(x, n=n + 1))
 
 
+@takes_out
 def polygamma(n, input):
     """Derivative number n of `digamma`, n = 0, 1, 2 ..."""
     if not isinstance(n, int):
@@ -240,6 +241,7 @@ def polygamma(n, input):
     return polygamma_of(input, n=n) if n else digamma(input)
 
 
+@takes_out
 def multigammaln(a, p):
     """Logarithm of the multivariate gamma function of dimension p, for a > (p - 1) / 2."""
     tensor_argument("multigammaln", "a", a)
