@@ -295,10 +295,12 @@ cdef class TensorBase:
     def __rshift__(a, b): return binary(RSHIFT, a, b)
     def __pow__(a, b, modulo): return binary(POW, a, b)
     def __neg__(self): return NEG.call((self,), None)
+
     def __pos__(self):
         if self.array.dtype.kind == "b":
             raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
         return self
+
     def __abs__(self): return ABS.call((self,), None)
     def __eq__(self, other): return binary(EQ, self, other)
     def __ne__(self, other): return binary(NE, self, other)
