@@ -1180,6 +1180,39 @@ def gradcheck_of_right_ones(t):
 
 
 @program
+def gradcheck_of_complex_numbers(t):
+    z = t.tensor([1 + 2j, 0.5 - 1j], dtype=t.complex128, requires_grad=True)
+    w = leaf(t, 0.5, 2.0)
+    check = t.autograd.gradcheck
+    return [
+        check(f, (z, w), fast_mode=fast)
+        for f in (lambda z, w: z * z * w, lambda z, w: (z / w).abs(), lambda z, w: (z * w).real)
+        for fast in (False, True)
+    ]
+
+
+@program
+def gradcheck_of_wrong_complex_ones(t):
+    class Wrong(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * (1 + 2j)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * (1 + 2j)  # not conjugated
+
+    z = t.tensor([1 + 2j, 0.5 - 1j], dtype=t.complex128, requires_grad=True)
+    check = t.autograd.gradcheck
+    return [check(Wrong.apply, z, fast_mode=f, raise_exception=False) for f in (False, True)]
+
+
+@program
+def backward_of_a_complex_number(t):
+    t.tensor(1 + 2j, requires_grad=True).backward()
+
+
+@program
 def gradcheck_of_a_wrong_one(t):
     return t.autograd.gradcheck(wrong_gradient(t), leaf(t))
 

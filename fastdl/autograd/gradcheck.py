@@ -16,18 +16,25 @@ class GradcheckError(RuntimeError):
     """A gradient function disagrees with finite differences."""
 
 
+def _reals(array):
+    """`array`, or the same memory as real numbers: each complex one is two."""
+    if array.dtype.kind != "c":
+        return array
+    return np.atleast_1d(array).view(array.real.dtype)
+
+
 def _outputs(function, inputs):
-    """The floating point Tensors among the results of function(*inputs)."""
+    """The floating point or complex Tensors among the results of function(*inputs)."""
     found = function(*inputs)
     found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
-    return [y for y in found if isinstance(y, TensorBase) and y.array.dtype.kind == "f"]
+    return [y for y in found if isinstance(y, TensorBase) and y.array.dtype.kind in "fc"]
 
 
 def _values(function, inputs):
     """Arrays of the outputs, which share no memory with anything."""
     before = set_recording(False)
     try:
-        return [np.array(y.array, copy=True) for y in _outputs(function, inputs)]
+        return [_reals(np.array(y.array, order="C")) for y in _outputs(function, inputs)]
     finally:
         set_recording(before)
 
@@ -39,7 +46,7 @@ def _checked_inputs(inputs):
     for i, x in enumerate(inputs):
         if not (isinstance(x, TensorBase) and x.requires_grad):
             continue
-        if x.array.dtype != np.float64:
+        if x.array.dtype not in (np.float64, np.complex128):
             warnings.warn(
                 f"Input #{i} requires gradient and is not a double precision floating point or "
                 "complex. This check will likely fail if all the inputs are not of double "
@@ -61,17 +68,25 @@ def _checked_inputs(inputs):
     return inputs, checked
 
 
+def _parts(array):
+    """Views of the real numbers of `array`, all of them or, if complex, real and imaginary."""
+    return [array] if array.dtype.kind != "c" else [array.real, array.imag]
+
+
 def _numeric_jacobians(function, inputs, x, eps):
-    """d outputs / d x by central differences: a matrix (x elements, output elements) for each."""
+    """d outputs / d x by central differences: a matrix (x elements, output elements) for each, all
+    counted in real numbers.
+    """
     columns = []
     for place in np.ndindex(x.array.shape):
-        kept = x.array[place].copy()
-        x.array[place] = kept + eps
-        above = _values(function, inputs)
-        x.array[place] = kept - eps
-        below = _values(function, inputs)
-        x.array[place] = kept
-        columns.append([(a - b).reshape(-1) / (2 * eps) for a, b in zip(above, below)])
+        for part in _parts(x.array):
+            kept = part[place].copy()
+            part[place] = kept + eps
+            above = _values(function, inputs)
+            part[place] = kept - eps
+            below = _values(function, inputs)
+            part[place] = kept
+            columns.append([(a - b).reshape(-1) / (2 * eps) for a, b in zip(above, below)])
     return [np.stack(column) for column in zip(*columns)]
 
 
@@ -99,16 +114,23 @@ def _pull(y, xs, seed):
     return found
 
 
+def _count(t):
+    """Real numbers in a tensor."""
+    return t.array.size * (2 if t.array.dtype.kind == "c" else 1)
+
+
 def _analytic_jacobians(y, xs):
-    """d y / d x for each x by backward passes: matrices (x elements, y elements)."""
-    jacobians = [np.zeros((x.array.size, y.array.size), x.array.dtype) for x in xs]
-    seed = np.zeros_like(y.array)
-    for column, place in enumerate(np.ndindex(y.array.shape)):
-        seed[...] = 0
-        seed[place] = 1
-        for jacobian, g in zip(jacobians, _pull(y, xs, seed.copy())):
+    """d y / d x for each x by backward passes: matrices (x elements, y elements), counted in real
+    numbers. A gradient of a complex number holds those of its parts (Wirtinger's, conjugated).
+    """
+    count = _count(y)
+    jacobians = [np.zeros((_count(x), count)) for x in xs]
+    for column in range(count):
+        seed = np.zeros(y.array.shape, y.array.dtype)
+        _reals(seed.reshape(-1))[column] = 1
+        for jacobian, g in zip(jacobians, _pull(y, xs, seed)):
             if g is not None:
-                jacobian[:, column] = g.array.reshape(-1)
+                jacobian[:, column] = _reals(np.ascontiguousarray(g.array)).reshape(-1)
     return jacobians
 
 
@@ -180,19 +202,19 @@ def _check(func, inputs, checked, eps, atol, rtol, fast_mode, options):
     outputs = _outputs(func, inputs)
     xs = [x for _, x in checked]
     if fast_mode:
-        ways = [_unit(rng, x.array.shape) for x in xs]
+        ways = [_unit(rng, x.array) for x in xs]
         numeric = [_numeric_slope(func, inputs, x, way, eps) for x, way in zip(xs, ways)]
     else:
         numeric = [_numeric_jacobians(func, inputs, x, eps) for x in xs]
     if options["backward"]:
         for o, y in enumerate(outputs):
             if fast_mode:
-                seed = _unit(rng, y.array.shape)
+                seed = _unit(rng, y.array)
                 found = [
-                    np.zeros(()) if g is None else (g.array * way).sum()
+                    np.zeros(()) if g is None else _dot(g.array, way)
                     for g, way in zip(_pull(y, xs, seed), ways)
                 ]
-                expected = [(columns[o] * seed).sum() for columns in numeric]
+                expected = [(columns[o] * _reals(seed)).sum() for columns in numeric]
             else:
                 found = _analytic_jacobians(y, xs)
                 expected = [
@@ -204,10 +226,17 @@ def _check(func, inputs, checked, eps, atol, rtol, fast_mode, options):
         _check_forward(func, inputs, checked, numeric, eps, atol, rtol, rng, fast_mode)
 
 
-def _unit(rng, shape):
-    """A random direction of length 1."""
-    way = rng.standard_normal(shape)
-    return way / (np.sqrt((way * way).sum()) or 1.0)
+def _unit(rng, like):
+    """A random direction of length 1 for an array."""
+    way = np.empty(like.shape, like.dtype)
+    for part in _parts(way):
+        part[...] = rng.standard_normal(like.shape)
+    return way / (np.sqrt((np.abs(way) ** 2).sum()) or 1.0)
+
+
+def _dot(a, b):
+    """Sum of products, complex numbers taken as two real ones."""
+    return (a * b.conj()).real.sum()
 
 
 def _compare(what, o, checked, found, expected, atol, rtol):
@@ -272,14 +301,14 @@ def _check_forward(func, inputs, checked, numeric, eps, atol, rtol, rng, fast_mo
     from fastdl.autograd import forward_ad
 
     for k, (i, x) in enumerate(checked):
-        way = _unit(rng, x.array.shape)
+        way = _unit(rng, x.array)
         slopes = _numeric_slope(func, inputs, x, way, eps)
         with forward_ad.dual_level():
             moved = list(inputs)
             moved[i] = forward_ad.make_dual(x.detach(), tensor_of(way.astype(x.array.dtype)))
             for o, y in enumerate(_outputs(func, moved)):
                 tangent = forward_ad.unpack_dual(y).tangent
-                found = np.zeros(y.array.shape) if tangent is None else tangent.array
+                found = _reals(np.zeros_like(y.array) if tangent is None else tangent.array)
                 _compare("Forward mode", o, [checked[k]], [found], [slopes[o]], atol, rtol)
 
 
