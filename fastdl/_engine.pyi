@@ -76,6 +76,7 @@ class Version: ...
 
 @final
 class Node:
+    op: Primitive | None
     def name(self) -> str: ...
     @property
     def metadata(self) -> dict[Any, Any]: ...
@@ -197,6 +198,7 @@ class Primitive:
     forward: Callable[..., Any]
     name: str
     node_name: str
+    naming: Callable[[dict[str, Any], dict[str, Any], list[bool]], str | None] | None
     kind: str
     into: Callable[..., Any] | None
     variadic: bool
@@ -219,7 +221,6 @@ class Primitive:
         kernel: Callable[..., Any] | None = None,
         moves: bool = False,
         node_name: str | None = None,
-        naming: Callable[[dict[str, Any], list[bool]], str] | None = None,
     ) -> None: ...
     def vjp(self, **functions: Callable[..., Any]) -> Self: ...
     def vjp_joint(self, function: Callable[..., Any]) -> Self: ...

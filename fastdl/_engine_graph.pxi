@@ -25,7 +25,7 @@ cdef bint bury(PyObject *held):
 @cython.freelist(256)
 cdef class Node:
     """One recorded call of a primitive, or a leaf (`op` is None)."""
-    cdef Primitive op
+    cdef readonly Primitive op          # None for a leaf
     cdef PyObject *leaf                 # borrowed: the tensor with .grad, NULL once it is gone
     cdef tuple parents                  # Node or None for each argument
     cdef tuple indices                  # which output of each parent; None when all are 0
@@ -65,7 +65,22 @@ cdef class Node:
             return "torch::autograd::AccumulateGrad"
         if self.op.naming is None:
             return self.op.node_name
-        return self.op.naming(self.static or {}, [p is not None for p in self.parents])
+        name = self.op.naming(self.static or {}, self.known_shapes(),
+                              [p is not None for p in self.parents])
+        return self.op.node_name if name is None else name
+
+    cdef dict known_shapes(self):
+        """{operand: its shape, None for a number} of those operands the node keeps."""
+        cdef dict shapes = {}
+        if self.saved is None or self.op.variadic or not self.plan.named:
+            return shapes
+        for slot, value in zip(self.plan.slots, self.saved):
+            if slot <= SHAPE:
+                shapes[self.op.operands[SHAPE - slot]] = value
+            elif 0 <= slot < NTH_OUT and not isinstance(value, Packed):
+                shapes[self.op.operands[slot]] = (
+                    (<TensorBase>value).array.shape if isinstance(value, TensorBase) else None)
+        return shapes
 
     cdef dict hooks_of(self, str kind):
         """{key: function} of 'before', 'after' or 'accumulated', made when first asked for."""

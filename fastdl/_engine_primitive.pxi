@@ -20,7 +20,7 @@ cdef class Primitive:
     says so). floating: integers become the default dtype first. ufunc: a NumPy ufunc that does the
     work. promote=False leaves dtypes alone. into(out, *arrays, **static) writes the result into an
     existing array and serves the in-place form; without it the result is copied.
-    node_name: PyTorch's name of the node; naming(static, needs) gives it where that depends on the
+    node_name: PyTorch's name of the node; the attribute `naming` gives it where that depends on the
     call. kernel(*arrays, out=None, **static) computes the function and its in-place form where all
     operands are arrays of float32, or all of float64.
 
@@ -36,7 +36,7 @@ cdef class Primitive:
     cdef readonly object forward
     cdef readonly str name
     cdef readonly str node_name
-    cdef object naming                  # (static, which arguments need gradients) -> name, or None
+    cdef public object naming           # (static, shapes, needs) -> name of the node, or None
     cdef readonly str kind
     cdef readonly object into
     cdef readonly object kernel
@@ -56,7 +56,7 @@ cdef class Primitive:
 
     def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
                  bint promote=True, into=None, kernel=None, bint moves=False,
-                 str node_name=None, naming=None, bint half=False, bint conjugates=True):
+                 str node_name=None, bint half=False, bint conjugates=True):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -64,7 +64,6 @@ cdef class Primitive:
         self.node_name = node_name or self.name.title().replace("_", "")
         if not self.node_name.endswith("Backward"):
             self.node_name += "Backward0"
-        self.naming = naming
         self.kind = kind
         self.elementwise = kind == "elementwise"
         self.view = kind == "view"

@@ -27,6 +27,7 @@ from fastdl.ops import (
     join,
     linalg,
     matrices,
+    naming,  # noqa: F401  (names nodes)
     order,
     random,
     reduce,

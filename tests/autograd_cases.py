@@ -692,6 +692,20 @@ def node_attributes(t):
 
 
 @program
+def nodes_of_changes_in_place(t):
+    x = leaf(t)
+    y = x * 2
+    y[0] = 5.0
+    z = x * 2
+    z[1:].mul_(3)
+    w = x * 2
+    w[w > 1] = 0.0
+    return [(v.grad_fn.name(), str(v).rpartition("grad_fn=")[2]) for v in (y, z, w)] + [
+        str(x.sum().grad_fn).partition(" object")[0]
+    ]
+
+
+@program
 def saved_values_of_a_node(t):
     x, w = leaf(t), leaf(t, 1.0, 2.0, 3.0)
     y, z = x * w, x.exp()

@@ -10,6 +10,7 @@ from importlib import import_module
 
 import autograd_cases
 import func_cases  # noqa: F401  (joins its programs to PROGRAMS)
+import node_names
 import pytest
 
 import fastdl
@@ -68,6 +69,16 @@ def test_program_does_what_it_does_in_pytorch(name):
         assert ours[1].__name__ == theirs[1].__name__, (ours, theirs)
         if name not in autograd_cases.OWN_WORDS:
             assert first_words(ours[2]) == first_words(theirs[2])
+
+
+@pytest.mark.parametrize("line", node_names.EXPRESSIONS.strip().splitlines())
+def test_nodes_have_pytorchs_names(line):
+    torch = pytest.importorskip("torch")
+    expressions = [e.strip() for e in line.split(";") if e.strip()]
+    for expression in expressions:
+        made = [eval(expression, node_names.operands(t)) for t in (fastdl, torch)]
+        ours, theirs = (y.grad_fn.name() for y in made)
+        assert ours == theirs, expression
 
 
 def test_modes_hold_in_coroutines_and_nowhere_else():

@@ -196,14 +196,15 @@ def test_bad_input_is_refused(case):
 
 
 def recorded_names(roots):
-    """Names of the nodes behind some tensors."""
+    """Names of the primitives whose nodes are behind some tensors."""
     seen, stack, names = set(), [y.grad_fn for y in roots if y.grad_fn is not None], set()
     while stack:
         node = stack.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
-        names.add(node.name())
+        if node.op is not None:
+            names.add(node.op.node_name)
         stack += [parent for parent, _ in node.next_functions if parent is not None]
     return names
 
