@@ -557,3 +557,65 @@ def test_what_is_refused(wrong):
             wrong(lib)
         errors.append(caught.type)
     assert issubclass(*errors)  # NotImplementedError is a RuntimeError
+
+
+# ---- networks ---------------------------------------------------------------------------------
+
+
+def network(nn, d):
+    """A language model in small."""
+    return nn.Sequential(
+        nn.Embedding(10, 8, dtype=d), nn.Linear(8, 16, dtype=d), nn.GELU(),
+        nn.LayerNorm(16, dtype=d), nn.RMSNorm(16, dtype=d), nn.Dropout(0.0),
+        nn.Linear(16, 4, bias=False, dtype=d),
+    )  # fmt: skip
+
+
+OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "NAdam", "RAdam", "Adamax"]
+
+
+@pytest.mark.parametrize("name", HALF)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_networks_train_in_half_precision(name, optimizer):
+    fastdl.manual_seed(0)
+    net = network(fastdl.nn, dtype(fastdl, name))
+    options = {"eps": 1e-4} if "A" in optimizer or "RMS" in optimizer else {}
+    optimizer = getattr(fastdl.optim, optimizer)(net.parameters(), lr=0.02, **options)
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        y = net(fastdl.tensor([[1, 2, 3, 4]])).flatten(0, 1)
+        loss = fastdl.nn.functional.cross_entropy(y, fastdl.arange(4))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    for p in net.parameters():
+        assert p.dtype is p.grad.dtype is dtype(fastdl, name)
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_networks_of_half_precision_are_saved_and_cast(name, tmp_path):
+    pytest.importorskip("safetensors")
+    d = dtype(fastdl, name)
+    net, other = network(fastdl.nn, d), network(fastdl.nn, fastdl.float32)
+    fastdl.save(net.state_dict(), tmp_path / "net.pt")
+    state = fastdl.load(tmp_path / "net.pt")
+    assert {v.dtype for v in state.values()} == {d}
+    other.load_state_dict(state)  # copied into float32
+    for p, q in zip(net.parameters(), other.parameters()):
+        assert q.dtype is fastdl.float32
+        assert p.float().tolist() == q.tolist()
+    cast = getattr(other, "half" if name == "float16" else name)()
+    assert {p.dtype for p in cast.parameters()} == {d}
+    assert {p.dtype for p in network(fastdl.nn, None).to(d).parameters()} == {d}
+
+
+def test_complex_numbers_are_saved(tmp_path):
+    pytest.importorskip("safetensors")
+    fastdl.save({"z": fastdl.tensor([1 + 2j]), "u": fastdl.ones(2, dtype=fastdl.uint16)},
+                tmp_path / "z.pt")  # fmt: skip
+    found = fastdl.load(tmp_path / "z.pt")
+    assert found["z"].tolist() == [1 + 2j]
+    assert found["u"].dtype is fastdl.uint16
+    found["z"][0] = 0  # it owns its memory

@@ -652,7 +652,7 @@ def _update(kernel, lists, options, **each):
         own = [None if x is None else x[i] for x in lists]
         dtype = param.dtype if param.dtype.char in KERNEL_DTYPES else np.float32
         copies = [None if x is None else [np.array(x, dtype, order="C")] for x in own]
-        kernel(*copies, **{name: x[i : i + 1] for name, x in each.items()}, **options)
+        kernel(*copies, **{name: x and x[i : i + 1] for name, x in each.items()}, **options)
         for k, x in enumerate(own):
             if x is not None and k != 1:  # all but the gradient
                 x[...] = copies[k][0]

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fastdl import _dtype
 from fastdl.io import pytorch_file
 from fastdl.io.errors import CheckpointError
 from fastdl.ops.creation import as_tensor
@@ -48,10 +49,25 @@ def _safetensors():
 # {"u": [...]} tuple, {"d": [[key, value], ...]} dict; plain values stand for themselves.
 
 
+# safetensors' names of dtypes, and ours; bfloat16 needs the ml_dtypes package.
+_SAVED = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
+    "I32": "int32", "U64": "uint64", "I64": "int64", "F16": "float16", "BF16": "bfloat16",
+    "F32": "float32", "F64": "float64", "C64": "complex64",
+}  # fmt: skip
+
+
+def _by_name(name: str) -> _dtype.dtype:
+    """The dtype that safetensors calls `name`."""
+    if name not in _SAVED:
+        raise CheckpointError(f"numbers of type {name} cannot be read")
+    return getattr(_dtype, _SAVED[name] if name != "BOOL" else "bool_")
+
+
 def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, Tensor | np.ndarray | np.generic):
         array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
-        if array.dtype.kind not in "biuf":
+        if array.dtype.name not in _SAVED.values():
             raise TypeError(f"save: {path or 'the object'} has unsupported dtype {array.dtype}")
         name = path or "tensor"
         while name in arrays:
@@ -178,7 +194,12 @@ def load(
     header = _read_header(name, data)
     library = _safetensors()
     try:
-        arrays = library.numpy.load(data)
+        arrays = {
+            key: np.frombuffer(found["data"], _dtype.as_numpy(_by_name(found["dtype"]))).reshape(
+                found["shape"]
+            )
+            for key, found in library.deserialize(data)
+        }
     except Exception as error:
         raise CheckpointError(f"load: {name!r} is damaged: {error}") from error
     structure = header.get("__metadata__", {}).get(STRUCTURE)

@@ -438,6 +438,10 @@ class Module:
         """Casts floating-point parameters and buffers to float16."""
         return self._apply(lambda t: t.half() if t.is_floating_point() else t)
 
+    def bfloat16(self) -> Module:
+        """Casts floating-point parameters and buffers to bfloat16."""
+        return self._apply(lambda t: t.bfloat16() if t.is_floating_point() else t)
+
     def cpu(self) -> Module:
         """Moves parameters and buffers to the CPU."""
         return self._apply(lambda t: t.cpu())
@@ -673,6 +677,6 @@ def as_loadable(value) -> Tensor:
     if isinstance(value, Tensor):
         return value
     array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biufcV":
         raise TypeError(f"expected a Tensor or an array, but got {type(value).__name__}.")
     return as_tensor(array)

@@ -368,7 +368,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     if eps is None:
         tensor_argument("rms_norm", "input", input)
         _check_floating("rms_norm", input.array)
-        eps = float(np.finfo(input.array.dtype).eps)
+        eps = _dtype.finfo(input.dtype).eps
     return _normalize_trailing("rms_norm", input, normalized_shape, weight, None, eps, False)
 
 

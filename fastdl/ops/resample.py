@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl.ops.core import primitive, tensor_argument
 from fastdl.ops.pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -257,7 +257,9 @@ def interpolate(
     if recompute_scale_factor and size is not None:
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     sizes, scales = _sizes(input, size, scale_factor, recompute_scale_factor)
-    if input.array.dtype.kind != "f" and (mode != "nearest" or input.array.dtype != np.uint8):
+    if not _dtype.is_float(input.array.dtype) and (
+        mode != "nearest" or input.array.dtype != np.uint8
+    ):
         raise NotImplementedError(
             f"interpolate: mode {mode!r} is not implemented for {input.dtype}"
         )
