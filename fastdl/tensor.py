@@ -440,6 +440,11 @@ class Tensor(TensorBase):
         """`mvlgamma` in place."""
         return self.copy_(special.mvlgamma(self, p))
 
+    def renorm_(self, p, dim, maxnorm):
+        """`renorm` in place."""
+        # of a copy: the gradient needs what stood here before
+        return self.copy_(distance.renorm(elementwise.clone(self), p, dim, maxnorm))
+
     def clamp_(self, min=None, max=None):
         """`clamp` in place."""
         for primitive, bound, static in elementwise.clamping(min, max):
@@ -684,6 +689,21 @@ for _name in ["cholesky", "det", "lu", "lu_solve", "qr", "slogdet", "svd"]:
     setattr(Tensor, _name, getattr(factor, f"old_{_name}"))
 for _name in ("matrix_exp", "matrix_power"):
     setattr(Tensor, _name, getattr(matrices, f"old_{_name}"))
+
+
+def _written(function):
+    """The in-place method of a function made of several operations: its result over the tensor."""
+
+    def method(self, *args, **kwargs):
+        return elementwise.fill.inplace(self, function(self, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    method.__doc__ = f"`{function.__name__}` in place."
+    return method
+
+
+for _name in ("addbmm", "addmm", "addmv", "addr", "baddbmm"):
+    setattr(Tensor, _name + "_", _written(getattr(linalg, _name)))
 
 # Functions that have an in-place form, `x.sin_()`, beside those that the class defines.
 INPLACE = """

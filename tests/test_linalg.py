@@ -183,3 +183,58 @@ def test_pairs_of_no_rows():
     assert fastdl.pdist(fastdl.ones(1, 3)).shape == (0,)
     assert fastdl.pdist(fastdl.ones(0, 3)).shape == (0,)
     assert fastdl.cdist(fastdl.ones(0, 3), fastdl.ones(2, 3)).shape == (0, 2)
+
+
+OUT = {
+    "inv": lambda t, x, **o: t.linalg.inv(x, **o),
+    "svd": lambda t, x, **o: t.linalg.svd(x, **o),
+    "eigh": lambda t, x, **o: t.linalg.eigh(x, **o),
+    "qr": lambda t, x, **o: t.linalg.qr(x, **o),
+    "solve": lambda t, x, **o: t.linalg.solve(x, x + 1, **o),
+    "norm": lambda t, x, **o: t.norm(x, dim=1, **o),
+    "matrix_norm": lambda t, x, **o: t.linalg.matrix_norm(x, "nuc", **o),
+    "mm": lambda t, x, **o: t.mm(x, x, **o),
+    "addmm": lambda t, x, **o: t.addmm(x, x, x, beta=2, **o),
+    "kron": lambda t, x, **o: t.kron(x, x, **o),
+    "multi_dot": lambda t, x, **o: t.linalg.multi_dot([x, x, x], **o),
+    "matrix_power": lambda t, x, **o: t.matrix_power(x, 3, **o),
+    "lgamma": lambda t, x, **o: t.lgamma(x, **o),
+    "mvlgamma": lambda t, x, **o: t.special.multigammaln(x.abs() + 2, 2, **o),
+}
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_out_receives_the_result(name):
+    x = fastdl.randn(3, 3) + 3 * fastdl.eye(3)
+    expected = OUT[name](fastdl, x)
+    parts = expected if isinstance(expected, tuple) else (expected,)
+    targets = tuple([fastdl.empty(0) for _ in parts])
+    made = OUT[name](fastdl, x, out=targets if len(parts) > 1 else targets[0])
+    for part, target, found in zip(parts, targets, made if len(parts) > 1 else (made,)):
+        assert found is target
+        assert target.equal(part)
+
+
+@pytest.mark.parametrize("name", ["addmm_", "addbmm_", "baddbmm_", "addmv_", "addr_", "renorm_"])
+def test_products_in_place(name):
+    arguments = {
+        "addmm_": ((3, 4), (3, 2), (2, 4)),
+        "addbmm_": ((3, 4), (5, 3, 2), (5, 2, 4)),
+        "baddbmm_": ((5, 3, 4), (5, 3, 2), (5, 2, 4)),
+        "addmv_": ((3,), (3, 2), (2,)),
+        "addr_": ((3, 4), (3,), (4,)),
+        "renorm_": ((3, 4),),
+    }[name]
+    rng = np.random.default_rng(1)
+    arrays = [rng.normal(size=shape) for shape in arguments]
+    slopes = []
+    for lib in (fastdl, torch):
+        x, *others = [lib.from_numpy(a.copy()).requires_grad_() for a in arrays]
+        y = x * 1
+        rest = (2, 0, 1.0) if name == "renorm_" else others
+        options = {} if name == "renorm_" else {"beta": 0.5, "alpha": 2}
+        assert getattr(y, name)(*rest, **options) is y
+        (y * y).sum().backward()
+        slopes.append([y.detach().numpy(), *[v.grad.numpy() for v in (x, *others)]])
+    for ours, theirs in zip(*slopes, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=256 * EPS * np.abs(theirs).max())

@@ -179,9 +179,12 @@ def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None):
     if p == "nuc":
         dim = (0, 1) if dim is None and input.array.ndim == 2 else dim
         return matrix_norm(input, "nuc", dim, keepdim, dtype=dtype)
-    if p not in ("fro", None) and not isinstance(p, (int, float)):
+    if p in ("fro", None):
+        x = _floating("linalg.vector_norm", input, dtype)
+        return _vector_norm(x, 2, normal_dims(dim, x.array.ndim), keepdim)
+    if not isinstance(p, (int, float)):
         raise RuntimeError(f"norm: p must be 'fro', 'nuc' or a number, got {p!r}")
-    return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
+    return vector_norm(input, p, dim, keepdim, dtype=dtype)
 
 
 def dist(input, other, p=2):

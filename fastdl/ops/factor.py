@@ -257,6 +257,7 @@ def slogdet(A):
     return SlogdetResult(*slogdet_of(square("linalg.slogdet", A)))
 
 
+@takes_out
 def old_slogdet(input):
     """`linalg.slogdet`."""
     return OldSlogdetResult(*slogdet_of(square("linalg.slogdet", input)))
@@ -831,6 +832,7 @@ def _finite(function, x):
     return x
 
 
+@takes_out
 def eig(A):
     """(eigenvalues, eigenvectors) of square A (..., n, n), complex; eigenvectors of length 1 as
     columns, in no particular order. The gradient needs different eigenvalues.
@@ -838,6 +840,7 @@ def eig(A):
     return EigResult(*eig_of(_finite("linalg.eig", square("linalg.eig", A))))
 
 
+@takes_out
 def eigvals(A):
     """Eigenvalues (..., n) of square A, complex, in no particular order."""
     _finite("linalg.eigvals", square("linalg.eigvals", A))

@@ -1,5 +1,6 @@
 """Products of tensors: matmul and its special cases, einsum, tensordot, cross, addmm ..."""
 
+import functools
 import math
 import string
 
@@ -267,6 +268,7 @@ def _contracted_dims(a, b, dims):
     return over_a, over_b
 
 
+@takes_out
 def tensordot(a, b, dims=2):
     """Sum of products over the last `dims` dimensions of a and first of b, or over two lists."""
     tensor_argument("tensordot", "a", a), tensor_argument("tensordot", "b", b)
@@ -356,6 +358,44 @@ def einsum(*args):
         equation, operands = _sublists(args)
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
         operands = operands[0]
+    for i, x in enumerate(operands):
+        tensor_argument("einsum", f"operands[{i}]", x)
+    plan = _planned(equation, tuple([x.array.ndim for x in operands]))
+    explicit, out, contracted, repeated = plan
+    for x in operands[1:] if contracted else ():
+        if x.array.dtype != operands[0].array.dtype:
+            raise RuntimeError(
+                f"expected scalar type {legacy_name(operands[0].array.dtype)} but found "
+                f"{legacy_name(x.array.dtype)}"
+            )
+    if repeated:
+        operands, explicit = zip(*[_distinct(x, t) for x, t in zip(operands, explicit)])
+    lengths = {}
+    broadcast = False
+    for x, t in zip(operands, explicit):
+        for c, n in zip(t, x.array.shape):
+            known = lengths.setdefault(c, n)
+            if known != n:
+                broadcast = True
+                if n != 1 and known != 1:
+                    raise RuntimeError(
+                        f"einsum(): operands do not broadcast with remapped shapes: subscript {c} "
+                        f"has size {n} and {known}"
+                    )
+                lengths[c] = max(known, n)
+    if broadcast:
+        operands = [
+            S.expand_to(x, shape=tuple([lengths[c] for c in t])) if 1 in x.array.shape else x
+            for x, t in zip(operands, explicit)
+        ]
+    return einsum_of(*operands, terms=explicit, result=out)
+
+
+@functools.lru_cache(1024)
+def _planned(equation, ndims):
+    """What an equation says of operands with these numbers of dimensions: their letters and those
+    of the result, `...` replaced by unused ones; is any summed; does any stand twice in a term.
+    """
     left, arrow, out = equation.replace(" ", "").partition("->")
     for c in (left + out).replace("...", "").replace(",", ""):
         if c not in string.ascii_letters:
@@ -364,33 +404,28 @@ def einsum(*args):
                 "[a-zA-Z]"
             )
     terms = left.split(",")
-    if len(terms) != len(operands):
+    if len(terms) != len(ndims):
         raise RuntimeError(
-            f"einsum(): {len(terms)} subscripts in {equation!r} for {len(operands)} operands"
+            f"einsum(): {len(terms)} subscripts in {equation!r} for {len(ndims)} operands"
         )
     unused = [c for c in string.ascii_letters if c not in equation]
-    widest = 0
-    for i, (term, x) in enumerate(zip(terms, operands)):
-        tensor_argument("einsum", f"operands[{i}]", x)
+    own = []  # dimensions that the ellipsis of each operand stands for
+    for i, (term, ndim) in enumerate(zip(terms, ndims)):
         named = len(term.replace("...", ""))
-        if named > x.array.ndim or ("..." not in term and named != x.array.ndim):
+        if named > ndim or ("..." not in term and named != ndim):
             raise RuntimeError(
                 f"einsum(): the number of subscripts in the equation ({named}) does not match the "
-                f"number of dimensions ({x.array.ndim}) for operand {i}"
+                f"number of dimensions ({ndim}) for operand {i}"
             )
-        widest = max(widest, x.array.ndim - named if "..." in term else 0)
-    ellipsis = "".join(unused[:widest])
-    explicit = []
-    for term, x in zip(terms, operands):
-        own = x.array.ndim - len(term.replace("...", ""))
-        explicit.append(term.replace("...", ellipsis[widest - own :] if own else ""))
+        own.append(ndim - named)
+    ellipsis = "".join(unused[: max(own)])
+    explicit = tuple([t.replace("...", ellipsis[len(ellipsis) - n :]) for t, n in zip(terms, own)])
     letters = "".join(explicit)
     if arrow:
         out = out.replace("...", ellipsis)
     else:
-        out = ellipsis + "".join(
-            sorted({c for c in letters if letters.count(c) == 1} - set(ellipsis))
-        )
+        once = {c for c in letters if letters.count(c) == 1}
+        out = ellipsis + "".join(sorted(once - set(ellipsis)))
     for c in out:
         if c not in letters or out.count(c) > 1:
             raise RuntimeError(
@@ -398,27 +433,7 @@ def einsum(*args):
                 "operand, or appears twice in the output"
             )
     contracted = any(c not in out for c in letters)
-    for x in operands[1:] if contracted else ():
-        if x.array.dtype != operands[0].array.dtype:
-            raise RuntimeError(
-                f"expected scalar type {legacy_name(operands[0].array.dtype)} but found "
-                f"{legacy_name(x.array.dtype)}"
-            )
-    operands, explicit = zip(*[_distinct(x, t) for x, t in zip(operands, explicit)])
-    lengths = {}
-    for x, t in zip(operands, explicit):
-        for c, n in zip(t, x.array.shape):
-            if lengths.setdefault(c, n) != n and n != 1 and lengths[c] != 1:
-                raise RuntimeError(
-                    f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has "
-                    f"size {n} and {lengths[c]}"
-                )
-            lengths[c] = max(lengths[c], n)
-    operands = [
-        S.expand_to(x, shape=tuple([lengths[c] for c in t])) if 1 in x.array.shape else x
-        for x, t in zip(operands, explicit)
-    ]
-    return einsum_of(*operands, terms=tuple(explicit), result=out)
+    return explicit, out, contracted, any(len(set(t)) < len(t) for t in explicit)
 
 
 def _distinct(x, term):
