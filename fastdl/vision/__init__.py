@@ -3,6 +3,6 @@
 ``import fastdl.vision as torchvision`` runs a course's code.
 """
 
-from fastdl.vision import models
+from fastdl.vision import models, transforms
 
-__all__ = ["models"]
+__all__ = ["models", "transforms"]

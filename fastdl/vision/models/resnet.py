@@ -174,14 +174,10 @@ class ResNet(nn.Module):
                 nn.Conv2d(self.inplanes, n_out, 1, stride, bias=False), self._norm_layer(n_out)
             )
         rest = self.groups, self.base_width
-        made = [
-            block(self.inplanes, planes, stride, downsample, *rest, before, self._norm_layer)
-        ]
+        made = [block(self.inplanes, planes, stride, downsample, *rest, before, self._norm_layer)]
         self.inplanes = n_out
         for _ in range(1, blocks):
-            made.append(
-                block(n_out, planes, 1, None, *rest, self.dilation, self._norm_layer)
-            )
+            made.append(block(n_out, planes, 1, None, *rest, self.dilation, self._norm_layer))
         return nn.Sequential(*made)
 
     def forward(self, x):

@@ -50,9 +50,7 @@ class SqueezeNet(nn.Module):
         ValueError: an unknown version.
     """
 
-    def __init__(
-        self, version: str = "1_0", num_classes: int = 1000, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, version: str = "1_0", num_classes: int = 1000, dropout: float = 0.5) -> None:
         super().__init__()
         self.num_classes = num_classes
         if version not in FIRES:
