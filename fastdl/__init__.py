@@ -222,8 +222,8 @@ for _name, _function in list(globals().items()):
 
 
 def __getattr__(name):
-    """`fastdl.kernels`, `datasets` and `distributions` are imported when first asked for."""
-    if name in {"kernels", "datasets", "distributions"}:
+    """`kernels`, `datasets`, `distributions` and `vision` are imported when first asked for."""
+    if name in {"kernels", "datasets", "distributions", "vision"}:
         from importlib import import_module
 
         return import_module(f"fastdl.{name}")

@@ -47,6 +47,7 @@ ARROWS = {
     "utils": {"_engine", "_dtype", "ops", "tensor", "autograd"},
     "io": {"_dtype", "ops", "tensor"},
     "datasets": {"_dtype", "ops", "tensor", "utils"},
+    "vision": None,
     "testing": None,
     "_cases": None,
     "_cases_api": None,

@@ -15,7 +15,7 @@ from fastdl.datasets.arrays import DatasetError
 TIMEOUT = 30  # seconds without an answer after which a mirror is given up
 
 
-def download(name: str, mirrors, folder, sha256: str) -> Path:
+def download(name: str, mirrors, folder, checksum: str, algorithm: str = "sha256") -> Path:
     """Download file `name` into `folder` and return its path.
 
     The file appears under its name only when it is whole and its checksum is right; an interrupted
@@ -25,7 +25,8 @@ def download(name: str, mirrors, folder, sha256: str) -> Path:
         name: file name, appended to each mirror.
         mirrors: base URLs ending in "/", tried in order.
         folder: where the file goes; made if it is missing.
-        sha256: checksum the file must have, in hexadecimal.
+        checksum: what the file must have, in hexadecimal.
+        algorithm: which checksum: "sha256", or "md5" where a data set's maker gives that.
 
     Raises:
         DatasetError: no mirror gave the right file; the message says why of each.
@@ -40,9 +41,10 @@ def download(name: str, mirrors, folder, sha256: str) -> Path:
                 with urllib.request.urlopen(mirror + name, timeout=TIMEOUT) as answer:
                     shutil.copyfileobj(answer, file, 1 << 20)
             with open(part, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != sha256:
-                raise DatasetError(f"wrong SHA-256 {found[:12]}..., expected {sha256[:12]}...")
+                found = hashlib.file_digest(file, algorithm).hexdigest()
+            if found != checksum:
+                name_of = {"sha256": "SHA-256", "md5": "MD5"}[algorithm]
+                raise DatasetError(f"wrong {name_of} {found[:12]}..., expected {checksum[:12]}...")
             os.chmod(part, 0o644)
             os.replace(part, folder / name)
             return folder / name

@@ -1,8 +1,9 @@
-"""Images: transforms, datasets and networks under torchvision's names.
+"""Images: transforms, data sets and networks under torchvision's names.
 
 ``import fastdl.vision as torchvision`` runs a course's code.
 """
 
-from fastdl.vision import models, transforms
+from fastdl._version import __version__
+from fastdl.vision import datasets, io, models, transforms, utils
 
-__all__ = ["models", "transforms"]
+__all__ = ["__version__", "datasets", "io", "models", "transforms", "utils"]

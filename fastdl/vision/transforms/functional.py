@@ -482,7 +482,7 @@ def resize(
     """
     _check("resize", img)
     mode = _mode(interpolation)
-    if not isinstance(size, numbers.Number | Sequence):
+    if isinstance(size, str) or not isinstance(size, numbers.Number | Sequence):
         raise TypeError(f"Size should be int or sequence. Got {type(size)}")
     if isinstance(size, Sequence) and len(size) not in (1, 2):
         raise ValueError("If size is a sequence, it should have 1 or 2 values")
