@@ -133,7 +133,7 @@ cdef cnp.ndarray join(xs, int axis, bint stacked, str where, isa, int threads):
     cdef const fdl_kernels *kernels = movers_of(first, isa)
     cdef int n = threads_of(threads), status, ndim = cnp.PyArray_NDIM(first), i, count = 0
     cdef int typenum = cnp.PyArray_TYPE(first)
-    cdef cnp.npy_intp shape[64]
+    cdef cnp.npy_intp shape[65]         # NumPy refuses what has more than 64
     cdef fdl_part parts[64]
     cdef int64_t rows = 1
     if not 0 <= axis < ndim + stacked:
@@ -285,11 +285,17 @@ def pad_with(x, *, widths, value):
 
 
 def flip_along(cnp.ndarray x not None, *, dims):
-    """x with the order reversed along `dims`, in C order."""
+    """x with the order reversed along `dims`, its axes in the order they have in memory; in C order
+    if x is expanded."""
     cdef list steps = [slice(None)] * cnp.PyArray_NDIM(x)
     for dim in dims:
         steps[dim] = slice(None, None, -1)
-    return copy(x[(*steps, ...)])
+    turned = x[(*steps, ...)]
+    cdef tuple walk = (<object>x).strides
+    if cnp.PyArray_IS_C_CONTIGUOUS(x) or 0 in walk:
+        return copy(turned)
+    order = sorted(range(len(walk)), key=lambda d: -abs(walk[d]))
+    return copy(turned.transpose(order)).transpose(np.argsort(order))
 
 
 def roll_along(cnp.ndarray x not None, *, shifts, dims):
@@ -297,6 +303,8 @@ def roll_along(cnp.ndarray x not None, *, shifts, dims):
     cdef Py_ssize_t shift, n
     cdef int dim
     for shift, dim in zip(shifts, dims):
+        if not 0 <= dim < cnp.PyArray_NDIM(x):
+            raise ValueError(f"roll: expected an axis of {cnp.PyArray_NDIM(x)}, got {dim}")
         n = cnp.PyArray_DIM(x, dim)
         if n:
             before = (slice(None),) * dim

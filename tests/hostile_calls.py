@@ -58,7 +58,8 @@ def pool():
             fastdl.ones(1, 3).expand(2, 3), fastdl.ones(4, 4)[::2, 1::2], fastdl.zeros(2, 0, 3),
             fastdl.from_numpy(read_only), fastdl.ones(3, requires_grad=True),
             fastdl.tensor([float("nan"), float("inf"), -float("inf")]), fastdl.ones(2).half(),
-            fastdl.ones((1,) * 20), fastdl.ones(3, dtype=fastdl.uint8), fastdl.ones(3).double(),
+            fastdl.ones((1,) * 20), fastdl.ones((1,) * 64), fastdl.ones(3, dtype=fastdl.uint8),
+            fastdl.ones(3).double(),
         )  # fmt: skip
     arrays = (np.ones(3), np.array(["a"]), np.ones((2, 0)), np.arange(3)[::-1])
     return [*numbers, *others, *arrays], list(tensors)

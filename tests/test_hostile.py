@@ -115,6 +115,16 @@ def test_overlapping_writes():
     assert y.tolist() == [[1, 0, 0], [4, 3, 3]]
 
 
+def test_dimensions_that_a_tensor_has_not():
+    x = fastdl.tensor(1.0)
+    for call in (lambda: x.roll(1, 0), lambda: x.unbind(), lambda: x.select(0, 0),
+                 lambda: x.narrow(0, 0, 1), lambda: fastdl.stack([fastdl.ones((1,) * 64)] * 2),
+                 lambda: fastdl.ones((1,) * 64).unsqueeze(0), lambda: fastdl.ones((1,) * 64)[None],
+                 lambda: fastdl.zeros((1,) * 65)):  # fmt: skip
+        with pytest.raises(ORDINARY):
+            call()
+
+
 def test_wrong_arguments_are_named():
     for call, words in (
         (lambda: fastdl.sum([1]), "input.*Tensor, not list"),

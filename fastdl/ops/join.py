@@ -399,9 +399,10 @@ def roll(input, shifts, dims=None):
         raise RuntimeError(
             f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
         )
-    return roll_along(
-        input, shifts=shifts, dims=tuple([normal_dim(d, input.array.ndim) for d in dims])
-    )
+    if input.array.ndim == 0:
+        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
+    dims = tuple([normal_dim(d, input.array.ndim) for d in dims])
+    return roll_along(input, shifts=shifts, dims=dims)
 
 
 def pad(input, pad, mode="constant", value=None):

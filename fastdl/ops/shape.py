@@ -742,7 +742,7 @@ def rot90(input, k=1, dims=(0, 1)):
         return input.flip(first, second)
     if k % 4 == 3:
         return transpose(input.flip(first), first, second)
-    return E.clone(input)
+    return E.clone(input, memory_format=_dtype.contiguous_format)
 
 
 def sum_to_size(input, *size):
