@@ -110,6 +110,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_weight),
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_weight),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_weight),
+        [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_grad_weight),
         [FDL_CONV_OUTER] = F(conv_outer_grad_weight),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_weight),
     },

@@ -139,20 +139,23 @@ static double cost_of_winograd(const fdl_conv *g, int pass, int m, int lanes)
     return ((m + 2) * (m + 2) * c * k + transforms) * whole_vectors(tiles, lanes) + filters;
 }
 
-/* The same for 4x4 filters of stride 2 (fitted to timings of some 470 shapes, 3 to 512 channels, 4
+/* The same for 4x4 filters of stride 2 (fitted to timings of some 900 shapes, 3 to 512 channels, 4
  * to 64 pixels, batches of 1 to 64). The estimates are rough: it must win clearly. */
 static int strided_tiles_pay(const fdl_conv *g, int pass, int lanes)
 {
     const int dx = pass == FDL_CONV_GRAD_INPUT;
     const double k = (double)g->k / g->groups, c = (double)g->c / g->groups, n = (double)g->n;
     const int64_t h = dx ? (g->h + 1) / 2 : g->oh, w = dx ? (g->w + 1) / 2 : g->ow;
-    const double tiles = whole_vectors(n * ((h + 3) / 4) * ((w + 3) / 4), lanes);
-    const double pixels = 16 * c * k * whole_vectors(n * h * w, lanes);
-    const double row = 4 * n * h * whole_vectors((double)w, lanes);
+    const double rows = n * ((h + 3) / 4), tiles = rows * ((w + 3) / 4), pixels = n * h * w;
+    const double full = whole_vectors(tiles, lanes), taps = 16 * whole_vectors(pixels, lanes);
     if (k < 32 || (dx && c < 32)) return 0;
-    if (dx) return 1.2 * ((210 * c + 480) * k * tiles + 830 * c * k) < 1.15 * pixels + 370 * c * k;
-    return 1.2 * ((140 * k + 2260) * c * tiles + 310 * c * k) <
-           pixels + 17.5 * c * row + 200 * c * k;
+    if (pass == FDL_CONV_GRAD_WEIGHT)
+        return 30 * whole_vectors(4 * c, lanes) * k * tiles +
+                   (650 * tiles + 950 * rows) * (4 * c + k) + 500 * c * k <
+               (16.3 * c * k + 220 * c + 15 * k) * pixels;
+    if (dx) return ((250 * c + 570) * full + 630 * c) * k < 1.15 * taps * c * k;
+    return (170 * k + 2700) * c * full + 170 * c * k <
+           (taps * k + 70 * n * h * whole_vectors((double)w, lanes)) * c;
 }
 
 static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
@@ -182,7 +185,7 @@ static const rule rules[] = {
      "3x3, stride 1: 2.25 multiplications an output, not 9, outweigh the transforms"},
     {Y | DX | DW, FDL_CONV_WINOGRAD_2X2, small_tiles_pay,
      "3x3, stride 1, few outputs: 4 multiplications each, not 9; fewer transforms than 4x4 tiles"},
-    {Y | DX, FDL_CONV_WINOGRAD_STRIDED, strided_tiles_pay,
+    {Y | DX | DW, FDL_CONV_WINOGRAD_STRIDED, strided_tiles_pay,
      "4x4, stride 2: four convolutions of 2x2, with 1.56 multiplications an output each, not 4"},
     {DW, FDL_CONV_OUTER, outer_products_pay,
      "a small image, or many filters: a sum of outer products, for which the input is transposed"},

@@ -1,15 +1,16 @@
-/* winograd_grad.c: the weight gradient of a 3x3 convolution of stride 1 by Winograd's algorithm
+/* winograd_grad.c: the weight gradient of a convolution by Winograd's algorithm
  *
  *   dW = G^T [ sum over tiles of (A dY A^T) . (B^T X B) ] G
  *
- * Idea      the transposed map of winograd.c: each of the (m + 2)^2 positions is a product over the
+ * Idea      the transposed map of winograd.c: each of the a^2 positions is a product over the
  *           tiles, K x tiles by tiles x C. Lanes are channels, so that its operands lie as the
  *           micro-kernel of implicit.c reads them; lines of VL channels are transposed on the way
  * Removes   three quarters of the multiplications of grad_weight.c (m = 4), or 5 of 9 (m = 2)
  * Leaves    the transforms, of x and of dy, and a gradient per position, 4 (m = 4) or 1.8 times the
  *           size of dW, for each panel of output channels; some accuracy: errors are up to about
  *           2 eps sqrt(N OH OW) of the largest gradient (m = 4), or half an eps (m = 2)
- * Requires  3x3 filters, stride 1, dilation 1; any size, padding and groups
+ * Requires  3x3 filters, stride 1, dilation 1, or 4x4 and stride 2 (see winograd_strided.c); any
+ *           size, padding and groups
  * Checked   against float64, with a bound derived from the transforms; any thread count gives the
  *           same bits: chunks of tiles follow from the shape and are added in order
  * Timed     python -m fastdl bench conv
@@ -25,8 +26,8 @@ typedef struct F(winograd_plane) {     /* x, or dy                              
 
 typedef struct F(winograd_grad) {
     F(winograd_plane) x, dy;
-    REAL *dw;                          /* (groups * k, c, 3, 3)                                   */
-    int m, positions;                  /* outputs of a tile along one axis; (m + 2)^2             */
+    REAL *dw;                          /* (groups * k, c, r, r)                                   */
+    int a, m, positions;               /* of a tile, along one axis: inputs, outputs; a^2         */
     int64_t n, groups, c, k;           /* channels of a group                                     */
     int64_t th, tw;                    /* rows and columns of tiles of an image                   */
     int64_t rows, chunks;              /* rows of tiles of a chunk, counted through all images    */
@@ -35,7 +36,7 @@ typedef struct F(winograd_grad) {
     REAL *v, *s, *u;                   /* V[p][t][c]; S[p][panel][t][mr]; U[panel][p][mr][c]      */
     const REAL *zeros;                 /* a row outside the image                                 */
     int64_t *koff;                     /* t * ldv                                                 */
-    /* the steps, compiled for this m */
+    /* the steps, compiled for this a */
     void (*data)(const struct F(winograd_grad) *e, int64_t c, int64_t count, int64_t row,
                  int64_t rows, REAL *lines, REAL *out);
     void (*result)(const struct F(winograd_grad) *e, int64_t k, int64_t count, int64_t row,
@@ -72,39 +73,42 @@ INLINE int64_t F(winograd_grad_line)(const F(winograd_grad) *e)
 /* ---- tiles --------------------------------------------------------------------------------------
  * out[p * plane + t * step]: `count` channels from c on, of all tiles of some rows of tiles. grad:
  * of dy, by A, not of x, by B^T. lines: room for those of VL channels, and VL times one line. */
-INLINE void F(winograd_channels)(const int m, const int grad, const F(winograd_grad) *e,
+INLINE void F(winograd_channels)(const int a, const int grad, const F(winograd_grad) *e,
                                  const F(winograd_plane) *x, int64_t c, int64_t count, int64_t row,
                                  int64_t rows, REAL *lines, REAL *out, int64_t plane, int64_t step)
 {
-    const int values = grad ? m : m + 2;
-    const int64_t ld = F(winograd_grad_line)(e), len = grad ? m * e->tw : m * e->tw + 2;
-    REAL *columns = lines + VL * (m + 2) * ld;
+    const int m = WINOGRAD_OUTPUTS(a), values = grad ? m : a, by = a == 5 && !grad ? 2 : 1;
+    const int64_t ld = F(winograd_grad_line)(e), len = grad ? m * e->tw : m * e->tw + a - m;
+    REAL *columns = lines + VL * a * ld;
     for (int64_t r = row; r < row + rows; r++) {
-        const int64_t n = r / e->th, top = r % e->th * m - x->pad_h;
+        const int64_t n = r / e->th, top = r % e->th * m * by - x->pad_h;
         for (int64_t l = 0; l < count; l++) {
-            const REAL *from = x->x + (n * x->channels + c + l) * x->h * x->w;
+            const int64_t channel = (c + l) / (by * by), phase = (c + l) % (by * by);
+            const REAL *from = x->x + (n * x->channels + channel) * x->h * x->w;
             const REAL *source[WINOGRAD_MAX];
-            for (int i = 0; i < values; i++)
-                source[i] = top + i >= 0 && top + i < x->h ? from + (top + i) * x->w : e->zeros;
-            F(winograd_lines)(m + 2, grad, 1, source, -x->pad_w, x->w, len,
-                              lines + l * (m + 2) * ld, ld);
+            for (int i = 0; i < values; i++) {
+                const int64_t u = top + phase / by + i * by;
+                source[i] = u >= 0 && u < x->h ? from + u * x->w : e->zeros;
+            }
+            F(winograd_lines)(a, grad, by, source, phase % by - x->pad_w, x->w, len,
+                              lines + l * a * ld, ld);
         }
-        for (int i = 0; i < m + 2; i++) {
+        for (int i = 0; i < a; i++) {
             for (int64_t q = 0; q < len; q += VL) {     /* columns of VL channels side by side    */
                 V v[VL];
                 const REAL *from = lines + i * ld + q;
-                UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LD(from + l * (m + 2) * ld);
+                UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LD(from + l * a * ld);
                 F(transpose)(v);
                 UNROLL(16) for (int l = 0; l < VL; l++) ST(columns + (q + l) * VL, v[l]);
             }
-            REAL *to = out + i * (m + 2) * plane;
+            REAL *to = out + i * a * plane;
             const REAL *tile = columns;
             for (int64_t t = 0; t < e->tw; t++, to += step, tile += m * VL) {
                 V d[WINOGRAD_MAX], o[WINOGRAD_MAX];
                 UNROLL(6) for (int j = 0; j < values; j++) d[j] = LD(tile + j * VL);
-                if (grad) F(winograd_result_grad)(m + 2, d, o, 1);
-                else F(winograd_data)(m + 2, d, o, 1);
-                UNROLL(6) for (int j = 0; j < m + 2; j++) ST(to + j * plane, o[j]);
+                if (grad) F(winograd_result_grad)(a, d, o, 1);
+                else F(winograd_data)(a, d, o, 1);
+                UNROLL(6) for (int j = 0; j < a; j++) ST(to + j * plane, o[j]);
             }
         }
         out += e->tw * step;
@@ -115,7 +119,7 @@ static int F(winograd_transform)(const F(winograd_grad) *e, int64_t g, int64_t t
                                  int64_t rows)
 {
     const int64_t ld = F(winograd_grad_line)(e);
-    REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4, (VL * (e->m + 2) * ld + VL * ld) * sizeof(REAL));
+    REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4, (VL * e->a * ld + VL * ld) * sizeof(REAL));
     if (!lines) return FDL_NOMEM;
     if (task >= e->panels) {
         const int64_t c = (task - e->panels) * VL;
@@ -153,21 +157,27 @@ INLINE void F(winograd_put_taps)(const V *taps, int64_t n, REAL *w)
     }
 }
 
+/* taps = G^T U G of VL input channels: U[p][mr][c], rows ldu apart */
+INLINE void F(winograd_filter_taps)(const int a, const REAL *u, int64_t mr, int64_t ldu, V *taps)
+{
+    const int r = WINOGRAD_REACH(a);
+    V h[3 * WINOGRAD_MAX];
+    UNROLL(6) for (int j = 0; j < a; j++) {
+        V column[WINOGRAD_MAX];
+        UNROLL(6) for (int i = 0; i < a; i++) column[i] = LD(u + (i * a + j) * mr * ldu);
+        F(winograd_filter_grad)(a, column, h + j, a);
+    }
+    UNROLL(3) for (int i = 0; i < r; i++) F(winograd_filter_grad)(a, h + i * a, taps + i * r, 1);
+}
+
 /* dw of mr output channels from k on (of all) and `count` input channels from c0 on: U[p][mr][c] */
-INLINE void F(winograd_weights)(const int m, const F(winograd_grad) *e, int64_t k, int64_t mr,
+INLINE void F(winograd_weights)(const int a, const F(winograd_grad) *e, int64_t k, int64_t mr,
                                 int64_t c0, int64_t count, const REAL *u, int64_t ldu)
 {
     for (int64_t i = 0; i < mr; i++, u += ldu)
         for (int64_t c = 0; c < count; c += VL) {
-            V h[3 * WINOGRAD_MAX], taps[9];
-            UNROLL(6) for (int s = 0; s < m + 2; s++) {
-                V column[WINOGRAD_MAX];
-                UNROLL(6) for (int r = 0; r < m + 2; r++)
-                    column[r] = LD(u + (r * (m + 2) + s) * mr * ldu + c);
-                F(winograd_filter_grad)(m + 2, column, h + s, m + 2);
-            }
-            UNROLL(3) for (int r = 0; r < 3; r++)
-                F(winograd_filter_grad)(m + 2, h + r * (m + 2), taps + 3 * r, 1);
+            V taps[9];
+            F(winograd_filter_taps)(a, u + c, mr, ldu, taps);
             F(winograd_put_taps)(taps, count - c, e->dw + ((k + i) * e->c + c0 + c) * 9);
         }
 }
@@ -215,83 +225,125 @@ static void F(winograd_grad_share)(F(winograd_grad) *e)
     }
 }
 
-#define STEPS(m)                                                                                   \
-    static void F(winograd_data_##m)(const F(winograd_grad) *e, int64_t c, int64_t count,          \
+/* The same for the phases of 4x4 filters: VL / 4 filters from lanes, or part of one. */
+static void F(winograd_weights_5)(const F(winograd_grad) *e, int64_t k, int64_t mr, int64_t c0,
+                                  int64_t count, const REAL *u, int64_t ldu)
+{
+    for (int64_t i = 0; i < mr; i++, u += ldu)
+        for (int64_t c = 0; c < count; c += VL) {
+            V taps[4];
+            REAL lanes[4][VL];
+            F(winograd_filter_taps)(5, u + c, mr, ldu, taps);
+            UNROLL(4) for (int t = 0; t < 4; t++) ST(lanes[t], taps[t]);
+            REAL *dw = e->dw + (k + i) * e->c * 4;
+            for (int64_t l = 0; l < min64(VL, count - c); l++) {
+                const int64_t phase = (c0 + c + l) % 4, at = (c0 + c + l) / 4 * 16;
+                for (int t = 0; t < 4; t++)
+                    dw[at + (t / 2 * 2 + phase / 2) * 4 + t % 2 * 2 + phase % 2] = lanes[t][l];
+            }
+        }
+}
+
+#define STEPS(a)                                                                                   \
+    static void F(winograd_data_##a)(const F(winograd_grad) *e, int64_t c, int64_t count,          \
                                      int64_t row, int64_t rows, REAL *lines, REAL *out)            \
     {                                                                                              \
-        F(winograd_channels)(m, 0, e, &e->x, c, count, row, rows, lines, out,                      \
+        F(winograd_channels)(a, 0, e, &e->x, c, count, row, rows, lines, out,                      \
                              F(winograd_v_plane)(e), e->ldv);                                      \
     }                                                                                              \
-    static void F(winograd_result_##m)(const F(winograd_grad) *e, int64_t k, int64_t count,        \
+    static void F(winograd_result_##a)(const F(winograd_grad) *e, int64_t k, int64_t count,        \
                                        int64_t row, int64_t rows, REAL *lines, REAL *out,          \
                                        int64_t step)                                               \
     {                                                                                              \
-        F(winograd_channels)(m, 1, e, &e->dy, k, count, row, rows, lines, out,                     \
+        F(winograd_channels)(a, 1, e, &e->dy, k, count, row, rows, lines, out,                     \
                              F(winograd_s_plane)(e), step);                                        \
-    }                                                                                              \
-    static void F(winograd_weights_##m)(const F(winograd_grad) *e, int64_t k, int64_t mr,          \
+    }
+#define WEIGHTS(a)                                                                                 \
+    static void F(winograd_weights_##a)(const F(winograd_grad) *e, int64_t k, int64_t mr,          \
                                         int64_t c, int64_t count, const REAL *u, int64_t ldu)      \
     {                                                                                              \
-        F(winograd_weights)(m, e, k, mr, c, count, u, ldu);                                        \
+        F(winograd_weights)(a, e, k, mr, c, count, u, ldu);                                        \
     }
-STEPS(2)
 STEPS(4)
+STEPS(5)
+STEPS(6)
+WEIGHTS(4)
+WEIGHTS(6)
 #undef STEPS
+#undef WEIGHTS
 
-INLINE int F(winograd_grad_weight)(const int m, const fdl_conv *g, const void *x, const void *dy,
+/* dw of a convolution of c channels a group, those of x or its phases, as the steps make it. */
+static int F(winograd_grad_run)(const fdl_conv *g, F(winograd_grad) *e, int threads)
+{
+    const int64_t C = e->c, K = e->k;
+    e->m = WINOGRAD_OUTPUTS(e->a), e->positions = e->a * e->a;
+    e->th = ceil_div(g->oh, e->m), e->tw = ceil_div(g->ow, e->m);
+    const int64_t all_rows = e->n * e->th, tiles = all_rows * e->tw;
+    const double fmas = (double)e->groups * e->positions * ((double)K * C + 4.0 * (K + C)) * tiles;
+    threads = fdl_plan(threads, fmas / (2.5 * VL));
+
+    e->ldv = (ceil_div(C, VL) | 1) * VL, e->ldu = ceil_div(C, VL) * VL;
+    const int64_t row_bytes = e->tw * e->positions * (K + e->ldv) * (int64_t)sizeof(REAL);
+    const int64_t u_bytes = e->positions * K * e->ldu * (int64_t)sizeof(REAL);
+    const int64_t bytes = max64(WINOGRAD_GRAD_LEAST, min64(WINOGRAD_GRAD_MOST, 3 * u_bytes));
+    e->chunks = ceil_div(all_rows, max64(1, bytes / row_bytes));
+    e->rows = ceil_div(all_rows, e->chunks), e->chunks = ceil_div(all_rows, e->rows);
+    e->panels = min64(K, ceil_div(ceil_div(K, CONV_MR), threads) * threads);     /* even shares */
+
+    /* koff | a row of zeros | V | S | U, unless a panel's is complete at once */
+    const int64_t in_chunk = F(winograd_tiles)(e);
+    const int64_t zeros = ceil_div(max64(e->x.w, e->dy.w) + VL, VL) * VL;
+    const int64_t v = e->positions * F(winograd_v_plane)(e);
+    const int64_t s = e->positions * F(winograd_s_plane)(e);
+    const int64_t u = e->chunks > 1 ? e->positions * K * e->ldu : 0;
+    e->koff = fdl_scratch(FDL_SCRATCH_CONV, ceil_div(in_chunk, 8) * 8 * sizeof(int64_t) +
+                                               (zeros + v + s + u) * sizeof(REAL));
+    if (!e->koff) return FDL_NOMEM;
+    for (int64_t t = 0; t < in_chunk; t++) e->koff[t] = t * e->ldv;
+    REAL *buffer = (REAL *)(e->koff + ceil_div(in_chunk, 8) * 8);
+    F(conv_zero)(buffer, zeros);
+    e->zeros = buffer, e->v = buffer + zeros, e->s = e->v + v, e->u = u ? e->s + s : NULL;
+    OMP(parallel num_threads(threads))
+    F(winograd_grad_share)(e);
+    return e->status;
+}
+
+INLINE int F(winograd_grad_weight)(const int a, const fdl_conv *g, const void *x, const void *dy,
                                    void *dw, int threads)
 {
     const int64_t C = g->c / g->groups, K = g->k / g->groups;
     if (!C || !K) return FDL_OK;
     if (!g->n || !g->oh || !g->ow) {
-        F(conv_zero)(dw, g->k * C * 9);
+        F(conv_zero)(dw, g->k * C * g->r * g->s);
         return FDL_OK;
     }
     F(winograd_grad) e = {
         .x = {x, g->c, g->h, g->w, g->pad_h, g->pad_w}, .dy = {dy, g->k, g->oh, g->ow, 0, 0},
-        .dw = dw, .m = m, .positions = (m + 2) * (m + 2), .n = g->n, .groups = g->groups, .c = C,
-        .k = K, .th = ceil_div(g->oh, m), .tw = ceil_div(g->ow, m),
-        .data = m == 2 ? F(winograd_data_2) : F(winograd_data_4),
-        .result = m == 2 ? F(winograd_result_2) : F(winograd_result_4),
-        .filters = m == 2 ? F(winograd_weights_2) : F(winograd_weights_4)};
-    const int64_t all_rows = e.n * e.th, tiles = all_rows * e.tw;
-    const double fmas = (double)e.groups * e.positions * ((double)K * C + 4.0 * (K + C)) * tiles;
-    threads = fdl_plan(threads, fmas / (2.5 * VL));
-
-    e.ldv = (ceil_div(C, VL) | 1) * VL, e.ldu = ceil_div(C, VL) * VL;
-    const int64_t row_bytes = e.tw * e.positions * (K + e.ldv) * (int64_t)sizeof(REAL);
-    const int64_t u_bytes = e.positions * K * e.ldu * (int64_t)sizeof(REAL);
-    const int64_t bytes = max64(WINOGRAD_GRAD_LEAST, min64(WINOGRAD_GRAD_MOST, 3 * u_bytes));
-    e.chunks = ceil_div(all_rows, max64(1, bytes / row_bytes));
-    e.rows = ceil_div(all_rows, e.chunks), e.chunks = ceil_div(all_rows, e.rows);
-    e.panels = min64(K, ceil_div(ceil_div(K, CONV_MR), threads) * threads);     /* even shares */
-
-    /* koff | a row of zeros | V | S | U, unless a panel's is complete at once */
-    const int64_t in_chunk = F(winograd_tiles)(&e);
-    const int64_t zeros = ceil_div(max64(e.x.w, e.dy.w) + VL, VL) * VL;
-    const int64_t v = e.positions * F(winograd_v_plane)(&e);
-    const int64_t s = e.positions * F(winograd_s_plane)(&e);
-    const int64_t u = e.chunks > 1 ? e.positions * K * e.ldu : 0;
-    e.koff = fdl_scratch(FDL_SCRATCH_CONV, ceil_div(in_chunk, 8) * 8 * sizeof(int64_t) +
-                                               (zeros + v + s + u) * sizeof(REAL));
-    if (!e.koff) return FDL_NOMEM;
-    for (int64_t t = 0; t < in_chunk; t++) e.koff[t] = t * e.ldv;
-    REAL *buffer = (REAL *)(e.koff + ceil_div(in_chunk, 8) * 8);
-    F(conv_zero)(buffer, zeros);
-    e.zeros = buffer, e.v = buffer + zeros, e.s = e.v + v, e.u = u ? e.s + s : NULL;
-    OMP(parallel num_threads(threads))
-    F(winograd_grad_share)(&e);
-    return e.status;
+        .dw = dw, .n = g->n, .groups = g->groups, .c = a == 5 ? 4 * C : C, .k = K, .a = a,
+        .data = a == 4 ? F(winograd_data_4) : a == 5 ? F(winograd_data_5) : F(winograd_data_6),
+        .result = a == 4   ? F(winograd_result_4)
+                  : a == 5 ? F(winograd_result_5)
+                           : F(winograd_result_6),
+        .filters = a == 4   ? F(winograd_weights_4)
+                   : a == 5 ? F(winograd_weights_5)
+                            : F(winograd_weights_6)};
+    return F(winograd_grad_run)(g, &e, threads);
 }
 
 static int F(conv_winograd_2x2_grad_weight)(const fdl_conv *g, const void *x, const void *dy,
                                             void *dw, int threads)
 {
-    return F(winograd_grad_weight)(2, g, x, dy, dw, threads);
+    return F(winograd_grad_weight)(4, g, x, dy, dw, threads);
 }
 
 static int F(conv_winograd_4x4_grad_weight)(const fdl_conv *g, const void *x, const void *dy,
                                             void *dw, int threads)
 {
-    return F(winograd_grad_weight)(4, g, x, dy, dw, threads);
+    return F(winograd_grad_weight)(6, g, x, dy, dw, threads);
+}
+
+static int F(conv_winograd_strided_grad_weight)(const fdl_conv *g, const void *x, const void *dy,
+                                                void *dw, int threads)
+{
+    return F(winograd_grad_weight)(5, g, x, dy, dw, threads);
 }

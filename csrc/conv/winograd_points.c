@@ -109,6 +109,11 @@ INLINE void F(winograd_result_grad)(const int a, const V *e, V *out, const int s
         out[step] = e[0] + e[1];
         out[2 * step] = e[0] - e[1];
         out[3 * step] = -e[1];
+    } else if (a == 5) {
+        out[step] = e[0] + e[2] - (e[1] + e[3]);
+        out[2 * step] = e[0] + 2 * e[1] + 4 * e[2] + 8 * e[3];
+        out[3 * step] = e[0] + (REAL)0.5 * e[1] + (REAL)0.25 * e[2] + (REAL)0.125 * e[3];
+        out[4 * step] = e[3];
     } else {
         const V s = e[0] + e[2], b = e[1] + e[3];
         out[step] = s + b;
@@ -127,6 +132,10 @@ INLINE void F(winograd_filter_grad)(const int a, const V *u, V *out, const int s
         out[0] = u[0] + s;
         out[step] = (REAL)0.5 * (u[1] - u[2]);
         out[2 * step] = s + u[3];
+    } else if (a == 5) {
+        const REAL ninth = (REAL)1 / 9;
+        out[0] = u[0] + ninth * (u[2] - 2 * u[1] - 8 * u[3]);
+        out[step] = u[4] + 2 * ninth * (u[1] + u[2] - 2 * u[3]);
     } else {
         const REAL third = (REAL)1 / 3, fifteenth = (REAL)1 / 15;
         const V s = third * (u[2] - u[1]), b = fifteenth * u[3], c = fifteenth * u[4];

@@ -5,11 +5,13 @@
  * Idea      every other row and column of the input meets every other one of the filter: a
  *           convolution of stride 2 is four of stride 1, whose filters have 2 x 2 taps, and
  *           winograd.c computes those, phases as channels. The input gradient, which is transposed
- *           convolution, has a phase for each quarter of its outputs: phases as groups
+ *           convolution, has a phase for each quarter of its outputs: phases as groups. The weight
+ *           gradient is that of winograd_grad.c, again with phases as channels
  * Removes   61% of the multiplications of implicit.c. (A 3x3 filter has phases with fewer taps: the
  *           31% that are left to gain there do not pay for the transforms)
  * Leaves    the transforms; some accuracy: errors are up to about 6 eps sqrt(C) of the largest
- *           output, and a NaN or infinity reaches every output of the tiles that read it
+ *           output, or 2 eps sqrt(N OH OW) of the largest gradient of a weight, and a NaN or
+ *           infinity reaches every output of the tiles that read it
  * Requires  4x4 filters, stride 2, dilation 1; any size, padding and groups
  * Checked   as winograd.c
  * Timed     python -m fastdl bench conv
