@@ -471,6 +471,64 @@ def test_backward_of_a_complex_number_needs_a_gradient():
             lib.tensor([1]).requires_grad_()
 
 
+COMPLEX_FUNCTIONS = {
+    "view as parts": lambda t, z: z.view(t.float64),
+    "isfinite": lambda t, z: t.isfinite(z) & ~t.isnan(z) & ~z.isinf(),
+    "isclose": lambda t, z: t.isclose(z, z + 1e-9),
+    "norm": lambda t, z: z.norm() + t.linalg.norm(z, 1) + t.linalg.vector_norm(z, 3),
+    "inv": lambda t, z: t.linalg.inv(z),
+    "solve": lambda t, z: t.linalg.solve(z, z.mT),
+    "det": lambda t, z: t.det(z),
+    "eigenvalues": lambda t, z: t.linalg.eigvalsh(z @ z.mH),
+    "eigenvalues of any": lambda t, z: t.linalg.eigvals(z).abs().sort().values,
+    "singular values": lambda t, z: t.linalg.svdvals(z),
+    "cholesky": lambda t, z: t.linalg.cholesky(z @ z.mH + t.eye(3)),
+    "vdot": lambda t, z: t.vdot(z[0], z[1]) + t.dot(z[0], z[1]),
+    "kron": lambda t, z: t.kron(z, z),
+    "addcmul": lambda t, z: t.addcmul(z, z, z, value=2) + t.lerp(z, z * 2, 0.3),
+    "addmm": lambda t, z: t.addmm(z, z, z, beta=0.5j),
+    "numbers": lambda t, z: 2**z + 1 / z + z**0 + z**-1 + z**0.5 - 1j,
+    "masked_fill": lambda t, z: z.masked_fill(t.eye(3).bool(), 1j),
+    "where": lambda t, z: t.where(t.eye(3).bool(), z, 0),
+    "nonzero": lambda t, z: (z * t.eye(3)).nonzero(),
+    "any": lambda t, z: t.stack([z.any(), z.all(), t.count_nonzero(z) > 8]),
+    "stack": lambda t, z: t.stack([z, z.real]),
+    "linspace": lambda t, z: t.linspace(0, 1, 3, dtype=t.complex64),
+    "cov": lambda t, z: t.cov(z),
+    "matrix_exp": lambda t, z: t.matrix_exp(z),
+    "linear": lambda t, z: t.nn.functional.linear(z, z, z[0]),
+    "l1_loss": lambda t, z: t.nn.functional.l1_loss(z, z * 2),
+    "scatter": lambda t, z: t.zeros_like(z).scatter_add(0, t.zeros(3, 3, dtype=t.int64), z),
+    "index": lambda t, z: z[z.abs() > 1],
+    "diff": lambda t, z: z.diff().roll(1).flip(0).cumprod(0),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX_FUNCTIONS)
+def test_functions_of_complex_numbers(name):
+    rng = np.random.default_rng(0)
+    array = rng.standard_normal((3, 3)) + 1j * rng.standard_normal((3, 3))
+    ours, theirs = (COMPLEX_FUNCTIONS[name](lib, lib.from_numpy(array.copy())) for lib in
+                    (fastdl, torch))  # fmt: skip
+    assert name_of(ours.dtype) == name_of(theirs.dtype)
+    a, b = ours.numpy(), theirs.resolve_conj().numpy()
+    # Decompositions and inverses of 3x3 matrices whose condition is some ten.
+    np.testing.assert_allclose(a, b, rtol=0, atol=4096 * 2.2e-16 * max(1, np.abs(b).max()))
+
+
+def test_random_complex_numbers():
+    fastdl.manual_seed(1)
+    z = fastdl.randn(20000, dtype=fastdl.complex64)
+    # Standard errors: 1 / sqrt(20000) of the mean of squares, half of that for each part.
+    assert z.dtype is fastdl.complex64
+    assert abs((z.abs() ** 2).mean().item() - 1) < 5 / 20000**0.5
+    assert abs(z.real.var().item() - 0.5) < 5 / 20000**0.5
+    assert abs((z.real * z.imag).mean().item()) < 5 / 20000**0.5
+    u = fastdl.rand_like(fastdl.randn_like(z))
+    assert u.shape == z.shape
+    assert 0 <= u.imag.min().item() < u.imag.max().item() < 1
+
+
 # ---- integers ---------------------------------------------------------------------------------
 
 INTEGER_OPS = {

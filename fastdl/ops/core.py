@@ -214,18 +214,16 @@ def _is_quiet(x, dtype):
 
 def as_type(x, dtype):
     """An array as another dtype, as PyTorch converts: the real part for one that is not complex,
-    a whole number modulo 2 ** bits for a small integer dtype. Always a copy."""
-    if _is_quiet(x, dtype):
-        return x.astype(dtype)
+    a whole number modulo 2 ** bits for a small integer dtype. Always a copy. NumPy may warn, unless
+    the engine calls."""
     if x.dtype.kind == "c" and dtype.kind != "c":
         x = x.real
-    with np.errstate(all="ignore"):
-        if dtype.kind in "iu" and x.dtype.kind not in "biu":
-            if x.dtype.kind != "f":
-                x = x.astype(np.float32)  # bfloat16 has no way to integers of its own
-            if dtype.itemsize < 8:
-                x = x.astype(np.int64)
-        return x.astype(dtype)
+    if dtype.kind in "iu" and x.dtype.kind not in "biu":
+        if x.dtype.kind != "f":
+            x = x.astype(np.float32)  # bfloat16 has no way to integers of its own
+        if dtype.itemsize < 8:
+            x = x.astype(np.int64)
+    return x.astype(dtype)
 
 
 def of_numbers(numbers, dtype):
@@ -240,7 +238,8 @@ def of_numbers(numbers, dtype):
         high = min(limits.max, 2**63 - 1024) if numbers.dtype.kind == "f" else limits.max
         if not ((numbers >= low) & (numbers <= high)).all():
             raise RuntimeError(f"value cannot be converted to type {dtype} without overflow")
-    return as_type(numbers, dtype)
+    with np.errstate(all="ignore"):
+        return as_type(numbers, dtype)
 
 
 def legacy_name(dtype):

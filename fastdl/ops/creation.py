@@ -154,7 +154,8 @@ def _of_ndarray(array, dtype):
     _dtype.of(array.dtype)
     if dtype is None or array.dtype == _dtype.as_numpy(dtype):
         return array
-    return as_type(array, _dtype.as_numpy(dtype))
+    with np.errstate(all="ignore"):
+        return as_type(array, _dtype.as_numpy(dtype))
 
 
 def _array_of(data, dtype):

@@ -206,13 +206,23 @@ def _need_floating(dtype):
         )
 
 
+def _of_parts(draw, shape, dtype, *parameters):
+    """Complex numbers whose parts are drawn."""
+    part = np.float32 if np.dtype(dtype) == np.complex64 else np.float64
+    return draw((*shape, 2), part, *parameters).view(dtype)[..., 0]
+
+
 def uniform_array(shape, dtype, generator=None, low=0, high=1):
-    """NumPy array of uniform numbers in [low, high)."""
+    """NumPy array of uniform numbers in [low, high), complex ones with such parts."""
+    if np.dtype(dtype).kind == "c":
+        return _of_parts(uniform_array, shape, dtype, generator, low, high)
     return _drawn("random_uniform", shape, np.dtype(dtype), generator, low, high)
 
 
 def normal_array(shape, dtype, generator=None, mean=0, std=1):
-    """NumPy array of normal numbers."""
+    """NumPy array of normal numbers; complex ones have two parts with half the variance each."""
+    if np.dtype(dtype).kind == "c":
+        return mean + _of_parts(normal_array, shape, dtype, generator, 0, std / 2**0.5)
     return _drawn("random_normal", shape, np.dtype(dtype), generator, mean, std)
 
 
