@@ -354,3 +354,23 @@ counted(
     lambda t, x: (lambda h: (h.hist, *h.bin_edges))(t.histogramdd(x.detach(), [2, 3])),
     [normal(20, 2)],
 )
+
+for order in (1, 2):
+    row(
+        "shape.slice_of",
+        lambda t, x, order=order: (
+            *t.gradient(x, edge_order=order),
+            *t.gradient(x, spacing=0.5, dim=1, edge_order=order),
+            *t.gradient(x, spacing=[2.0, 3.0], dim=(0, 1), edge_order=order),
+            *t.gradient(
+                x, spacing=(t.tensor([0.0, 1.0, 4.0, 6.0]).to(x.dtype),), dim=0, edge_order=order
+            ),
+        ),
+        [normal(4, 3)],
+        name=f"gradient-{order}",
+        bad=[
+            (lambda t: t.gradient(t.ones(1)), RuntimeError),
+            (lambda t: t.gradient(t.ones(4), edge_order=3), RuntimeError),
+            (lambda t: t.gradient(t.ones(4, 4), spacing=[1.0, 2.0, 3.0]), RuntimeError),
+        ],
+    )

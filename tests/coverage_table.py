@@ -39,6 +39,7 @@ AREAS = {
     "elementwise": "Maths, element by element",
     "reduce": "Reductions",
     "order": "Sorting and order",
+    "counting": "Sorting and order",
     "shape": "Shape",
     "diagonal": "Shape",
     "join": "Joining and splitting",

@@ -1,14 +1,18 @@
-"""Covariances, and integrals by the trapezoidal rule."""
+"""Covariances, integrals by the trapezoidal rule, slopes of samples."""
 
+import numpy as np
+
+from fastdl import _dtype
+from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.complex import complex, imag, real
-from fastdl.ops.core import is_tensor, normal_dim, result_dtype, tensor_argument
+from fastdl.ops.core import is_tensor, normal_dim, normal_dims, result_dtype, tensor_argument
 from fastdl.ops.diagonal import diagonal
-from fastdl.ops.join import diff
+from fastdl.ops.join import cat, diff
 from fastdl.ops.linalg import matmul, swap_last
 
-__all__ = ["corrcoef", "cov", "cumulative_trapezoid", "trapezoid", "trapz"]
+__all__ = ["corrcoef", "cov", "cumulative_trapezoid", "gradient", "trapezoid", "trapz"]
 
 
 def _observation_weights(fweights, aweights, count, dtype):
@@ -134,3 +138,69 @@ def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
 def trapz(y, x=None, *, dx=None, dim=-1):
     """The old name of `trapezoid`."""
     return trapezoid(y, x, dx=dx, dim=dim)
+
+
+def gradient(input, *, spacing=1, dim=None, edge_order=1):
+    """Slopes of the samples `input` along each of `dim` (int or tuple; None: all): a tuple.
+
+    Central differences inside, one-sided ones of `edge_order` 1 or 2 at the edges. spacing: the
+    distance of neighbours, one for all or a sequence of one per dimension, of numbers or of 1-d
+    tensors of coordinates. RuntimeError for fewer than edge_order + 1 samples.
+
+    >>> import fastdl
+    >>> fastdl.gradient(fastdl.tensor([1.0, 2.0, 4.0, 7.0]))
+    (tensor([1.0000, 1.5000, 2.5000, 3.0000]),)
+    """
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    dims = normal_dims(dim, input.array.ndim)
+    steps = spacing if isinstance(spacing, (tuple, list)) else [spacing] * len(dims)
+    if len(steps) != len(dims):
+        raise RuntimeError(
+            f"torch.gradient expected spacing to be unspecified, a scalar or a list of length "
+            f"{len(dims)}, but got a list of length {len(steps)}"
+        )
+    if any(input.array.shape[d] < edge_order + 1 for d in dims):
+        raise RuntimeError(
+            "torch.gradient expected each dimension size to be at least edge_order+1"
+        )
+    return tuple([_slopes(input, d, step, edge_order) for d, step in zip(dims, steps)])
+
+
+def _slopes(f, dim, step, edge_order):
+    n = f.array.shape[dim]
+    if is_tensor(step):
+        places = step.array
+        if places.shape != (n,):
+            raise RuntimeError(
+                "torch.gradient expected each element of spacing to have the size of its "
+                f"dimension, {n}, but got {list(places.shape)}"
+            )
+    else:
+        places = np.arange(n) * step
+    h = np.diff(places)
+    dtype = f.array.dtype if _dtype.is_inexact(f.array.dtype) else _dtype.get_default_dtype().dtype
+
+    def weighted(first, weights):
+        """sum of weights[k] * f[first + k], each along `dim`."""
+        total = None
+        for k, w in enumerate(weights):
+            w = np.reshape(w, (-1,) + (1,) * (f.array.ndim - 1 - dim)).astype(dtype)
+            term = S.narrow(f, dim, first + k, w.shape[0]) * tensor_of(w)
+            total = term if total is None else total + term
+        return total
+
+    def edge(first, a, b, sign):
+        """At the end where the first two steps are a and b, seen from it."""
+        if edge_order == 1:
+            return weighted(first, [-1 / h[first], 1 / h[first]])
+        weights = [-(2 * a + b) / (a * (a + b)), (a + b) / (a * b), -a / (b * (a + b))]
+        return weighted(first, [sign * w for w in weights[:: int(sign)]])
+
+    a, b = h[:-1], h[1:]
+    inside = [-b / (a * (a + b)), (b - a) / (a * b), a / (b * (a + b))]
+    ends = (h[0], h[1]) if n > 2 else (h[0], h[0]), (h[-1], h[-2]) if n > 2 else (h[0], h[0])
+    parts = [edge(0, *ends[0], 1.0), edge(n - 1 - edge_order, *ends[1], -1.0)]
+    if n > 2:
+        parts.insert(1, weighted(0, inside))
+    return cat(parts, dim)
