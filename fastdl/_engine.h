@@ -11,6 +11,7 @@
 static __thread int fdl_recording = 1; /* grad mode, one per thread */
 static __thread int fdl_autocast = 0;  /* do primitives with `autocast` cast their operands? */
 static __thread int fdl_inference = 0; /* inference mode, one per thread */
+static __thread PyObject *fdl_walk = NULL; /* the backward pass that runs in the thread, borrowed */
 
 static int fdl_import_numpy(void) { return _import_array(); }
 

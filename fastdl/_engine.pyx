@@ -40,6 +40,7 @@ cdef extern from "_engine.h":
     int fdl_recording
     int fdl_autocast
     int fdl_inference
+    PyObject *fdl_walk
     int fdl_import_numpy() except -1
     object FDL_NEW(type, tuple)
     object fdl_as_array(object)

@@ -410,7 +410,7 @@ def accumulate_grad(TensorBase tensor, TensorBase g):
         accumulated(tensor.node)
 
 
-cdef object walking = threading.local()            # .walk: the pass that runs in the thread
+cdef int64_t passes = 0                 # backward passes so far
 
 
 cpdef tuple edge_of(object item):
@@ -427,8 +427,9 @@ def backward(list roots, list seeds, bint retain_graph, bint create_graph, targe
     their gradients are returned (None where no path leads), nothing is accumulated, and only nodes
     on a path to a target run. Roots and targets: tensors, or pairs (node, output).
     """
-    global fdl_recording
-    cdef Walk walk = Walk.__new__(Walk), outer
+    global fdl_recording, fdl_walk, passes
+    cdef Walk walk = Walk.__new__(Walk)
+    cdef PyObject *outer = fdl_walk
     cdef Py_ssize_t i
     cdef int before = fdl_recording
     cdef list edges = [edge_of(root) for root in roots]
@@ -437,15 +438,15 @@ def backward(list roots, list seeds, bint retain_graph, bint create_graph, targe
     walk.retain = retain_graph
     walk.create = create_graph
     walk.roots = edges
-    walk.number = next(hook_keys)
+    passes += 1
+    walk.number = passes
     if targets is not None:
         walk.targets = {}
         walk.found = [None] * len(targets)
         for i, target in enumerate(targets):
             walk.targets.setdefault(edge_of(target), []).append(i)
         walk.needed = paths_to(reachable(edges), {key[0] for key in walk.targets})
-    outer = getattr(walking, "walk", None)
-    walking.walk = walk
+    fdl_walk = <PyObject *>walk
     fdl_recording = create_graph and not fdl_inference
     try:
         for edge, seed in zip(edges, seeds):
@@ -453,13 +454,18 @@ def backward(list roots, list seeds, bint retain_graph, bint create_graph, targe
         walk.run()
     finally:
         fdl_recording = before
-        walking.walk = outer
+        fdl_walk = outer
     return walk.found
+
+
+cdef Walk running():
+    """The pass that runs in this thread, or None."""
+    return None if fdl_walk == NULL else <Walk>fdl_walk
 
 
 def will_execute(Node node):
     """Does the pass that runs in this thread come to `node`? RuntimeError outside of a pass."""
-    cdef Walk walk = getattr(walking, "walk", None)
+    cdef Walk walk = running()
     if walk is None:
         raise RuntimeError("will_execute: expected to be called during a backward pass")
     if walk.targets is not None:
@@ -471,13 +477,13 @@ def will_execute(Node node):
 
 def current_pass():
     """A number that tells the backward pass running in this thread from others; -1: none runs."""
-    cdef Walk walk = getattr(walking, "walk", None)
+    cdef Walk walk = running()
     return -1 if walk is None else walk.number
 
 
 def collects():
     """Does the backward pass running in this thread return gradients, rather than accumulate?"""
-    cdef Walk walk = getattr(walking, "walk", None)
+    cdef Walk walk = running()
     return walk is not None and walk.targets is not None
 
 

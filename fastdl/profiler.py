@@ -77,8 +77,11 @@ def schedule(*, wait, warmup, active, repeat=0, skip_first=0, skip_first_wait=0)
     return action
 
 
-def tensorboard_trace_handler(dir_name, worker_name=None, use_gzip=False):
-    """A function for on_trace_ready that writes each trace to a file in `dir_name`."""
+def tensorboard_trace_handler(dir_name, worker_name=None, use_gzip=False, use_python_export=False):
+    """A function for on_trace_ready that writes each trace to a file in `dir_name`.
+
+    use_python_export is accepted: this is the only way to write one.
+    """
 
     def handler(prof):
         os.makedirs(dir_name, exist_ok=True)

@@ -265,6 +265,14 @@ def attributes_of_leaf_and_result(t):
 
 
 @program
+def variables_of_old(t):
+    V = t.autograd.Variable
+    x = V(t.ones(3), requires_grad=True)
+    (x * V(t.ones(3))).sum().backward()
+    return isinstance(x, V), isinstance(3, V), isinstance(t.ones(2), V), x.grad
+
+
+@program
 def data_is_unseen_by_autograd(t):
     x = leaf(t)
     y = x.exp()

@@ -1,6 +1,6 @@
 """Automatic differentiation: backward, grad, grad modes, Function, and tools around them."""
 
-from fastdl._engine import RemovableHandle
+from fastdl._engine import RemovableHandle, TensorBase
 from fastdl.autograd import forward_ad, function, functional, grad_mode, graph, profiler
 from fastdl.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from fastdl.autograd.function import Function
@@ -16,11 +16,18 @@ from fastdl.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from fastdl.autograd.gradients import backward, grad
 
 
-def Variable(data, requires_grad=False, volatile=False):
-    """PyTorch before 0.4: a tensor. `volatile` has no effect; use no_grad."""
-    if not requires_grad:
-        return data
-    return data.detach().requires_grad_()
+class _AnyTensor(type):
+    """Every Tensor is a Variable."""
+
+    def __instancecheck__(cls, instance):
+        return isinstance(instance, TensorBase)
+
+
+class Variable(metaclass=_AnyTensor):
+    """PyTorch before 0.4: `Variable(tensor)` is the tensor. `volatile` is ignored; use no_grad."""
+
+    def __new__(cls, data, requires_grad=False, volatile=False):
+        return data.detach().requires_grad_() if requires_grad else data
 
 
 __all__ = [

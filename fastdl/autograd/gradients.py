@@ -42,7 +42,7 @@ def _seeds(roots, gradients, batched=False):
     gradients = (
         [gradients] if isinstance(gradients, TensorBase) or gradients is None else list(gradients)
     )
-    if gradients == [None]:
+    if len(gradients) == 1 and gradients[0] is None:
         gradients *= len(roots)
     if len(gradients) != len(roots):
         raise RuntimeError(f"got {len(roots)} tensors and {len(gradients)} gradients")
@@ -50,14 +50,14 @@ def _seeds(roots, gradients, batched=False):
 
 
 def _seed(i, root, g, batched):
-    if isinstance(root, GradientEdge):
-        if not isinstance(g, TensorBase):
-            raise RuntimeError(
-                f"element {i} of tensors is a GradientEdge: its gradient cannot be created "
-                "implicitly"
-            )
-        return g
     if not isinstance(root, TensorBase):
+        if isinstance(root, GradientEdge):
+            if not isinstance(g, TensorBase):
+                raise RuntimeError(
+                    f"element {i} of tensors is a GradientEdge: its gradient cannot be created "
+                    "implicitly"
+                )
+            return g
         raise TypeError(f"element {i} of tensors: expected a Tensor, got {type(root).__name__}")
     if not root.requires_grad:
         raise RuntimeError(

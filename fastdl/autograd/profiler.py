@@ -335,6 +335,11 @@ class profile:
         with_modules=False,
         use_kineto=False,
         use_cpu=True,
+        experimental_config=None,
+        acc_events=False,
+        custom_trace_id_callback=None,
+        post_processing_timeout_s=None,
+        activity_filters=None,
     ):
         self.enabled = enabled
         self.recorder = Recorder(record_shapes)
