@@ -2,6 +2,8 @@
 
 from math import e, inf, nan, pi
 
+newaxis = None
+
 from fastdl import _engine, autograd
 from fastdl._dtype import (
     Size,
@@ -93,6 +95,8 @@ from fastdl.ops.split import *
 from fastdl.ops.grids import *
 from fastdl.ops.strided import *
 from fastdl.ops.storage import *
+from fastdl.ops.sparse import *
+from fastdl.ops.strided import resize_as_
 from fastdl.ops.copies import *
 from fastdl.ops.diagonal import *
 from fastdl.ops.index import *
@@ -171,7 +175,7 @@ from fastdl.tensor import (
 
 # isort: split
 from fastdl import accelerator, amp, backends, compiler, cuda, fft, func, linalg, nn, optim
-from fastdl import profiler, special, utils, version
+from fastdl import profiler, sparse, special, utils, version
 from fastdl.amp.autocast_mode import (
     autocast,
     get_autocast_cpu_dtype,

@@ -33,6 +33,7 @@ from fastdl.ops import (
     reduce,
     scatter,
     shape,
+    sparse,
     special,
     split,
     statistics,
@@ -641,6 +642,7 @@ METHODS = {
     strided: "as_strided as_strided_ as_strided_scatter resize_ resize_as_ set_",
     storage: "storage untyped_storage",
     copies: "narrow_copy",
+    sparse: "to_dense to_sparse",
     index: """
         argwhere index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put
         index_put_ index_reduce index_reduce_ index_select masked_scatter masked_scatter_

@@ -31,6 +31,7 @@ ARROWS = {
     "autograd": {"_engine", "_dtype", "ops"},
     "ops": {"_engine", "_dtype", "backends", "runtime"},
     "tensor": {"_engine", "_dtype", "_printing", "autograd", "ops"},
+    "sparse": {"ops"},
     "linalg": {"_engine", "_dtype", "ops", "tensor"},
     "special": {"ops"},
     "profiler": {"autograd"},
