@@ -110,9 +110,12 @@ from fastdl.ops.statistics import *
 from fastdl.ops.factor import (
     cholesky_inverse,
     cholesky_solve,
+    geqrf,
     inverse,
     logdet,
     lu_unpack,
+    orgqr,
+    ormqr,
     triangular_solve,
 )
 from fastdl.ops.factor import (

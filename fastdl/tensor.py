@@ -656,7 +656,7 @@ METHODS = {
     """,
     distance: "dist norm renorm",
     factor: """
-        cholesky_inverse cholesky_solve inverse logdet triangular_solve
+        cholesky_inverse cholesky_solve geqrf inverse logdet orgqr ormqr triangular_solve
     """,
     matrices: "kron pinverse",
     special: "digamma i0 igamma igammac lgamma mvlgamma",

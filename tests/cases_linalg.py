@@ -446,6 +446,33 @@ def condition(t, a, p):
     return t.linalg.matrix_norm(a, p) * t.linalg.matrix_norm(t.linalg.inv(a), p)
 
 
+for left in (True, False):
+    row(
+        "linalg.matmul",
+        lambda t, a, tau, b, left=left: (
+            t.ormqr(a, tau, b if left else b.mT, left=left).abs()
+            + t.ormqr(a, tau, b if left else b.mT, left, True).abs()
+        ),
+        [normal(4, 3), normal(3), normal(4, 2)],
+        more=[[normal(2, 4, 3), normal(2, 3), normal(2, 4, 2)]],
+        bad=[(lambda t: t.ormqr(t.ones(4, 3), t.ones(3), t.ones(3, 2)), RuntimeError)],
+        order=1,
+        exact=512,
+        name=f"ormqr-{left}",
+    )
+row(
+    "linalg.matmul",
+    lambda t, a: [
+        *t.geqrf(a.detach()),
+        t.orgqr(*a.detach().geqrf()) + a * 0,
+    ],
+    [normal(4, 3)],
+    more=[[normal(2, 3, 3)]],
+    bad=[(lambda t: t.geqrf(t.ones(3)), RuntimeError)],
+    order=0,
+    name="geqrf, orgqr",
+)
+
 # ---- functions of matrices --------------------------------------------------------------------
 
 for shape in ((4, 3), (2, 4), (2, 3, 3)):

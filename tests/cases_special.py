@@ -151,6 +151,21 @@ for name in ("modified_bessel_k", "scaled_modified_bessel_k", "modified_bessel_i
             name=f"{name}{order}",
         )
 
+POLYNOMIALS = [
+    *[f"{p}chebyshev_polynomial_{k}" for p in ("", "shifted_") for k in "tuvw"],
+    *["hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l"],
+    "legendre_polynomial_p",
+]
+for name in POLYNOMIALS:
+    row(
+        f"special.{name}",
+        lambda t, x, n, f=name: getattr(t.special, f)(x.detach(), n),
+        [between(-0.9, 0.9, 3, 1), given(np.arange(-1, 9), grad=False)],
+        more=[[between(0, 1), given(3, grad=False)], [between(0, 1, 0), given([2], grad=False)]],
+        order=0,
+        exact=512,
+    )
+
 row(
     "elementwise.sigmoid",
     lambda t, x, p: (

@@ -40,8 +40,8 @@ from fastdl.distributions.one_hot_categorical import (
 )
 from fastdl.distributions.pareto import Pareto
 from fastdl.distributions.poisson import Poisson
-from fastdl.distributions.relaxed_bernoulli import LogitRelaxedBernoulli, RelaxedBernoulli
-from fastdl.distributions.relaxed_categorical import ExpRelaxedCategorical, RelaxedOneHotCategorical
+from fastdl.distributions.relaxed_bernoulli import RelaxedBernoulli
+from fastdl.distributions.relaxed_categorical import RelaxedOneHotCategorical
 from fastdl.distributions.studentT import StudentT
 from fastdl.distributions.transformed_distribution import TransformedDistribution
 from fastdl.distributions.transforms import *
@@ -65,7 +65,6 @@ __all__ = [
     "CumulativeDistributionTransform",
     "Dirichlet",
     "Distribution",
-    "ExpRelaxedCategorical",
     "ExpTransform",
     "Exponential",
     "FisherSnedecor",
@@ -81,7 +80,6 @@ __all__ = [
     "Laplace",
     "LogNormal",
     "LogisticNormal",
-    "LogitRelaxedBernoulli",
     "LowerCholeskyTransform",
     "MixtureSameFamily",
     "Multinomial",

@@ -1073,6 +1073,18 @@ def old_lu(A, pivot=True, get_infos=False):
     return tuple(found) if get_infos else tuple(found[:2])
 
 
+GeqrfResult = result_type("geqrf", ("a", "tau"))
+
+
+def geqrf(input):
+    """(a, tau): R on and above the diagonal of a (..., m, n), and below it the vectors of the
+    reflections whose product is Q, see `householder_product`. Not differentiable.
+    """
+    matrices("geqrf", input, "input")
+    turned, tau = np.linalg.qr(input.array, "raw")
+    return GeqrfResult(tensor_of(np.ascontiguousarray(np.swapaxes(turned, -1, -2))), tensor_of(tau))
+
+
 # ---- reflections ------------------------------------------------------------------------------
 
 
@@ -1104,3 +1116,33 @@ def householder_product(A, tau):
         weight = S.unsqueeze(S.narrow(tau, -1, i, 1), -1)
         product = product - weight * v @ (adjoint(v) @ product)
     return product
+
+
+def orgqr(input, input2):
+    """The old name of `linalg.householder_product`."""
+    return householder_product(input, input2)
+
+
+def ormqr(input, tau, other, left=True, transpose=False):
+    """Q @ other, for the product Q of the reflections that `geqrf` returned, without forming it.
+
+    `left` False: other @ Q; `transpose`: Q.T for Q. input (..., m, k), tau (..., k).
+    """
+    matrices("ormqr", input, "input"), matrices("ormqr", other, "other")
+    if not left:  # other Q = (Q.T other.T).T
+        return adjoint(ormqr(input, tau, adjoint(other), True, not transpose))
+    m, k = input.array.shape[-2], tau.array.shape[-1]
+    if other.array.shape[-2] != m:
+        raise RuntimeError(
+            f"torch.ormqr: other.shape[-2] must be equal to input.shape[-2], got "
+            f"{other.array.shape[-2]} and {m}"
+        )
+    eye = tensor_of(np.eye(m, input.array.shape[-1], dtype=input.array.dtype))
+    vectors = tril(input, -1) + eye
+    for i in range(k) if transpose else reversed(range(k)):
+        v = S.narrow(vectors, -1, i, 1)
+        weight = S.unsqueeze(S.narrow(tau, -1, i, 1), -1)
+        if transpose and weight.array.dtype.kind == "c":
+            weight = weight.conj()
+        other = other - weight * v @ (adjoint(v) @ other)
+    return other
