@@ -19,8 +19,13 @@ static int F(direct)(const F(product) *g, int64_t kc_most)
 {
     int64_t rows = ceil_div(g->m, MR), vectors = ceil_div(g->n, VL), panels = ceil_div(vectors, NV);
     int64_t k_blocks = ceil_div(g->k, kc_most), longest = ceil_div(g->k, k_blocks);
+    /* A last panel that ends inside a vector begins some columns earlier, which are then formed
+     * twice, and equal: if nothing is added to what stands in C. Else it is packed. */
+    const int64_t missing = vectors * VL - g->n;
+    const int twice = g->b_col == 1 && k_blocks == 1 && !g->accumulate &&
+                      F(cut)(vectors, panels, panels - 1) * VL >= missing;
     REAL *packed = NULL;                                        /* one panel of B               */
-    if (g->n % VL || g->b_col != 1) {
+    if ((missing && !twice) || g->b_col != 1) {
         packed = fdl_scratch(FDL_SCRATCH_GEMM_B, (size_t)longest * NV * VL * sizeof(REAL));
         if (!packed) return FDL_NOMEM;
     }
@@ -30,6 +35,10 @@ static int F(direct)(const F(product) *g, int64_t kc_most)
         for (int64_t q = 0; q < panels; q++) {                                  /* jr           */
             int64_t j = F(cut)(vectors, panels, q) * VL, b_row = g->b_row;
             int64_t n = min64(F(cut)(vectors, panels, q + 1) * VL, g->n) - j;
+            if (twice && q + 1 == panels) {
+                j -= missing;
+                n += missing;
+            }
             const REAL *b = g->b + pc * g->b_row + j * g->b_col;                /* B[pc:, j:]   */
             if (n % VL || g->b_col != 1) {
                 F(pack_b)(kc, n, b, g->b_row, g->b_col, packed);
