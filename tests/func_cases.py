@@ -319,6 +319,11 @@ def vmap_of_bad_in_dims(t):
 
 
 @program
+def vmap_of_a_list_of_in_dims(t):
+    return t.vmap(lambda a, b: a + b, in_dims=[0, 0])(matrix(t), matrix(t))
+
+
+@program
 def vmap_of_too_many_in_dims(t):
     return t.vmap(lambda a: a, in_dims=(0, 0))(matrix(t))
 

@@ -72,7 +72,7 @@ def _example(x, dim):
 
 def _batched_inputs(name, in_dims, args):
     """(leaves of args, their dimensions, spec, size of the batch)."""
-    if not isinstance(in_dims, (int, tuple, list)):
+    if not isinstance(in_dims, (int, tuple)):
         raise ValueError(
             f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a "
             "(potentially nested) tuple matching the structure of inputs, got: "
@@ -84,7 +84,7 @@ def _batched_inputs(name, in_dims, args):
             "trying to vmap over a function with no inputs. The latter is unsupported."
         )
     leaves, spec = flatten(args)
-    dims = broadcast(tuple(in_dims) if isinstance(in_dims, list) else in_dims, args)
+    dims = broadcast(in_dims, args)
     if dims is None:
         raise ValueError(
             f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): in_dims is not compatible with the "
