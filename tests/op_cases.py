@@ -25,7 +25,7 @@ inputs. Options:
     exact     float32 tolerance factor k in k * eps32 * max|result|; the default 64 covers sums of
               some ten terms
     coarse    the factor for float64 against PyTorch, where its own approximation is coarse
-    single    dtype of the result for float32 inputs
+    single    dtype of the result for float32 inputs, "any" where rows cast
 
 Another module's rows go into its own list, joined at the end of this file: `CASES +=
 conv_cases.CASES`.
@@ -964,3 +964,7 @@ CASES += SHAPE_CASES
 from cases_special import CASES as SPECIAL_CASES  # noqa: E402
 
 CASES += SPECIAL_CASES
+
+from cases_rest import CASES as REST_CASES  # noqa: E402
+
+CASES += REST_CASES

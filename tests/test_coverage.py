@@ -1,16 +1,36 @@
-"""The rows of the table of ops hold as methods and in place."""
+"""The table of ops is complete, and its rows hold as methods and in place."""
 
 import inspect
 
 import coverage_table
 import numpy as np
 import pytest
+from exempt import EXEMPT
 from op_cases import CASES
 from test_ops import arrays_of, check_close, gradients_of, outputs_of, tensors_of, value
 
 import fastdl
 
 REFUSALS = (RuntimeError, TypeError, ValueError, IndexError)
+
+
+def test_every_public_function_has_a_row():
+    assert coverage_table.missing() == []
+
+
+def test_every_reason_is_of_a_public_name():
+    known = coverage_table.functions() | coverage_table.methods()
+    assert [name for name in EXEMPT if name not in known] == []
+
+
+def test_file_is_current():
+    assert coverage_table.FILE.read_text() == coverage_table.table(), (
+        "run `python tests/coverage_table.py`"
+    )
+
+
+def test_enough_is_compared():
+    assert sum(line[0] for line in coverage_table.count_rows().values()) >= 800
 
 
 class Form:

@@ -146,7 +146,8 @@ def test_float32(case):
         runs.append((outputs, gradients_of(fastdl, inputs, outputs)))
     (single, single_slopes), (double, double_slopes) = runs
     for a, b in zip(single, double):
-        assert str(a.dtype) == str(b.dtype).replace("float64", case.single)
+        if case.single != "any":
+            assert str(a.dtype) == str(b.dtype).replace("float64", case.single)
     pairs = list(zip([value(y) for y in single], [value(y) for y in double]))
     pairs += [(a, b) for a, b in zip(single_slopes or [], double_slopes or []) if a is not None]
     for a, b in pairs:
