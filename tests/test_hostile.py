@@ -2,6 +2,7 @@
 fastdl crashes, hangs, or fails with an exception that says nothing about the argument.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,14 @@ ORDINARY = (RuntimeError, TypeError, ValueError, IndexError)
 def test_every_public_function(area, tmp_path):
     log = tmp_path / "running"
     command = [sys.executable, str(HERE / "hostile_calls.py"), area, "--rounds", "12"]
+    log.write_text("no call yet")
+    package = str(Path(fastdl.__file__).resolve().parent.parent)  # the one that is tested here
+    paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [*command, "--log", str(log)], capture_output=True, text=True, cwd=HERE.parent
+        [*command, "--log", str(log)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
     )
     assert done.returncode == 0, f"{log.read_text()}: {done.stderr[-2000:]}"
     bad = done.stdout.splitlines()
