@@ -12,10 +12,14 @@ def compile(
     *,
     fullgraph=False,
     dynamic=None,
-    backend="inductor",
+    backend=None,
     mode=None,
     options=None,
+    name=None,
     disable=False,
+    recompile_limit=None,
+    isolate_recompiles=False,
+    shapes_spec=None,
 ):
     """`model`, a module or function, itself; as a decorator with arguments, one that returns what
     it decorates. The arguments are accepted and have no effect.

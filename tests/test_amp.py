@@ -1,5 +1,6 @@
 """Mixed precision and what asks for accelerators, against PyTorch on a CPU."""
 
+import inspect
 import threading
 import warnings
 
@@ -266,3 +267,7 @@ def test_compile_changes_nothing():
     with pytest.raises(RuntimeError, match="Either mode or options"):
         fastdl.compile(net, mode="default", options={})
     assert not fastdl.compiler.is_compiling()
+    ours, theirs = (inspect.signature(lib.compile) for lib in BOTH)
+    assert [(p.name, p.default, p.kind) for p in ours.parameters.values()] == [
+        (p.name, p.default, p.kind) for p in theirs.parameters.values()
+    ]

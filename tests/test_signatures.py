@@ -13,6 +13,7 @@ MODULES = [
     "func",
     "profiler",
     "utils.checkpoint",
+    "amp",
     "linalg",
     "special",
     "distributions",

@@ -196,7 +196,7 @@ class Event:
 
     Args:
         enable_timing: whether `elapsed_time` will be asked for.
-        blocking, interprocess: accepted, without effect.
+        blocking, interprocess, external: accepted, without effect.
 
     >>> import fastdl
     >>> start, end = (fastdl.cuda.Event(enable_timing=True) for _ in range(2))
@@ -206,7 +206,7 @@ class Event:
     True
     """
 
-    def __init__(self, enable_timing=False, blocking=False, interprocess=False):
+    def __init__(self, enable_timing=False, blocking=False, interprocess=False, external=False):
         self.enable_timing = enable_timing
         self.time = None
 
