@@ -77,10 +77,11 @@ def is_winograd_enabled() -> bool:
 class set_winograd_enabled:
     """Let convolutions run on Winograd's algorithm (``True``, the default), or forbid it.
 
-    It computes 3x3 convolutions of stride 1 with a quarter to half of the multiplications, at the
-    price of accuracy: errors up to about ``4 * eps * sqrt(channels)`` of the largest output, 3e-6
-    for 64 channels in float32, rather than 5e-7, and up to ``2 * eps * sqrt(outputs per channel)``
-    of the largest weight gradient; and a NaN or infinity spreads to every output of the 4x4 tiles
+    It computes 3x3 convolutions of stride 1 and 4x4 ones of stride 2, transposed ones too, with a
+    quarter to half of the multiplications, at the price of accuracy: errors up to about
+    ``4 * eps * sqrt(channels)`` of the largest output (``6 * ...`` for 4x4 filters), 3e-6 for 64
+    channels in float32, rather than 5e-7, and up to ``2 * eps * sqrt(outputs per channel)`` of the
+    largest weight gradient; and a NaN or infinity spreads to every output of the 4x4 tiles
     that read it. Where that matters:
 
         fastdl.runtime.set_winograd_enabled(False)            # from here on
