@@ -22,7 +22,7 @@ static int F(direct)(const F(product) *g, int64_t kc_most)
     /* A last panel that ends inside a vector begins some columns earlier, which are then formed
      * twice, and equal: if nothing is added to what stands in C. Else it is packed. */
     const int64_t missing = vectors * VL - g->n;
-    const int twice = g->b_col == 1 && k_blocks == 1 && !g->accumulate &&
+    const int twice = panels > 0 && g->b_col == 1 && k_blocks == 1 && !g->accumulate &&
                       F(cut)(vectors, panels, panels - 1) * VL >= missing;
     REAL *packed = NULL;                                        /* one panel of B               */
     if ((missing && !twice) || g->b_col != 1) {
