@@ -158,6 +158,12 @@ typedef struct fdl_pad {            /* x, of lengths n, from `begin` on in the o
     int64_t shape[FDL_COPY_AXES], begin[FDL_COPY_AXES], n[FDL_COPY_AXES];
     int64_t x_stride[FDL_COPY_AXES];
 } fdl_pad;
+typedef struct fdl_pick {           /* numbers along one axis of an array of as many axes */
+    int axes;                       /* 1 ... FDL_COPY_AXES                      */
+    int64_t shape[FDL_COPY_AXES];   /* of the index                             */
+    int64_t stride[FDL_COPY_AXES];  /* of the array, in elements; 0 on the axis */
+    int64_t step;                   /* its stride on the axis                   */
+} fdl_pick;
 typedef struct fdl_part {         /* n contiguous elements in each row, rows `row` apart */
     const void *x;
     int64_t n, row;
@@ -264,6 +270,10 @@ typedef struct fdl_kernels {
     int (*copy)(const fdl_copy *g, const void *x, void *y, int threads);
     /* each row of y: the parts one after another; C-contiguous */
     int (*join)(int64_t rows, int count, const fdl_part *parts, void *y, int threads);
+    /* y, C-contiguous and shaped as index: the elements of x that it names; and its opposite, which
+     * adds x to the elements of y */
+    int (*pick)(const fdl_pick *g, const void *x, const int64_t *index, void *y, int threads);
+    int (*place)(const fdl_pick *g, const void *x, const int64_t *index, void *y);
     /* y, C-contiguous: x with *value around it */
     int (*pad)(const fdl_pad *g, const void *x, const void *value, void *y, int threads);
 

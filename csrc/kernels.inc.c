@@ -54,6 +54,7 @@
 #include "attention/backward.c"
 #include "move/copy.c"
 #include "move/pad.c"
+#include "move/pick.c"
 #include "reduce/blocks.c"
 #include "reduce/mapped.c"
 #include "reduce/extreme.c"
@@ -154,6 +155,8 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .copy = F(copy),
     .join = F(join),
     .pad = F(pad),
+    .pick = F(pick),
+    .place = F(place),
     .reduce = F(reduce),
     .extreme = F(extreme),
     .variance = F(variance),

@@ -81,6 +81,11 @@ cdef extern from "fastdl.h" nogil:
         int64_t begin[16]
         int64_t n[16]
         int64_t x_stride[16]
+    ctypedef struct fdl_pick:
+        int axes
+        int64_t shape[16]
+        int64_t stride[16]
+        int64_t step
     ctypedef struct fdl_part:
         const void *x
         int64_t n, row
@@ -170,6 +175,10 @@ cdef extern from "fastdl.h" nogil:
         int (*copy)(const fdl_copy *g, const void *x, void *y, int threads) noexcept nogil
         int (*join)(int64_t rows, int count, const fdl_part *parts, void *y,
                 int threads) noexcept nogil
+        int (*pick)(const fdl_pick *g, const void *x, const int64_t *index, void *y,
+                int threads) noexcept nogil
+        int (*place)(const fdl_pick *g, const void *x, const int64_t *index,
+                void *y) noexcept nogil
         int (*pad)(const fdl_pad *g, const void *x, const void *value, void *y,
                 int threads) noexcept nogil
         int (*reduce)(int op, const fdl_reduce *g, const void *x, void *y, double divisor,

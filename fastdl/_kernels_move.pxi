@@ -267,6 +267,93 @@ def fill(cnp.ndarray out not None, value, *, isa=None, int threads=0):
     return out
 
 
+def within(cnp.ndarray index not None, int64_t low, int64_t high):
+    """Do all numbers of an int64 array lie in [low, high)?"""
+    cdef int64_t k, n = cnp.PyArray_SIZE(index), outside = 0
+    cdef const int64_t *i
+    if cnp.PyArray_TYPE(index) != cnp.NPY_INT64:
+        raise TypeError(f"within: index must be int64, got {index.dtype}")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(index) or not cnp.PyArray_ISBEHAVED_RO(index):
+        index = np.array(index, order="C")
+    i = <const int64_t *> cnp.PyArray_DATA(index)
+    with nogil:
+        for k in range(n):
+            outside |= (i[k] < low) | (i[k] >= high)
+    return outside == 0
+
+
+cdef cnp.ndarray as_pick(
+    cnp.ndarray index, cnp.ndarray x, int dim, fdl_pick *g, str where
+):
+    """Fills g for the numbers `index` along axis `dim` of x; returns index as int64 in C order."""
+    cdef int i, ndim = cnp.PyArray_NDIM(x)
+    if not 0 <= dim < ndim <= FDL_COPY_AXES or cnp.PyArray_NDIM(index) != ndim:
+        raise ValueError(
+            f"{where}: expected arrays of one number of axes up to {FDL_COPY_AXES} and dim among "
+            f"them, got shapes {np.shape(x)} and {np.shape(index)}, dim {dim}"
+        )
+    index = np.ascontiguousarray(index, np.int64)
+    g.axes, g.step = ndim, cnp.PyArray_STRIDE(x, dim) // cnp.PyArray_ITEMSIZE(x)
+    for i in range(ndim):
+        g.shape[i] = cnp.PyArray_DIM(index, i)
+        g.stride[i] = 0 if i == dim else cnp.PyArray_STRIDE(x, i) // cnp.PyArray_ITEMSIZE(x)
+        if i != dim and g.shape[i] > cnp.PyArray_DIM(x, i):
+            raise ValueError(
+                f"{where}: index of shape {np.shape(index)} is larger than {np.shape(x)} beside "
+                f"axis {dim}"
+            )
+    if not within(index, 0, cnp.PyArray_DIM(x, dim)):
+        raise IndexError(
+            f"{where}: index out of range [0, {cnp.PyArray_DIM(x, dim)}): {index.min()} to "
+            f"{index.max()}"
+        )
+    return index
+
+
+def gather(cnp.ndarray x not None, index, int dim, *, isa=None, int threads=0):
+    """The elements of x that `index`, an array of ints with as many axes, names along `dim`, in C
+    order: as numpy.take_along_axis. IndexError for numbers outside [0, x.shape[dim])."""
+    cdef const fdl_kernels *kernels = movers_of(x, isa)
+    cdef int n = threads_of(threads), status
+    cdef cnp.ndarray places, y
+    cdef fdl_pick g
+    if kernels == NULL:
+        x = np.array(x, order="C")
+    places = as_pick(index, x, dim, &g, "gather")
+    if kernels == NULL:
+        grid = list(np.ogrid[tuple([slice(0, k) for k in np.shape(places)])])
+        grid[dim] = places
+        return x[tuple(grid)]
+    y = cnp.PyArray_EMPTY(
+        cnp.PyArray_NDIM(places), cnp.PyArray_DIMS(places), cnp.PyArray_TYPE(x), 0
+    )
+    if cnp.PyArray_SIZE(y):
+        with nogil:
+            status = kernels.pick(&g, data_of(x), <const int64_t *> data_of(places), data_of(y), n)
+        finish(status, "gather")
+    return y
+
+
+def scatter_add(cnp.ndarray x not None, index, shape, int dim, *, isa=None):
+    """Zeros of `shape` with x, float32 or float64, added at the places that `gather` with `index`
+    reads; repeated ones add up in order."""
+    cdef const fdl_kernels *kernels = table_of(x, isa, "scatter_add", "x")
+    cdef cnp.ndarray places, y = np.zeros(shape, x.dtype)
+    cdef fdl_pick g
+    cdef int i
+    places = as_pick(index, y, dim, &g, "scatter_add")
+    if not cnp.PyArray_SAMESHAPE(x, places):
+        raise ValueError(
+            f"scatter_add: x must have the shape of index {np.shape(places)}, got {np.shape(x)}"
+        )
+    if not cnp.PyArray_IS_C_CONTIGUOUS(x) or not cnp.PyArray_ISBEHAVED_RO(x):
+        x = copy(x)
+    if cnp.PyArray_SIZE(x):
+        with nogil:
+            kernels.place(&g, data_of(x), <const int64_t *> data_of(places), data_of(y))
+    return y
+
+
 # ---- the same as operations of the engine call them ----------------------------------------------
 
 def join_along(*xs, int dim):

@@ -7,7 +7,17 @@ import pytest
 
 import fastdl
 import fastdl.nn.functional as F
-from fastdl._kernels import concatenate, copy, fill, isa_available, pad, stack
+from fastdl._kernels import (
+    concatenate,
+    copy,
+    fill,
+    gather,
+    isa_available,
+    pad,
+    scatter_add,
+    stack,
+    within,
+)
 from fastdl.ops.shape import _viewable
 
 each_tier = pytest.mark.parametrize("isa", isa_available())
@@ -150,6 +160,51 @@ def test_fill(isa, dtype):
         inside[...] = np.array(77).astype(dtype)
         assert (frame == np.array(77).astype(dtype)).all(), "wrote beside the array"
         assert (fill(np.zeros(shape, dtype).T, 1, isa=isa) == 1).all()
+
+
+def open_index(index, dim):
+    grid = list(np.ogrid[tuple([slice(0, n) for n in index.shape])])
+    grid[dim] = index
+    return tuple(grid)
+
+
+@each_tier
+@each_dtype
+@pytest.mark.parametrize("threads", [1, 3])
+def test_gather_and_scatter_add(isa, dtype, threads):
+    rng = np.random.default_rng(1)
+    for shape in [(5,), (3, 4), (40, 600), (2, 3, 4), (4, 1, 3, 2)]:
+        for dim in range(len(shape)):
+            places = [max(n - 1, 1) for n in shape]
+            places[dim] = 7
+            index = rng.integers(0, shape[dim], places)
+            for x in steps(numbers(shape, dtype)):
+                for chosen in (index, np.array(index, order="F"), index.astype(np.int32)):
+                    y = gather(x, chosen, dim, isa=isa, threads=threads)
+                    assert y.tobytes() == x[open_index(index, dim)].tobytes()
+            if dtype.startswith("float") and dtype != "float16":
+                x, expected = numbers(places, dtype), np.zeros(shape, dtype)
+                np.add.at(expected, open_index(index, dim), x)
+                for z in (x, np.array(x, order="F")):
+                    y = scatter_add(z, index, shape, dim, isa=isa)
+                    np.testing.assert_array_equal(y, expected)
+
+
+def test_numbers_out_of_range_are_refused():
+    x, index = np.zeros((3, 4), np.float32), np.array([[0, 3], [2, 1]])
+    assert within(index, 0, 4)
+    assert not within(index, 0, 3)
+    assert not within(index, 1, 4)
+    assert within(index[:0], 0, 0)
+    for wrong in (index - 1, index + 1):
+        with pytest.raises(IndexError, match="out of range"):
+            gather(x, wrong, 1)
+        with pytest.raises(IndexError, match="out of range"):
+            scatter_add(x[:2, :2], wrong, (3, 4), 1)
+    with pytest.raises(ValueError, match="larger"):
+        gather(x, np.zeros((5, 1), np.int64), 1)
+    with pytest.raises(ValueError, match="dim"):
+        gather(x, index, 2)
 
 
 @each_tier

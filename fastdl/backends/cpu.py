@@ -443,6 +443,28 @@ def pad(x, widths, value):
     return _kernels.pad(x, widths, value)
 
 
+def gather(x, index, dim):
+    """The elements of x that `index`, no larger than x beside axis `dim`, names along it."""
+    return _kernels.gather(x, index, dim)
+
+
+def scatter_add(x, index, shape, dim):
+    """Zeros of `shape` with x added at the places that `gather` with `index` reads; repeated places
+    add up."""
+    if x.dtype.char in KERNEL_DTYPES:
+        return _kernels.scatter_add(x, index, shape, dim)
+    y = np.zeros(shape, x.dtype)
+    grid = list(np.ogrid[tuple([slice(0, n) for n in index.shape])])
+    grid[dim] = index
+    np.add.at(y, tuple(grid), x)
+    return y
+
+
+def within(index, low, high):
+    """Do all ints of an array lie in [low, high)?"""
+    return _kernels.within(index.astype(np.int64, copy=False), low, high)
+
+
 def fill(out, value):
     """The number `value`, cast to the dtype of `out`, in every place; returns `out`."""
     return _kernels.fill(out, value)

@@ -4,6 +4,7 @@ write there.
 
 import numpy as np
 
+from fastdl import backends
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import aliases, is_tensor, normal_dim, primitive, takes_out
@@ -16,7 +17,7 @@ __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce"]
 @primitive(node_name="Gather")
 def gather_along(x, index, *, dim):
     """What `index` (int64, no longer than x in the other dimensions) names along `dim`."""
-    return x[_open_index(index, dim)]
+    return backends.of(x).gather(x, index, dim)
 
 
 def _open_index(index, dim):
@@ -30,9 +31,7 @@ def _open_index(index, dim):
 @primitive(node_name="ScatterAdd")
 def scatter_along(x, index, *, shape, dim):
     """Zeros of `shape` with x added at the places that `gather_along` with `index` reads."""
-    result = np.zeros(shape, x.dtype)
-    np.add.at(result, _open_index(index, dim), x)
-    return result
+    return backends.of(x).scatter_add(x, index, shape, dim)
 
 
 gather_along.vjp(x=lambda g, x_shape, index, dim: scatter_along(g, index, shape=x_shape, dim=dim))
@@ -112,7 +111,7 @@ def _checked(function, input, dim, index, source=None):
                 text += f" and to be no larger size than src {list(source.shape)}"
             raise RuntimeError(text)
     n = x.shape[dim] if x.ndim else 1
-    if places.min() < 0 or places.max() >= n:
+    if not backends.of(places).within(places, 0, n):
         wrong = places[(places < 0) | (places >= n)].flat[0]
         raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {n}")
     return index, dim
