@@ -74,6 +74,17 @@ def test_absurd_strides(size, stride, offset):
         fastdl.zeros(4).as_strided(size, stride, offset)
 
 
+@pytest.mark.parametrize("offset", [-(2**31), 2**31, -(2**31) - 1, 2**62, -(2**63), 4, -4])
+def test_diagonals_far_outside(offset):
+    x = fastdl.ones(3, 3, requires_grad=True)
+    for y in (x.diagonal(offset), x.diag(offset), fastdl.diagonal(x[None], offset, 1, 2)):
+        assert y.numel() == 0
+        y.sum().backward()
+    assert not x.grad.any()
+    assert fastdl.tril(x, offset).sum() == (9 if offset > 0 else 0)
+    assert fastdl.triu(x, offset).sum() == (0 if offset > 0 else 9)
+
+
 def test_read_only_memory():
     array = np.arange(3.0)
     array.flags.writeable = False

@@ -18,10 +18,16 @@ __all__ = [
 ]
 
 
+def _within(offset, shape, dim1, dim2):
+    """The offset, no further than just outside: NumPy takes -2**31 for its own opposite, and gives
+    a view of memory that is not the array's."""
+    return max(min(offset, shape[dim2]), -shape[dim1])
+
+
 @view_of(node_name="Diagonal")
 def diagonal_of(x, *, offset, dim1, dim2):
     """The diagonal of the planes that dim1 and dim2 span, as the last dimension."""
-    diagonal = np.diagonal(x, offset, dim1, dim2)
+    diagonal = np.diagonal(x, _within(offset, x.shape, dim1, dim2), dim1, dim2)
     diagonal.flags.writeable = x.flags.writeable
     return diagonal
 
@@ -37,7 +43,7 @@ diagonal_of.vjp(
 def onto_diagonal(x, *, shape, offset, dim1, dim2):
     """Zeros of `shape` with x on the diagonal that `diagonal_of` reads."""
     result = np.zeros(shape, x.dtype)
-    diagonal = np.diagonal(result, offset, dim1, dim2)
+    diagonal = np.diagonal(result, _within(offset, shape, dim1, dim2), dim1, dim2)
     diagonal.flags.writeable = True
     diagonal[...] = x
     return result
@@ -51,7 +57,7 @@ onto_diagonal.vjp(
 @primitive(node_name="Tril")
 def lower(x, *, diagonal):
     """x with what lies above diagonal number `diagonal` of its last two dimensions set to 0."""
-    return np.asarray(np.tril(x, diagonal), order="C")
+    return np.asarray(np.tril(x, _within(diagonal, x.shape, -2, -1)), order="C")
 
 
 lower.vjp(x=lambda g, diagonal: lower(g, diagonal=diagonal))
@@ -60,7 +66,7 @@ lower.vjp(x=lambda g, diagonal: lower(g, diagonal=diagonal))
 @primitive(node_name="Triu")
 def upper(x, *, diagonal):
     """x with what lies below diagonal number `diagonal` of its last two dimensions set to 0."""
-    return np.asarray(np.triu(x, diagonal), order="C")
+    return np.asarray(np.triu(x, _within(diagonal, x.shape, -2, -1)), order="C")
 
 
 upper.vjp(x=lambda g, diagonal: upper(g, diagonal=diagonal))
