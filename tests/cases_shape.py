@@ -563,3 +563,16 @@ row(
         (lambda t: t.slice_scatter(t.ones(3), t.ones(2), 0, 0, 1), RuntimeError),
     ],
 )
+
+# ---- sparse -----------------------------------------------------------------------------------
+
+row(
+    "index.index_sum index.take_at",
+    lambda t, v, x: (
+        t.spmm(t.sparse_coo_tensor([[0, 1, 1], [2, 0, 2]], v, (2, 3)), x) * 2
+        + x.to_sparse().to_dense().sum()
+    ),
+    [normal(3), normal(3, 2)],
+    bad=[(lambda t: t.spmm(t.eye(3).to_sparse(), t.ones(2, 2)), RuntimeError)],
+    name="sparse-products",
+)

@@ -23,6 +23,7 @@ EXEMPT = {
     **dict.fromkeys(DROPOUTS.split(), "random: `test_kernels_random.py`"),
     **dict.fromkeys(STATES.split(), "a state, a device or a legacy name: `test_random.py`"),
     "Tensor.storage": "gives a storage: `test_exchange.py`",
+    "Tensor.to_dense": "of a sparse tensor: `test_sparse.py`",
     "to_dlpack": "gives a capsule: `test_exchange.py`",
     "pca_lowrank": "random projections: `test_linalg.py`",
     "svd_lowrank": "random projections: `test_linalg.py`",
