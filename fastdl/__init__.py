@@ -229,8 +229,8 @@ for _name, _function in list(globals().items()):
 
 
 def __getattr__(name):
-    """`kernels`, `datasets`, `distributions` and `vision` are imported when first asked for."""
-    if name in {"kernels", "datasets", "distributions", "vision"}:
+    """Packages that few programs need are imported when first asked for."""
+    if name in {"kernels", "datasets", "distributions", "metrics", "train", "vision"}:
         from importlib import import_module
 
         return import_module(f"fastdl.{name}")
