@@ -13,6 +13,7 @@ ELSEWHERE = {
 X, IMAGES = (3, 8), (2, 4, 5, 6)
 
 ROWS = [
+    ("threshold", lambda nn: nn.Threshold(0.2, -3.0), X, 4),
     ("celu", lambda nn: nn.CELU(1.5), X, 16),
     ("elu_", lambda nn: nn.ELU(0.7, inplace=False), X, 16),
     ("selu", lambda nn: nn.SELU(), X, 16),

@@ -968,3 +968,7 @@ CASES += SPECIAL_CASES
 from cases_rest import CASES as REST_CASES  # noqa: E402
 
 CASES += REST_CASES
+
+from cases_losses import CASES as LOSS_CASES  # noqa: E402
+
+CASES += LOSS_CASES

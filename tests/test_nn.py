@@ -6,6 +6,7 @@ import pickle
 from collections import OrderedDict
 
 import nn_layers
+import nn_losses
 import numpy as np
 import pytest
 
@@ -210,7 +211,7 @@ def test_every_layer_stands_in_a_row():
         for name in dir(nn)
         if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)
     }
-    left = {name for name in layers - known if not name.endswith("Loss")}
+    left = {name for name in layers - known if not name.endswith(("Loss", "Loss2d"))}
     assert {name for name in left if not name.startswith("Lazy")} == set()
 
 
@@ -470,6 +471,8 @@ def test_loss_layers_pass_their_arguments(rng):
                 nn.MSELoss(reduction="sum")(t(x), t(y)),
                 nn.L1Loss()(t(x), t(y)),
                 nn.SmoothL1Loss(beta=0.1)(t(x), t(y)),
+                nn.HuberLoss("sum", 0.1)(t(x), t(y)),
+                nn.KLDivLoss(reduction="batchmean", log_target=True)(t(x), t(y)),
                 nn.BCELoss(weight=t(w))(t(x), t(y)),
                 nn.BCEWithLogitsLoss(pos_weight=t(w))(t(x), t(y)),
                 nn.NLLLoss(weight=t(w), ignore_index=2)(t(x), t(classes)),
@@ -478,6 +481,34 @@ def test_loss_layers_pass_their_arguments(rng):
         )
     for ours, theirs in zip(*results):
         assert_close(numpy_of(ours), numpy_of(theirs), "float64", 64, "loss")
+
+
+@pytest.mark.parametrize(
+    ("build", "given"), [c[1:] for c in nn_losses.ROWS], ids=[c[0] for c in nn_losses.ROWS]
+)
+@pytest.mark.filterwarnings("ignore:NLLLoss2d")
+def test_loss_layer_matches_torch(build, given, rng):
+    torch = pytest.importorskip("torch")
+    arrays = [rng.standard_normal(g) if isinstance(g, tuple) else g for g in given]
+    ours, theirs = build(nn, fastdl.tensor), build(torch.nn, torch.tensor)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert repr(ours) == repr(theirs)
+    found = []
+    for lib, layer in ((fastdl, ours), (torch, theirs)):
+        xs = [lib.tensor(a, requires_grad=isinstance(g, tuple)) for a, g in zip(arrays, given)]
+        y = layer(*xs)
+        slopes = lib.autograd.grad(y.square().sum(), [x for x in xs if x.requires_grad])
+        found.append([numpy_of(z) for z in (y, *slopes)])
+    for a, b in zip(*found, strict=True):
+        assert_close(a, b, "float64", 64, "loss or gradient")
+
+
+def test_every_loss_stands_in_a_row():
+    """Here, or in test_loss_layers_pass_their_arguments."""
+    known = {type(build(nn, fastdl.tensor)).__name__ for _, build, _ in nn_losses.ROWS}
+    known |= {"MSELoss", "L1Loss", "SmoothL1Loss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss"}
+    known |= {"CrossEntropyLoss", "HuberLoss", "KLDivLoss"}
+    assert {name for name in nn.__all__ if name.endswith(("Loss", "Loss2d"))} - known == set()
 
 
 # what is wrong, as a call that both libraries must refuse with the same type of exception

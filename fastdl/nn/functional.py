@@ -47,6 +47,7 @@ from fastdl.ops.embedding import embedding, embedding_bag
 from fastdl.ops.fold import fold, unfold
 from fastdl.ops.grid import affine_grid, grid_sample
 from fastdl.ops.join import pad
+from fastdl.ops.likelihood import gaussian_nll_loss, poisson_nll_loss
 from fastdl.ops.linear import bilinear, linear
 from fastdl.ops.loss import (
     binary_cross_entropy,
@@ -58,6 +59,17 @@ from fastdl.ops.loss import (
     mse_loss,
     nll_loss,
     smooth_l1_loss,
+)
+from fastdl.ops.margin import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
 )
 from fastdl.ops.norm import (
     batch_norm,
@@ -116,6 +128,7 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
+    "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
     "dropout",
@@ -128,6 +141,7 @@ __all__ = [
     "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "gaussian_nll_loss",
     "gelu",
     "glu",
     "grid_sample",
@@ -138,6 +152,7 @@ __all__ = [
     "hardswish",
     "hardtanh",
     "hardtanh_",
+    "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
     "interpolate",
@@ -153,6 +168,7 @@ __all__ = [
     "lp_pool1d",
     "lp_pool2d",
     "lp_pool3d",
+    "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
@@ -161,6 +177,9 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
@@ -169,6 +188,7 @@ __all__ = [
     "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
@@ -182,6 +202,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
@@ -189,6 +210,10 @@ __all__ = [
     "softsign",
     "tanh",
     "tanhshrink",
+    "threshold",
+    "threshold_",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
     "unfold",
     "upsample",
     "upsample_bilinear",
@@ -274,6 +299,20 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     mean. Xu et al. 2015."""
     return _perhaps_in_place(
         "rrelu", lambda x: _piecewise.rrelu(x, lower, upper, training), input, inplace
+    )
+
+
+def threshold(input, threshold, value, inplace=False):
+    """x where x > threshold, else `value`."""
+    return _perhaps_in_place(
+        "threshold", lambda x: _piecewise.threshold(x, threshold, value), input, inplace
+    )
+
+
+def threshold_(input, threshold, value):
+    """:func:`threshold` in place."""
+    return _perhaps_in_place(
+        "threshold_", lambda x: _piecewise.threshold(x, threshold, value), input, True
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastdl import _dtype
 from fastdl.ops.activation import leaky_relu
 from fastdl.ops.core import elementwise, tensor_argument
-from fastdl.ops.elementwise import where
+from fastdl.ops.elementwise import masked_fill, where
 
 __all__ = [
     "hardshrink",
@@ -21,6 +21,7 @@ __all__ = [
     "relu6",
     "rrelu",
     "softshrink",
+    "threshold",
 ]
 
 
@@ -216,3 +217,8 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
     if not training:
         return leaky_relu(input, (lower + upper) / 2)
     return _prelu(input, input.detach().clone().uniform_(lower, upper))
+
+
+def threshold(input, threshold, value):
+    """x where x > threshold (or NaN), else `value`."""
+    return masked_fill(tensor_argument("threshold", "input", input), input <= threshold, value)
