@@ -178,7 +178,7 @@ from fastdl.tensor import (
 
 # isort: split
 from fastdl import accelerator, amp, backends, compiler, cuda, fft, func, linalg, nn, optim
-from fastdl import profiler, sparse, special, utils, version
+from fastdl import profiler, serialization, sparse, special, utils, version
 from fastdl.amp.autocast_mode import (
     autocast,
     get_autocast_cpu_dtype,

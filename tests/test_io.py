@@ -1,5 +1,7 @@
 """Checkpoints: what goes in comes out, other programs read them, and bad files are named."""
 
+import contextlib
+import io
 import json
 import os
 import pickle
@@ -144,6 +146,111 @@ def test_file_objects(tmp_path):
         assert fastdl.load(file)["a"].tolist() == [1, 1]
 
 
+def test_bytes_and_buffers():
+    buffer = io.BytesIO()
+    fastdl.save({"a": fastdl.ones(2)}, buffer)
+    data = buffer.getvalue()
+    for source in (data, bytearray(data), memoryview(data), io.BytesIO(data)):
+        assert fastdl.load(source)["a"].tolist() == [1, 1]
+    with pytest.raises(CheckpointError, match="the bytes"):
+        fastdl.load(data[:-1])
+    with pytest.raises(TypeError, match="'rb'"):
+        fastdl.load(io.StringIO("text"))
+
+
+def test_every_dtype(tmp_path):
+    """What safetensors has a name for; PyTorch reads the same numbers."""
+    names = [
+        *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+        *("float16", "bfloat16", "float32", "float64", "complex64"),
+    ]
+    values = {
+        name: fastdl.tensor([[0, 1, 2], [3, 4, 5]]).to(getattr(fastdl, name)) for name in names
+    }
+    path = tmp_path / "x.safetensors"
+    fastdl.save(values, path)
+    assert_same(values, fastdl.load(path))
+    with pytest.raises(TypeError, match=r"z has unsupported dtype complex128; .*complex64"):
+        fastdl.save({"z": fastdl.zeros(1, dtype=fastdl.complex128)}, path)
+    theirs = pytest.importorskip("safetensors.torch").load_file(path)
+    for name in names:
+        assert str(theirs[name].dtype) == f"torch.{name}"
+        assert theirs[name].tolist() == values[name].tolist()
+
+
+def test_numpy_files(tmp_path):
+    arrays = {
+        "w": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "folder/b": np.array(2.5),
+        "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
+        "swapped": np.arange(3, dtype=">f8"),
+        "z": np.array([1 + 2j]),
+        "empty": np.zeros((0, 3), np.int16),
+        "flags": np.array([True, False]),
+    }
+    for write in (np.savez, np.savez_compressed):
+        write(tmp_path / "x.npz", **arrays, names=np.array(["cat", "dog"]))
+        found = fastdl.load(tmp_path / "x.npz")
+        assert found.pop("names").tolist() == ["cat", "dog"]
+        assert list(found) == list(arrays)
+        for name, array in arrays.items():
+            assert isinstance(found[name], fastdl.Tensor)
+            assert found[name].numpy().dtype == array.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(found[name].numpy(), array, strict=False)
+            assert tuple(found[name].shape) == array.shape
+        found["w"].zero_()  # it owns its memory
+    np.save(tmp_path / "x.npy", arrays["fortran"])
+    assert fastdl.load(tmp_path / "x.npy").tolist() == arrays["fortran"].tolist()
+
+
+def test_numpy_files_run_nothing(tmp_path):
+    """An array of objects is a pickle; this one would write a file."""
+
+    class Attack:
+        def __reduce__(self):
+            return open, (str(tmp_path / "written"), "w")
+
+    objects = np.array([Attack()], dtype=object)
+    np.savez(tmp_path / "x.npz", a=objects)
+    np.save(tmp_path / "x.npy", objects)
+    for name in ("x.npz", "x.npy"):
+        with pytest.raises(CheckpointError, match=f"{name}.*objects"):
+            fastdl.load(tmp_path / name)
+    assert not (tmp_path / "written").exists()
+
+
+def test_damaged_numpy_files_are_named(tmp_path):
+    path = tmp_path / "x.npz"
+    for write in (np.savez, np.savez_compressed):
+        write(path, a=np.arange(20), b=np.ones((2, 2)))
+        data = path.read_bytes()
+        for length in range(1, len(data), 3):
+            with pytest.raises(CheckpointError):
+                fastdl.load(data[:length])
+        rng = np.random.default_rng(0)
+        for _ in range(200):  # an altered byte is an error or was of no consequence, never a crash
+            altered = bytearray(data)
+            altered[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+            with contextlib.suppress(CheckpointError):
+                fastdl.load(altered)
+    np.save(tmp_path / "x.npy", np.arange(20))
+    data = (tmp_path / "x.npy").read_bytes()
+    for bad in (*(data[:n] for n in range(1, len(data), 3)), data + b"x"):
+        with pytest.raises(CheckpointError):
+            fastdl.load(bad)
+
+
+def test_safe_globals_are_accepted(tmp_path):
+    from fastdl import serialization
+
+    serialization.add_safe_globals([nn.Linear])
+    with serialization.safe_globals([nn.ReLU, nn.Linear]):
+        assert serialization.get_safe_globals() == [nn.Linear, nn.ReLU]
+    assert serialization.get_safe_globals() == [nn.Linear]
+    serialization.clear_safe_globals()
+    assert serialization.get_safe_globals() == []
+
+
 def test_other_programs_read_and_write_it(tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
     torch = pytest.importorskip("torch")
@@ -183,6 +290,48 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert fastdl.load(path)["a"].tolist() == [1, 1]
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path):
+    """The system itself refuses to write more, in the middle of the file."""
+    pytest.importorskip("resource")
+    path = tmp_path / "x"
+    fastdl.save({"a": fastdl.ones(2)}, path)
+    code = (
+        "import resource, signal, sys\n"
+        "import fastdl\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "try:\n    fastdl.save({'a': fastdl.zeros(10_000)}, sys.argv[1])\n"
+        "except OSError as error:\n    print('refused:', error)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert run.stdout.startswith("refused:"), run.stderr
+    assert fastdl.load(path)["a"].tolist() == [1, 1]
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_killed_save_leaves_a_whole_file(tmp_path):
+    """A process that saves all the time, killed at random moments."""
+    path = tmp_path / "x"
+    code = (
+        "import sys, fastdl\n"
+        "i = 0\n"
+        "while True:\n"
+        "    i += 1\n"
+        "    fastdl.save({'i': i, 'a': fastdl.full((100_000,), float(i))}, sys.argv[1])\n"
+        "    print(i, flush=True)"
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0, 0.05))
+        process.kill()
+        process.communicate()
+        found = fastdl.load(path)
+        assert (found["a"] == found["i"]).all()
 
 
 def test_mode_follows_the_umask(tmp_path):

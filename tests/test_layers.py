@@ -47,6 +47,7 @@ ARROWS = {
     "optim": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd", "nn"},
     "utils": {"_engine", "_dtype", "ops", "tensor", "autograd"},
     "io": {"_dtype", "ops", "tensor"},
+    "serialization": {"io"},
     "metrics": {"ops", "tensor"},
     "datasets": {"_dtype", "ops", "tensor", "utils"},
     "vision": None,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastdl import _dtype
-from fastdl.io import pytorch_file
+from fastdl.io import numpy_file, pytorch_file
 from fastdl.io.errors import CheckpointError
 from fastdl.ops.creation import as_tensor
 from fastdl.tensor import Tensor
@@ -68,7 +68,10 @@ def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, Tensor | np.ndarray | np.generic):
         array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
         if array.dtype.name not in _SAVED.values():
-            raise TypeError(f"save: {path or 'the object'} has unsupported dtype {array.dtype}")
+            raise TypeError(
+                f"save: {path or 'the object'} has unsupported dtype {array.dtype}; safetensors "
+                f"files hold {', '.join(_SAVED.values())}"
+            )
         name = path or "tensor"
         while name in arrays:
             name += "'"
@@ -157,11 +160,12 @@ def _umask() -> int:
 def load(
     f: str | os.PathLike | Any, map_location=None, *, weights_only: bool = True, mmap=None
 ) -> Any:
-    """Reads what :func:`save` wrote, any safetensors file as a dict of Tensors, or the weights in
-    a file of PyTorch's ``torch.save`` (a ``state_dict()``, a checkpoint of an optimizer).
+    """Reads what :func:`save` wrote, any safetensors file as a dict of Tensors, the weights in a
+    file of PyTorch's ``torch.save`` (a ``state_dict()``, a checkpoint of an optimizer), or NumPy's
+    ``.npz`` (a dict of Tensors) and ``.npy`` (a Tensor; arrays of strings stay arrays).
 
     Args:
-        f: a path, or a file opened for reading bytes.
+        f: a path, a file opened for reading bytes, or the bytes themselves.
         map_location: ``"cpu"`` or a device; tensors are read to the CPU.
         weights_only: accepted for PyTorch's programs; nothing but weights, numbers, strings and
             containers of them is ever read, and nothing in a file is executed.
@@ -172,12 +176,16 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: the file is empty, truncated or altered, neither a safetensors file nor
-            one of PyTorch's, or holds more than weights (a pickled model); the message names it.
+        CheckpointError: the file is empty, truncated or altered, of none of these kinds, or holds
+            more than weights (a pickled model, an array of objects); the message names it.
         ImportError: the safetensors package is missing.
     """
-    if hasattr(f, "read"):
+    if isinstance(f, bytes | bytearray | memoryview):
+        name, data = "the bytes", bytes(f)
+    elif hasattr(f, "read"):
         name, data = getattr(f, "name", "the file object"), f.read()
+        if not isinstance(data, bytes):
+            raise TypeError("load: expected a file opened for reading bytes (mode 'rb')")
     else:
         name = os.fspath(f)
         try:
@@ -189,6 +197,8 @@ def load(
             raise CheckpointError(f"load: {name!r} is a folder, not a checkpoint") from None
     # A safetensors header of 128, 384, ... bytes begins with the byte that a pickle begins with.
     is_header = data[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + 1] == b"{"
+    if not is_header and numpy_file.is_numpy_file(data):
+        return numpy_file.read(data, name)
     if not is_header and pytorch_file.is_pytorch_file(data):
         return pytorch_file.read(data, name)
     header = _read_header(name, data)
