@@ -7,7 +7,8 @@ ELSEWHERE = {
     "Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict",
     "AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout",
     "Embedding", "EmbeddingBag", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "Bilinear",
-    "CosineSimilarity", "PairwiseDistance", "Fold", "RReLU", "Unflatten",
+    "CosineSimilarity", "PairwiseDistance", "Fold", "RReLU", "Unflatten", "MultiheadAttention",
+    "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
 }  # fmt: skip
 
 X, IMAGES = (3, 8), (2, 4, 5, 6)
@@ -66,5 +67,31 @@ ROWS = [
     ("upsampling_bilinear", lambda nn: nn.UpsamplingBilinear2d(size=(8, 3)), IMAGES, 32),
     ("pixel_shuffle", lambda nn: nn.PixelShuffle(2), IMAGES, 1),
     ("pixel_unshuffle", lambda nn: nn.PixelUnshuffle(2), (2, 3, 4, 6), 1),
+    *[
+        (
+            f"transformer_encoder_layer{i}",
+            lambda nn, options=options: nn.TransformerEncoderLayer(8, 2, 12, 0.0, **options),
+            (3, 2, 8),
+            512,
+        )
+        for i, options in enumerate(
+            [
+                {},
+                {"batch_first": True, "activation": "gelu"},
+                {"norm_first": True, "bias": False, "layer_norm_eps": 1e-3},
+            ]
+        )
+    ],
+    (
+        "transformer_encoder",
+        lambda nn: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(8, 4, 12, 0.0, nn.SiLU(), batch_first=True),
+            2,
+            nn.LayerNorm(8),
+            enable_nested_tensor=False,
+        ),
+        (3, 5, 8),
+        2048,
+    ),
     ("channel_shuffle", lambda nn: nn.ChannelShuffle(2), IMAGES, 1),
 ]

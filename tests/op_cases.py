@@ -972,3 +972,4 @@ CASES += REST_CASES
 from cases_losses import CASES as LOSS_CASES  # noqa: E402
 
 CASES += LOSS_CASES
+import cases_attention  # noqa: E402, F401 (joins its rows)

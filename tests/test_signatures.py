@@ -49,6 +49,7 @@ def arguments(function):
             return None  # decorated: the text of the signature is not there
         if p.name not in LEFT_OUT:
             default = "none" if p.default is p.empty else p.default
+            default = default.__name__ if inspect.isfunction(default) else default
             found.append((p.name, default, p.kind == p.KEYWORD_ONLY))
     return found
 

@@ -94,6 +94,7 @@ from fastdl.nn.loss import (
     TripletMarginWithDistanceLoss,
 )
 from fastdl.nn.module import Module
+from fastdl.nn.multihead import MultiheadAttention
 from fastdl.nn.norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -145,6 +146,13 @@ from fastdl.nn.pool import (
     MaxUnpool3d,
 )
 from fastdl.nn.sparse import Embedding, EmbeddingBag
+from fastdl.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from fastdl.nn.upsampling import (
     ChannelShuffle,
     PixelShuffle,
@@ -252,6 +260,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "NLLLoss2d",
     "PReLU",
@@ -286,6 +295,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

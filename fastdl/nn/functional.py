@@ -71,6 +71,7 @@ from fastdl.ops.margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from fastdl.ops.multihead import multi_head_attention_forward
 from fastdl.ops.norm import (
     batch_norm,
     group_norm,
@@ -177,6 +178,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",

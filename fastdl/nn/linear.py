@@ -1,4 +1,4 @@
-"""Linear layers: Bilinear, Identity, Linear."""
+"""Linear layers: Bilinear, Identity, Linear, NonDynamicallyQuantizableLinear."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastdl.nn.parameter import Parameter
 from fastdl.ops.creation import empty
 from fastdl.tensor import Tensor
 
-__all__ = ["Bilinear", "Identity", "Linear"]
+__all__ = ["Bilinear", "Identity", "Linear", "NonDynamicallyQuantizableLinear"]
 
 
 class Identity(Module):
@@ -56,6 +56,10 @@ class Linear(Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
         )
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """`Linear` under the name that PyTorch gives the projection out of MultiheadAttention."""
 
 
 class Bilinear(Module):

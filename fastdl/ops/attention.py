@@ -134,7 +134,7 @@ def scaled_dot_product_attention(
         key: (..., H, S, E), of the same dtype.
         value: (..., H, S, Ev), of the same dtype.
         attn_mask: broadcasts to (..., H, L, S): bool, False where a pair takes no part, or of
-            query's dtype, added to the scores. A row where nothing takes part gives 0.
+            query's dtype or float32, added to the scores. A row where nothing takes part gives 0.
         dropout_p: probability with which an entry of the softmax is zeroed; the others are divided
             by 1 - dropout_p. Applies whether or not anything is in training mode, as in PyTorch.
         is_causal: position i of L sees positions 0 to i of S only.
@@ -172,7 +172,7 @@ def scaled_dot_product_attention(
     if q.ndim != 4 or not fits or (key.shape[1] != shape[1] and not enable_gqa):
         query, key, value, attn_mask, shape = _four_dimensional(query, key, value, attn_mask)
     if attn_mask is not None:
-        _check_mask(attn_mask, query, key)
+        attn_mask = _fitting_mask(attn_mask, query, key)
     if attn_mask is None or not attn_mask.requires_grad:
         y, _ = attention(
             query,
@@ -204,10 +204,11 @@ def _check_dtypes(q, k, v):
         )
 
 
-def _check_mask(mask, query, key):
-    """RuntimeError unless the mask has a dtype that means something and broadcasts."""
+def _fitting_mask(mask, query, key):
+    """The mask, in query's dtype if not bool; RuntimeError unless its dtype means something and it
+    broadcasts."""
     m = tensor_argument("scaled_dot_product_attention", "attn_mask", mask).array
-    if m.dtype.kind != "b" and m.dtype != query.array.dtype:
+    if m.dtype.kind != "b" and m.dtype not in (query.array.dtype, np.float32):
         raise RuntimeError(
             "Expected attn_mask dtype to be bool or to match query dtype, but got attn_mask.dtype: "
             f"{m.dtype} and  query.dtype: {query.array.dtype} instead."
@@ -218,6 +219,7 @@ def _check_mask(mask, query, key):
             f"scaled_dot_product_attention: attn_mask of shape {list(m.shape)} does not broadcast "
             f"to {list(wanted)}"
         )
+    return mask if m.dtype.kind == "b" else mask.to(query.dtype)
 
 
 def _shared_heads(query, key, value):
