@@ -9,6 +9,7 @@ ELSEWHERE = {
     "Embedding", "EmbeddingBag", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "Bilinear",
     "CosineSimilarity", "PairwiseDistance", "Fold", "RReLU", "Unflatten", "MultiheadAttention",
     "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
+    "RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell",
 }  # fmt: skip
 
 X, IMAGES = (3, 8), (2, 4, 5, 6)

@@ -973,3 +973,6 @@ from cases_losses import CASES as LOSS_CASES  # noqa: E402
 
 CASES += LOSS_CASES
 import cases_attention  # noqa: E402, F401 (joins its rows)
+from cases_rnn import CASES as RNN_CASES  # noqa: E402
+
+CASES += RNN_CASES

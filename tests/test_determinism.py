@@ -94,6 +94,11 @@ def masked(x):
     return x.integers(3, 300, 1100) > 0, True, 0.2
 
 
+def recurrent(steps):
+    """Batch sizes: of 70 sequences, all of one length."""
+    return np.full(steps, 70)
+
+
 STEPS = [1, 2, 3, 4, 5, 9]
 ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
 
@@ -133,6 +138,48 @@ ROWS = {
         (*heads(x), masked(x)[0], *attended(x), *masked(x)[1:], 0.3, (1, 2)),
     ],
     "attention_factors": lambda x: [((1, 4, 70, 100), x(1).dtype, 0.3, (1, 2))],
+    "recurrence": lambda x: [
+        (
+            x(700, 768),
+            x(768, 192),
+            None,
+            x(70, 192),
+            x(70, 192),
+            "lstm",
+            recurrent(10),
+            False,
+            True,
+        ),
+        (x(700, 576), x(576, 192), x(576), x(70, 192), None, "gru", recurrent(10), True, False),
+        (x(700, 192), x(192, 192), None, x(70, 192), None, "tanh", recurrent(10), False, True),
+    ],
+    "recurrence_backward": lambda x: [
+        (
+            x(700, 192),
+            None,
+            None,
+            x(768, 192),
+            *[x(70, 192)] * 2,
+            x(700, 192),
+            x(700, 5, 192),
+            "lstm",
+            recurrent(10),
+            False,
+        ),
+        (
+            x(700, 192),
+            None,
+            None,
+            x(576, 192),
+            x(70, 192),
+            None,
+            x(700, 192),
+            x(700, 4, 192),
+            "gru",
+            recurrent(10),
+            True,
+        ),
+    ],
     "conv2d": lambda x: [(x(*a), x(*w), x(w[0]), g) for a, w, _, g in CONVS],
     "conv2d_grad_input": lambda x: [(x(*y), x(*w), g) for _, w, y, g in CONVS],
     "conv2d_grad_weight": lambda x: [(x(*a), x(*y), g) for a, _, y, g in CONVS],

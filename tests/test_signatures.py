@@ -20,6 +20,7 @@ MODULES = [
     "nn",
     "nn.functional",
     "nn.init",
+    "nn.utils.rnn",
     "optim",
     "optim.lr_scheduler",
     "utils.data",

@@ -17,6 +17,8 @@ VOCABULARY = (
     "attention",
     "attention_backward",
     "attention_factors",
+    "recurrence",
+    "recurrence_backward",
     "conv2d",
     "conv2d_grad_input",
     "conv2d_grad_weight",

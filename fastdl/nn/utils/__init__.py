@@ -9,7 +9,7 @@ import numpy as np
 
 from fastdl._engine import changed
 from fastdl.backends import of
-from fastdl.nn.utils import fusion
+from fastdl.nn.utils import fusion, rnn
 from fastdl.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval
 from fastdl.ops.creation import as_tensor
 from fastdl.tensor import Tensor
@@ -22,6 +22,7 @@ __all__ = [
     "fuse_conv_bn_weights",
     "fuse_linear_bn_eval",
     "fusion",
+    "rnn",
 ]
 
 
