@@ -45,7 +45,7 @@ ARROWS = {
     "version": {"_version"},
     "nn": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd"},
     "optim": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd", "nn"},
-    "utils": {"_engine", "_dtype", "ops", "tensor", "autograd"},
+    "utils": {"_engine", "_dtype", "ops", "tensor", "autograd", "nn"},
     "io": {"_dtype", "ops", "tensor"},
     "serialization": {"io"},
     "metrics": {"ops", "tensor"},
@@ -173,7 +173,10 @@ def test_torch_is_never_imported():
 
 def test_optional_packages_are_imported_inside_functions():
     """`import fastdl` needs NumPy and nothing else."""
-    optional = {"matplotlib", "PIL", "safetensors", "tqdm", "threadpoolctl", "scipy", "sklearn"}
+    optional = {
+        *("matplotlib", "PIL", "safetensors", "tqdm", "threadpoolctl", "scipy", "sklearn"),
+        "tensorboardX",
+    }
     for path in sources():
         if path.suffix != ".py":
             continue

@@ -648,6 +648,15 @@ class Module:
 
     # ----------------------------------------------------------------------------- printing
 
+    def summary(self, input=None, *, input_size=None, dtype=None):
+        """A table of the layers with shapes, parameters, mult-adds and memory, found by a call.
+
+        The arguments are those of :func:`fastdl.utils.summary`, which says what is in it.
+        """
+        from fastdl.nn.summary import summary
+
+        return summary(self, input, input_size=input_size, dtype=dtype)
+
     def _get_name(self) -> str:
         return type(self).__name__
 

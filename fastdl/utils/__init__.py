@@ -1,5 +1,6 @@
-"""Packages beside the layers: `data`, `checkpoint` and `dlpack`."""
+"""Packages beside the layers: `data`, `checkpoint`, `dlpack` and `tensorboard`; `summary`."""
 
-from fastdl.utils import checkpoint, data, dlpack
+from fastdl.nn.summary import summary
+from fastdl.utils import checkpoint, data, dlpack, tensorboard
 
-__all__ = ["checkpoint", "data", "dlpack"]
+__all__ = ["checkpoint", "data", "dlpack", "summary", "tensorboard"]

@@ -1,4 +1,4 @@
-"""Datasets, samplers and the DataLoader."""
+"""Datasets, samplers, the DataLoader, and folds for cross-validation."""
 
 from fastdl.utils.data.dataloader import DataLoader, default_collate, default_convert
 from fastdl.utils.data.dataset import (
@@ -11,6 +11,7 @@ from fastdl.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
+from fastdl.utils.data.folds import KFold, StratifiedKFold
 from fastdl.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -28,10 +29,12 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "IterableDataset",
+    "KFold",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
     "StackDataset",
+    "StratifiedKFold",
     "Subset",
     "SubsetRandomSampler",
     "TensorDataset",
