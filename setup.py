@@ -40,12 +40,17 @@ KERNEL_FLAGS = [
     "-fno-trapping-math",
     "-fno-lto",
 ]
+# Without the table of local symbols, which nothing reads.
+LINK = ["-fsanitize=address,undefined"] if DEBUG else ["-s"] if sys.platform == "linux" else []
 WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi"]
 OPTIMISE = (
     ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
     if DEBUG
-    else ["-O3", "-g0"]
+    else ["-O3", "-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 )
+# Sources in which size counts for more than speed: the doors between Python and C, and the
+# kernels of processors without AVX.
+SMALL = () if DEBUG else ("_kernels.c", "tier_generic.c")
 
 OPENMP_TEST = """
 #include <omp.h>
@@ -100,8 +105,13 @@ class BuildExt(build_ext):
         compile_one = self.compiler.compile
 
         def compile_all(sources, **kwargs):
+            def options(source):
+                if not source.endswith(SMALL):
+                    return kwargs
+                return {**kwargs, "extra_postargs": [*(kwargs["extra_postargs"] or []), "-Os"]}
+
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-                objects = pool.map(lambda source: compile_one([source], **kwargs), sources)
+                objects = pool.map(lambda source: compile_one([source], **options(source)), sources)
                 return [name for names in objects for name in names]
 
         self.compiler.compile = compile_all
@@ -136,7 +146,7 @@ def extension(name, sources, flags):
             *((f"FDL_WITHOUT_{tier.upper()}", "1") for tier in ALL_TIERS if tier not in TIERS),
         ],
         extra_compile_args=OPTIMISE + flags,
-        extra_link_args=["-fsanitize=address,undefined"] if DEBUG else [],
+        extra_link_args=list(LINK),
         language="c",
     )
 

@@ -45,7 +45,7 @@ typedef struct F(map_rows) {
 } F(map_rows);
 typedef void F(map_loop)(F(map_rows) r, double p, double q, int stream);
 
-/* `inputs` and `stream` are constants here: every function gets a loop of its own */
+/* `inputs` is a constant here, and `stream` for cheap functions: each gets loops of its own */
 INLINE void F(map_each)(F(map_value) *value, const int inputs, F(map_rows) *r, V p, V q,
                         const int stream)
 {
@@ -83,7 +83,9 @@ INLINE void F(map_each)(F(map_value) *value, const int inputs, F(map_rows) *r, V
     }                                                                                             \
     NOINLINE void F(name##_loop)(F(map_rows) r, double p, double q, int stream)                   \
     {                                                                                             \
-        if (stream) F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), 1);              \
+        /* next to a longer function a branch for each vector costs nothing: one loop does */     \
+        if (cost >= 0.25) F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), stream);   \
+        else if (stream) F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), 1);         \
         else F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), 0);                     \
     }
 #include "functions.inc.c"
