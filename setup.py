@@ -48,6 +48,17 @@ OPTIMISE = (
     if DEBUG
     else ["-O3", "-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 )
+# Sources that are not compiled for speed above all: the doors between Python and C, and the
+# kernels of processors without AVX.
+SMALL = {} if DEBUG else {"_engine.c": "-O2", "_kernels.c": "-Os", "tier_generic.c": "-Os"}
+# Without the table of local symbols, which nothing reads.
+LINK = ["-fsanitize=address,undefined"] if DEBUG else ["-s"] if sys.platform == "linux" else []
+WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi"]
+OPTIMISE = (
+    ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    if DEBUG
+    else ["-O3", "-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
+)
 # Sources in which size counts for more than speed: the doors between Python and C, and the
 # kernels of processors without AVX.
 SMALL = () if DEBUG else ("_kernels.c", "tier_generic.c")
@@ -106,9 +117,10 @@ class BuildExt(build_ext):
 
         def compile_all(sources, **kwargs):
             def options(source):
-                if not source.endswith(SMALL):
+                own = SMALL.get(os.path.basename(source))
+                if own is None:
                     return kwargs
-                return {**kwargs, "extra_postargs": [*(kwargs["extra_postargs"] or []), "-Os"]}
+                return {**kwargs, "extra_postargs": [*(kwargs["extra_postargs"] or []), own]}
 
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 objects = pool.map(lambda source: compile_one([source], **options(source)), sources)
