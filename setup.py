@@ -51,17 +51,6 @@ OPTIMISE = (
 # Sources that are not compiled for speed above all: the doors between Python and C, and the
 # kernels of processors without AVX.
 SMALL = {} if DEBUG else {"_engine.c": "-O2", "_kernels.c": "-Os", "tier_generic.c": "-Os"}
-# Without the table of local symbols, which nothing reads.
-LINK = ["-fsanitize=address,undefined"] if DEBUG else ["-s"] if sys.platform == "linux" else []
-WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi"]
-OPTIMISE = (
-    ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
-    if DEBUG
-    else ["-O3", "-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
-)
-# Sources in which size counts for more than speed: the doors between Python and C, and the
-# kernels of processors without AVX.
-SMALL = () if DEBUG else ("_kernels.c", "tier_generic.c")
 
 OPENMP_TEST = """
 #include <omp.h>
