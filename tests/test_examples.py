@@ -49,6 +49,16 @@ def test_autograd(tmp_path):
     assert abs(y - 1) < 1e-8
 
 
+def test_resume(tmp_path):
+    """Run again, it finds its checkpoint, has nothing left to learn and says the same."""
+    pytest.importorskip("safetensors")
+    first = run(EXAMPLES / "resume.py", tmp_path)
+    assert last_accuracy(first) > 0.95
+    log = (tmp_path / "digits.csv").read_text()
+    assert run(EXAMPLES / "resume.py", tmp_path) == first
+    assert (tmp_path / "digits.csv").read_text() == log
+
+
 def test_the_program_in_the_readme(tmp_path):
     readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     program = max(re.findall(r"```python\n(.*?)```", readme, re.DOTALL), key=len)

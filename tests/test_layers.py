@@ -49,6 +49,7 @@ ARROWS = {
     "io": {"_dtype", "ops", "tensor"},
     "serialization": {"io"},
     "metrics": {"ops", "tensor"},
+    "train": {"autograd", "io", "metrics", "nn", "optim", "ops", "tensor", "utils"},
     "datasets": {"_dtype", "ops", "tensor", "utils"},
     "vision": None,
     "testing": None,

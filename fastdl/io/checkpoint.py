@@ -9,10 +9,8 @@ can therefore only ever give such values back: nothing is unpickled and nothing 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +19,7 @@ import numpy as np
 from fastdl import _dtype
 from fastdl.io import numpy_file, pytorch_file
 from fastdl.io.errors import CheckpointError
+from fastdl.io.files import write_whole
 from fastdl.ops.creation import as_tensor
 from fastdl.tensor import Tensor
 
@@ -130,31 +129,23 @@ def save(obj: Any, f: str | os.PathLike | Any) -> None:
     arrays: dict[str, np.ndarray] = {}
     packed = _pack(obj, "", arrays)
     metadata = {"format": "pt", STRUCTURE: json.dumps(packed)}
-    data = _safetensors().numpy.save(arrays, metadata=metadata)
+    parts = _in_order(_safetensors().numpy.save(arrays, metadata=metadata))
     if hasattr(f, "write"):
-        f.write(data)
-        return
-    path = os.fspath(f)
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        for part in parts:
+            f.write(part)
+    else:
+        write_whole(f, *parts)
 
 
-def _umask() -> int:
-    """The process's file mode mask; there is no way to read it but to set it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def _in_order(data: bytes) -> tuple[bytes, memoryview]:
+    """The header and the rest of a safetensors file, with the metadata in order: the library leaves
+    it to chance, and equal contents shall make equal files."""
+    start = HEADER_LENGTH_BYTES + int.from_bytes(data[:HEADER_LENGTH_BYTES], "little")
+    header = json.loads(data[HEADER_LENGTH_BYTES:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % HEADER_LENGTH_BYTES)
+    return len(text).to_bytes(HEADER_LENGTH_BYTES, "little") + text, memoryview(data)[start:]
 
 
 def load(
