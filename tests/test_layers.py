@@ -50,6 +50,7 @@ ARROWS = {
     "serialization": {"io"},
     "metrics": {"ops", "tensor"},
     "train": {"autograd", "io", "metrics", "nn", "optim", "ops", "tensor", "utils"},
+    "text": {"_engine", "_dtype", "ops", "tensor", "autograd", "nn", "io"},
     "datasets": {"_dtype", "ops", "tensor", "utils"},
     "vision": None,
     "testing": None,

@@ -278,3 +278,16 @@ def test_copies_of_a_layer_do_not_share_weights():
     first, second = (layer.linear1.weight for layer in model.layers)
     assert first is not second
     assert (first == second).all()
+
+
+def test_choice_of_a_kernel_is_accepted():
+    q = fastdl.randn(1, 2, 3, 4)
+    attend = nn.functional.scaled_dot_product_attention
+    for lib in (fastdl, torch):
+        attention = pytest.importorskip(f"{lib.__name__}.nn.attention")
+        kinds = attention.SDPBackend
+        for chosen in (kinds.MATH, [kinds.FLASH_ATTENTION, kinds.EFFICIENT_ATTENTION]):
+            with attention.sdpa_kernel(chosen):
+                assert (attend(q, q, q) == attend(q, q, q)).all()
+        with pytest.raises(AssertionError, match="SDPBackend"), attention.sdpa_kernel("math"):
+            pass

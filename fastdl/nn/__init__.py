@@ -1,6 +1,6 @@
 """Layers, containers, losses and initialisers under PyTorch's names."""
 
-from fastdl.nn import functional, init, utils
+from fastdl.nn import attention, functional, init, utils
 from fastdl.nn.activation import (
     CELU,
     ELU,
@@ -329,6 +329,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "attention",
     "functional",
     "init",
     "utils",

@@ -8,7 +8,6 @@ import warnings
 from fastdl.ops.activation import softmax
 from fastdl.ops.attention import scaled_dot_product_attention
 from fastdl.ops.core import tensor_argument
-from fastdl.ops.creation import zeros
 from fastdl.ops.dropout import dropout
 from fastdl.ops.elementwise import masked_fill
 from fastdl.ops.join import cat
@@ -163,7 +162,7 @@ def attend_in_heads(
             f"{k.shape[0]} and value one of {v.shape[0]}"
         )
     if add_zero_attn:
-        k, v = (cat([x, zeros((*x.shape[:2], 1, x.shape[3]), dtype=x.dtype)], 2) for x in (k, v))
+        k, v = (cat([x, x.new_zeros(*x.shape[:2], 1, x.shape[3])], 2) for x in (k, v))
     if mask is not None:
         mask = _lengthened(mask, k.shape[2] - keys)
     if need_weights:
@@ -268,7 +267,7 @@ def _added(mask, other):
     """A floating mask; a bool one as 0 and -inf of the dtype of the `other`."""
     if mask.array.dtype.kind != "b":
         return mask
-    return masked_fill(zeros(mask.shape, dtype=other.dtype), mask, -math.inf)
+    return masked_fill(other.new_zeros(mask.shape), mask, -math.inf)
 
 
 def _projected(query, key, value, separate, weight, bias):
@@ -329,7 +328,7 @@ def _lengthened(mask, by):
     """The mask with `by` more keys, which take part."""
     if by <= 0:
         return mask
-    return cat([mask, zeros((*mask.shape[:3], by), dtype=mask.dtype)], 3)
+    return cat([mask, mask.new_zeros(*mask.shape[:3], by)], 3)
 
 
 def _attention_and_weights(q, k, v, mask, dropout_p):

@@ -1,0 +1,49 @@
+"""Text: vocabularies, tokenisers, batches, language models, generation and scores.
+
+=============================  ===========================================================
+:class:`Vocab`                 tokens and their numbers, as in torchtext
+:func:`get_tokenizer`          words, characters, "basic_english"
+:class:`ByteLevelBPE`          byte pair encoding with GPT-2's rules and files
+:class:`PadCollate`            batches of sequences of different lengths
+:class:`BucketSampler`         batches of sequences of similar lengths
+:class:`SinusoidalEncoding`    positions for attention, added
+:class:`RotaryEncoding`        positions for attention, turned
+:func:`generate`               greedy, sampled or by beam search, with a :class:`KVCache`
+:class:`GPT2`                  the network, with weights of the transformers package
+:class:`NGramModel`            n-grams with Kneser-Ney smoothing
+:func:`bleu_score`             of translations; :func:`perplexity` of language models
+=============================  ===========================================================
+"""
+
+from fastdl.text.batches import BucketSampler, PadCollate
+from fastdl.text.bpe import ByteLevelBPE
+from fastdl.text.generation import KVCache, generate
+from fastdl.text.gpt2 import GPT2, GPT2Config
+from fastdl.text.ngrams import NGramModel
+from fastdl.text.positional import RotaryEncoding, SinusoidalEncoding, sinusoidal_encoding
+from fastdl.text.scores import bleu_score, perplexity
+from fastdl.text.tokenizers import characters, get_tokenizer, ngrams_iterator, words
+from fastdl.text.vocabulary import Vocab, build_vocab_from_iterator, vocab
+
+__all__ = [
+    "GPT2",
+    "BucketSampler",
+    "ByteLevelBPE",
+    "GPT2Config",
+    "KVCache",
+    "NGramModel",
+    "PadCollate",
+    "RotaryEncoding",
+    "SinusoidalEncoding",
+    "Vocab",
+    "bleu_score",
+    "build_vocab_from_iterator",
+    "characters",
+    "generate",
+    "get_tokenizer",
+    "ngrams_iterator",
+    "perplexity",
+    "sinusoidal_encoding",
+    "vocab",
+    "words",
+]
