@@ -124,6 +124,23 @@ def discriminator(torch, width=64):
     return nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 0, bias=False), nn.Flatten(0))
 
 
+def recurrent(torch, name, vocabulary=512, width=128, layers=2):
+    """A language model of recurrent layers: "RNN", "GRU" or "LSTM"."""
+    nn = torch.nn
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Embedding(vocabulary, width)
+            self.layers = getattr(nn, name)(width, width, layers)
+            self.head = nn.Linear(width, vocabulary)
+
+        def forward(self, tokens):
+            return self.head(self.layers(self.token(tokens))[0])
+
+    return Model()
+
+
 def gpt(torch, vocabulary=512, length=128, width=256, heads=8, layers=4):
     """A decoder-only transformer (Radford et al. 2019), no dropout."""
     nn = torch.nn

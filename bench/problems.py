@@ -454,13 +454,16 @@ def segment(torch, batch, extent):
     return optimize(torch, models.unet(torch), adam, lambda net: loss(net(x), target))
 
 
-def language(torch, batch, length):
+def language(torch, model, batch, length):
     tokens = integers(torch, 512, batch, length + 1)
     x, target = tokens[:, :-1], tokens[:, 1:].reshape(-1)
     loss = torch.nn.functional.cross_entropy
-    return optimize(
-        torch, models.gpt(torch), adam, lambda net: loss(net(x).reshape(-1, 512), target)
-    )
+    return optimize(torch, model(torch), adam, lambda net: loss(net(x).reshape(-1, 512), target))
+
+
+def recurrent_language(torch, name, batch, length):
+    """Time comes first: (length, batch), which for these layers is the usual order."""
+    return language(torch, lambda torch: models.recurrent(torch, name), length, batch)
 
 
 def adversarial(torch, batch):
@@ -587,7 +590,10 @@ def cases():
     add("step", "step: MobileNet, batch 16, SGD", classify, models.mobilenet, sgd, 16, *image)
     add("step", "step: U-Net, 4 of 96x96, Adam", segment, 4, 96)
     add("step", "step: DCGAN, batch 16, Adam", adversarial, 16)
-    add("step", "step: GPT 4x256, batch 8, length 128, Adam", language, 8, 128)
+    add("step", "step: GPT 4x256, batch 8, length 128, Adam", language, models.gpt, 8, 128)
+    for kind in ("RNN", "GRU", "LSTM"):
+        name = f"step: {kind} LM 2x128, batch 32, length 35, Adam"
+        add("step", name, recurrent_language, kind, 32, 35)
     for batch in (1, 16):
         name = f"predict: ResNet-18, batch {batch}"
         add("predict", name, predict, models.resnet18, batch, *image)

@@ -132,6 +132,30 @@ typedef struct fdl_attention {
 enum { FDL_ATTENTION_NAIVE, FDL_ATTENTION_TILED, FDL_ATTENTION_VARIANTS };
 typedef int fdl_attention_fn(const fdl_attention *g, int threads);
 
+/* ---- recurrences over time ------------------------------------------------------------------- */
+/* h_t = f(a_t + r_t), r_t = h_{t-1} w^T + b, of one layer and direction; with c and the gates of
+ *   tanh, relu  f itself
+ *   lstm        i f u o: c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(u), h_t = sigmoid(o) tanh(c_t)
+ *   gru         r z u: u = tanh(a_u + sigmoid(r) r_u), h_t = (1 - sigmoid(z)) u + sigmoid(z) h */
+enum { FDL_TANH_CELL, FDL_RELU_CELL, FDL_LSTM, FDL_GRU, FDL_CELLS };
+typedef struct fdl_recurrence {
+    int cell, reverse;              /* reverse: the last step first                              */
+    int64_t steps, n, size;         /* n sequences, `size` units; G gates a unit: 1, 1, 4, 3     */
+    const int64_t *starts;          /* (steps + 1): rows of step t are starts[t] ... starts[t+1],
+                                       of the first so many sequences; never more than before    */
+    const void *a;                  /* (rows, G, size)                                           */
+    const void *w, *b;              /* (G, size, size); (G, size) or NULL                        */
+    void *h, *c;                    /* (n, size): states before; forward: written, those after   */
+    void *y;                        /* (rows, size)                                              */
+    void *gates;                    /* (rows, K, size), K 0, 0, 5 (i f u o c), 4 (r z u r_u);
+                                       forward: may be NULL                                      */
+    const void *gy;                 /* backward: the gradient of y, or NULL                      */
+    void *dh, *dc;                  /* of the states after, in, and before, out                  */
+    void *da, *dr;                  /* (rows, G, size), of a and r: one array but of a GRU      */
+    void *before;                   /* (rows, size): h_{t-1}                                     */
+} fdl_recurrence;
+typedef int fdl_recurrence_fn(const fdl_recurrence *g, int threads);
+
 /* ---- optimizer steps, over all parameters at once -------------------------------------------- */
 typedef struct fdl_param {
     int64_t n;          /* values in each of its arrays, which do not overlap            */
@@ -221,6 +245,8 @@ typedef struct fdl_kernels {
     fdl_attention_fn *attention[FDL_ATTENTION_VARIANTS];
     fdl_attention_fn *attention_backward;
     fdl_attention_fn *attention_factors; /* y = D (n, h, l, s), C-contiguous */
+
+    fdl_recurrence_fn *recurrence, *recurrence_backward;
 
     int (*cells_max)(const fdl_cells *g, const void *x, void *y, int64_t *positions, int threads);
     int (*cells_avg)(const fdl_cells *g, const void *x, void *y, int threads);
@@ -371,7 +397,7 @@ enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
        FDL_SCRATCH_CONV, FDL_SCRATCH_CONV_2, FDL_SCRATCH_CONV_3, FDL_SCRATCH_CONV_4,
        FDL_SCRATCH_CONV_5,
        FDL_SCRATCH_POOL, FDL_SCRATCH_ROWS, FDL_SCRATCH_REDUCE,
-       FDL_SCRATCH_ATTENTION, FDL_SCRATCH_ATTENTION_2,
+       FDL_SCRATCH_ATTENTION, FDL_SCRATCH_ATTENTION_2, FDL_SCRATCH_RNN, FDL_SCRATCH_RNN_2,
        FDL_SCRATCH_SLOTS };
 void *fdl_scratch(int slot, size_t bytes);
 

@@ -52,6 +52,9 @@
 #include "attention/scores.c"
 #include "attention/forward.c"
 #include "attention/backward.c"
+#include "rnn/steps.c"
+#include "rnn/forward.c"
+#include "rnn/backward.c"
 #include "move/copy.c"
 #include "move/pad.c"
 #include "move/pick.c"
@@ -137,6 +140,8 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     },
     .attention_backward = F(attention_backward),
     .attention_factors = F(attention_factors),
+    .recurrence = F(recurrence_forward),
+    .recurrence_backward = F(recurrence_backward),
     .cells_max = F(cells_max),
     .cells_avg = F(cells_avg),
     .cells_avg_backward = F(cells_avg_backward),

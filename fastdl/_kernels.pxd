@@ -68,6 +68,26 @@ cdef extern from "fastdl.h" nogil:
         fdl_heads dy, dq, dk, dv
     ctypedef int fdl_attention_fn(const fdl_attention *g, int threads) noexcept nogil
     enum:
+        FDL_LSTM, FDL_GRU
+    ctypedef struct fdl_recurrence:
+        int cell, reverse
+        int64_t steps, n, size
+        const int64_t *starts
+        const void *a
+        const void *w
+        const void *b
+        void *h
+        void *c
+        void *y
+        void *gates
+        const void *gy
+        void *dh
+        void *dc
+        void *da
+        void *dr
+        void *before
+    ctypedef int fdl_recurrence_fn(const fdl_recurrence *g, int threads) noexcept nogil
+    enum:
         FDL_COPY_AXES
     ctypedef struct fdl_copy:
         int axes
@@ -140,6 +160,8 @@ cdef extern from "fastdl.h" nogil:
         fdl_attention_fn *attention[2]
         fdl_attention_fn *attention_backward
         fdl_attention_fn *attention_factors
+        fdl_recurrence_fn *recurrence
+        fdl_recurrence_fn *recurrence_backward
         int (*cells_max)(const fdl_cells *g, const void *x, void *y, int64_t *positions,
                 int threads) noexcept nogil
         int (*cells_avg)(const fdl_cells *g, const void *x, void *y, int threads) noexcept nogil

@@ -93,6 +93,39 @@ def attention_factors(
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
+
+RECURRENT_CELLS: tuple[str, ...]
+
+def recurrence(
+    a: ndarray,
+    w: ndarray,
+    b: ndarray | None,
+    h: ndarray,
+    c: ndarray | None,
+    cell: str,
+    sizes: ndarray,
+    reverse: bool = False,
+    recorded: bool = True,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray, ndarray] | tuple[ndarray, ndarray, ndarray, ndarray]: ...
+def recurrence_backward(
+    gy: ndarray | None,
+    gh: ndarray | None,
+    gc: ndarray | None,
+    w: ndarray,
+    h: ndarray,
+    c: ndarray | None,
+    y: ndarray,
+    gates: ndarray,
+    cell: str,
+    sizes: ndarray,
+    reverse: bool = False,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ...]: ...
 def conv2d(
     x: ndarray,
     w: ndarray,

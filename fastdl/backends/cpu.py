@@ -164,89 +164,19 @@ def attention_factors(shape, dtype, dropout, draw):
 # ------------------------------------------------------------------------------------ recurrences
 
 
-def _steps(sizes, reverse):
-    """The rows of each step, in the order of the steps."""
-    steps = [slice(end - n, end) for end, n in zip(np.cumsum(sizes), sizes)]
-    return steps[::-1] if reverse else steps
-
-
-def _sigmoid(x):
-    return 0.5 * np.tanh(0.5 * x) + 0.5
-
-
 def recurrence(a, w, b, h, c, cell, sizes, reverse, recorded):
-    """See `fastdl.ops.rnn.recurrence`. Kept of the gates (rows, K, H): of an LSTM i, f, g, o and c,
-    of a GRU r, z, n and what r multiplies, else nothing."""
-    h, size = h.copy(), h.shape[1]
-    c = None if c is None else c.copy()
-    y = np.empty((len(a), size), a.dtype)
-    gates = np.empty((len(a), {"lstm": 5, "gru": 4}.get(cell, 0), size), a.dtype)
-    for rows in _steps(sizes, reverse):
-        n = rows.stop - rows.start
-        r = linear(h[:n], w, b)
-        if cell == "gru":
-            a_t, r, kept = a[rows].reshape(n, 3, size), r.reshape(n, 3, size), gates[rows]
-            kept[:, :2] = _sigmoid(a_t[:, :2] + r[:, :2])
-            kept[:, 3] = r[:, 2]
-            kept[:, 2] = np.tanh(a_t[:, 2] + kept[:, 0] * r[:, 2])
-            h[:n] = kept[:, 2] + kept[:, 1] * (h[:n] - kept[:, 2])
-        elif cell == "lstm":
-            r = (r + a[rows]).reshape(n, 4, size)
-            kept = gates[rows]
-            kept[:, :4] = _sigmoid(r)
-            kept[:, 2] = np.tanh(r[:, 2])
-            c[:n] = kept[:, 4] = kept[:, 1] * c[:n] + kept[:, 0] * kept[:, 2]
-            h[:n] = kept[:, 3] * np.tanh(c[:n])
-        else:
-            r += a[rows]
-            h[:n] = np.tanh(r) if cell == "tanh" else np.maximum(r, 0)
-        y[rows] = h[:n]
-    return (y, h, gates) if c is None else (y, h, gates, c)
+    """a (rows, G H), w (G H, H), b (G H,) or None, h and, of an LSTM, c (N, H) -> all states (rows,
+    H), the last ones, what the gradient wants of the gates, and of an LSTM the last c; see
+    `fastdl.ops.rnn.recurrence`."""
+    operands = [None if x is None else _ordered(x) for x in (a, w, b, h, c)]
+    return _kernels.recurrence(*operands, cell, sizes, reverse, recorded)
 
 
 def recurrence_backward(gy, gh, gc, w, h, c, y, gates, cell, sizes, reverse):
-    """See `fastdl.ops.rnn.recurrence_backward`."""
-    size, count = h.shape[1], w.shape[0] // h.shape[1]
-    dh = np.zeros_like(h) if gh is None else gh.copy()
-    dc = None if c is None else np.zeros_like(c) if gc is None else gc.copy()
-    da = np.empty((len(y), count, size), y.dtype)
-    dr = np.empty_like(da) if cell == "gru" else da
-    before = np.empty_like(y)
-    steps = _steps(sizes, reverse)
-    for rows, previous in zip(steps[::-1], [*steps[-2::-1], slice(0, 0)]):
-        n, known = rows.stop - rows.start, previous.stop - previous.start
-        m = min(n, known)
-        last = slice(previous.start, previous.start + m)
-        before[rows][:m], before[rows][m:] = y[last], h[m:n]
-        g, kept = dh[:n], gates[rows]
-        if gy is not None:
-            g += gy[rows]
-        if cell == "gru":
-            r, z, new, inner = kept.swapaxes(0, 1)
-            da[rows, 1] = g * (before[rows] - new) * z * (1 - z)
-            da[rows, 2] = g * (1 - z) * (1 - new * new)
-            da[rows, 0] = da[rows, 2] * inner * r * (1 - r)
-            dr[rows] = da[rows]
-            dr[rows, 2] *= r
-            direct = g * z
-        elif cell == "lstm":
-            i, f, new, o, state = kept.swapaxes(0, 1)
-            t = np.tanh(state)
-            s = dc[:n]
-            s += g * o * (1 - t * t)
-            da[rows, 0] = s * new * i * (1 - i)
-            da[rows, 1] = s * np.concatenate([gates[last, 4], c[m:n]]) * f * (1 - f)
-            da[rows, 2] = s * i * (1 - new * new)
-            da[rows, 3] = g * t * o * (1 - o)
-            s *= f
-            direct = 0
-        else:
-            slope = 1 - y[rows] * y[rows] if cell == "tanh" else y[rows] > 0
-            da[rows, 0] = g * slope
-            direct = 0
-        dh[:n] = matmul(dr[rows].reshape(n, len(w)), w) + direct
-    da, dr = da.reshape(len(y), len(w)), dr.reshape(len(y), len(w))
-    return (da, dr, dh, before) if dc is None else (da, dr, dh, before, dc)
+    """The gradients of a, of h w^T + b, of h, the states (rows, H) from which the steps
+    began, and of an LSTM the gradient of c; see `fastdl.ops.rnn.recurrence_backward`."""
+    operands = [None if x is None else _ordered(x) for x in (gy, gh, gc, w, h, c, y, gates)]
+    return _kernels.recurrence_backward(*operands, cell, sizes, reverse)
 
 
 # ----------------------------------------------------------------------------------- convolution

@@ -14,7 +14,14 @@ Nothing is copied from the product for the purpose of study: the last rung of ea
 every layer runs on.
 """
 
-from fastdl._kernels import attention, attention_backward, gemm, isa_available
+from fastdl._kernels import (
+    attention,
+    attention_backward,
+    gemm,
+    isa_available,
+    recurrence,
+    recurrence_backward,
+)
 from fastdl._measure import bandwidth, peak
 from fastdl.kernels.calling import (
     avg_pool2d,
@@ -43,5 +50,7 @@ __all__ = [
     "list",
     "max_pool2d",
     "peak",
+    "recurrence",
+    "recurrence_backward",
     "source",
 ]

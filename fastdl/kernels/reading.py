@@ -42,7 +42,7 @@ def csrc():
 
 def families():
     """Names of the families: the folders of csrc that hold kernels, in the order they are read."""
-    order = ("gemm", "conv", "pool", "attention", "elementwise", "nnops", "optim")
+    order = ("gemm", "conv", "pool", "attention", "rnn", "elementwise", "nnops", "optim")
     found = sorted(path.name for path in csrc().iterdir() if path.is_dir())
     return (*(n for n in order if n in found), *(n for n in found if n not in order))
 

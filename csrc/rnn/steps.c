@@ -1,0 +1,102 @@
+/* steps.c: what both directions of a recurrence share: blocks of sequences, their rows, products.
+ *
+ * Sequences do not meet but in the weights' gradient, so a block of them goes through all steps on
+ * one thread and nobody waits between steps. Blocks depend on sizes alone: the same bits for any
+ * number of threads.
+ *
+ *   rows in packed order:   time 0  | 0 1 2 3 4 |   starts[0] = 0
+ *                           time 1  | 0 1 2 3 |     starts[1] = 5: sequence 4 has ended
+ *                           time 2  | 0 1 |         starts[2] = 9
+ */
+static const int F(cell_gates)[FDL_CELLS] = {1, 1, 4, 3};
+static const int F(cell_kept)[FDL_CELLS] = {0, 0, 5, 4}; /* values a unit for the gradient */
+
+#ifndef RNN_BLOCK
+#define RNN_BLOCK 16         /* sequences a block: a panel of weights out of L2 serves two tiles */
+#define RNN_BLOCK_FAR 64     /* where the weights do not fit into L2                             */
+#define RNN_NEAR (512 << 10) /* bytes of weights that do                                         */
+#endif
+
+/* The sequences of a block, and at a step those that take part */
+typedef struct F(block) {
+    int64_t from, to;                       /* sequences of the block                      */
+    int64_t row, count;                     /* the first's row at this step; how many      */
+    int64_t before, known;                  /* at the step before; `known` of them existed */
+} F(block);
+
+INLINE int64_t F(rnn_blocks)(const fdl_recurrence *g)
+{
+    int64_t bytes = g->size * g->size * F(cell_gates)[g->cell] * (int64_t)sizeof(REAL);
+    return ceil_div(g->n, bytes > RNN_NEAR ? RNN_BLOCK_FAR : RNN_BLOCK);
+}
+
+INLINE int64_t F(taking_part)(const fdl_recurrence *g, int64_t t, const F(block) *k)
+{
+    if (t < 0 || t >= g->steps) return 0;
+    return max64(0, min64(g->starts[t + 1] - g->starts[t], k->to) - k->from);
+}
+
+/* The s-th step taken, in the direction of the recurrence */
+INLINE void F(go_to_step)(const fdl_recurrence *g, int64_t s, F(block) *k)
+{
+    int64_t t = g->reverse ? g->steps - 1 - s : s, last = g->reverse ? t + 1 : t - 1;
+    k->row = g->starts[t] + k->from;
+    k->count = F(taking_part)(g, t, k);
+    k->known = min64(k->count, F(taking_part)(g, last, k));
+    k->before = k->known ? g->starts[last] + k->from : 0;
+}
+
+/* c (m, n) = a (m, k) b (k, n) + bias (+ c), rows contiguous */
+INLINE int F(rnn_product)(int64_t m, int64_t n, int64_t k, const REAL *a, const REAL *b,
+                          int64_t b_row, REAL *c, const REAL *bias, int accumulate, int threads)
+{
+    F(product) p = {m, n, k, a, k, 1, b, b_row, 1, c, n, 1, bias, 0, 1, accumulate, 0, NULL};
+    double work = (double)m * (double)n * (double)k / (3 * VL);
+    return F(one_product)(p, F(tile_simd), fdl_plan(threads, work));
+}
+
+INLINE V F(part_of)(const REAL *p, int64_t n) { return n >= VL ? LD(p) : LDN(p, n, 0); }
+
+INLINE void F(put_part)(REAL *p, V v, int64_t n)
+{
+    if (n >= VL) ST(p, v);
+    else STN(p, v, n);
+}
+
+typedef struct F(recurrence) {
+    const fdl_recurrence *g;
+    const REAL *w;                          /* the weights as the products read them */
+    int64_t w_row;
+    int64_t blocks, next;
+    int threads;                            /* of a product: > 1 for a single block  */
+    int failed;
+} F(recurrence);
+
+typedef int F(through_time)(const F(recurrence) *all, F(block) *k);
+
+INLINE void F(rnn_member)(F(recurrence) *all, F(through_time) *run)
+{
+    int64_t i;
+    while ((i = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED)) < all->blocks) {
+        F(block) k = {F(cut)(all->g->n, all->blocks, i), F(cut)(all->g->n, all->blocks, i + 1)};
+        if (run(all, &k) != FDL_OK) __atomic_store_n(&all->failed, 1, __ATOMIC_RELAXED);
+    }
+}
+
+/* All blocks; the work is that of products, and of gates at 10 ns a vector */
+static int F(over_blocks)(const fdl_recurrence *g, const REAL *w, int64_t w_row,
+                          F(through_time) *run, int threads)
+{
+    F(recurrence) all = {g, w, w_row, .blocks = F(rnn_blocks)(g), .threads = threads};
+    double gates = F(cell_gates)[g->cell], units = (double)g->starts[g->steps] * (double)g->size;
+    double work = units * gates * ((double)g->size / (3 * VL) + 10.0 / VL);
+    if (all.blocks > 1) all.threads = 1;
+    int parts = (int)min64(all.blocks, fdl_plan(threads, work));
+    if (parts > 1) {
+        OMP(parallel num_threads(parts))
+        F(rnn_member)(&all, run);
+    } else {
+        F(rnn_member)(&all, run);
+    }
+    return all.failed ? FDL_NOMEM : FDL_OK;
+}
