@@ -34,3 +34,16 @@ CASES += [
     rows_of("LSTM", 4),
     rows_of("GRU", 3),
 ]
+
+CASES.append(
+    Case(
+        "ctc.ctc ctc.ctc_backward",
+        lambda t, x: t.nn.functional.ctc_loss(
+            x.log_softmax(-1), t.tensor([[1, 1], [2, 3]]), (6, 4), (2, 1), reduction="none"
+        ),
+        [normal(6, 2, 4)],
+        order=1,
+        exact=64 * 6,
+        name="ctc_loss",
+    )
+)

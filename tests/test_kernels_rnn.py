@@ -38,8 +38,8 @@ def forward(a, w, b, h, c, cell, sizes, reverse):
     c = None if c is None else c.copy()
     y = np.empty((len(a), size))
     for rows in steps_of(sizes, reverse):
-        n = rows.stop - rows.start
-        x, r = a[rows].reshape(n, -1, size), (h[:n] @ w.T + b).reshape(n, -1, size)
+        n, count = rows.stop - rows.start, len(w) // size
+        x, r = (z.reshape(n, count, size) for z in (a[rows], h[:n] @ w.T + b))
         if cell == "gru":
             gate = sigmoid(x[:, :2] + r[:, :2])
             new = np.tanh(x[:, 2] + gate[:, 0] * r[:, 2])

@@ -78,7 +78,8 @@ INLINE void F(rnn_member)(F(recurrence) *all, F(through_time) *run)
 {
     int64_t i;
     while ((i = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED)) < all->blocks) {
-        F(block) k = {F(cut)(all->g->n, all->blocks, i), F(cut)(all->g->n, all->blocks, i + 1)};
+        F(block) k = {.from = F(cut)(all->g->n, all->blocks, i)};
+        k.to = F(cut)(all->g->n, all->blocks, i + 1);
         if (run(all, &k) != FDL_OK) __atomic_store_n(&all->failed, 1, __ATOMIC_RELAXED);
     }
 }

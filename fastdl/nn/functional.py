@@ -33,6 +33,7 @@ from fastdl.ops.conv import (
     conv_transpose3d,
 )
 from fastdl.ops.core import tensor_argument
+from fastdl.ops.ctc import ctc_loss
 from fastdl.ops.distance import cosine_similarity, pairwise_distance, pdist
 from fastdl.ops.dropout import (
     alpha_dropout,
@@ -132,6 +133,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
