@@ -291,3 +291,17 @@ def test_choice_of_a_kernel_is_accepted():
                 assert (attend(q, q, q) == attend(q, q, q)).all()
         with pytest.raises(AssertionError, match="SDPBackend"), attention.sdpa_kernel("math"):
             pass
+
+
+@pytest.mark.parametrize("weights", [True, False])
+@pytest.mark.parametrize("mask", [None, "float32", "bool"])
+def test_multihead_attention_under_autocast(weights, mask):
+    found = []
+    for lib in (fastdl, torch):
+        layer = lib.nn.MultiheadAttention(8, 2)
+        x = lib.ones(3, 2, 8)
+        given = None if mask is None else lib.zeros(3, 3, dtype=getattr(lib, mask))
+        with lib.autocast("cpu", dtype=lib.bfloat16):
+            results = layer(x, x, x, attn_mask=given, need_weights=weights)
+        found.append([None if y is None else str(y.dtype).split(".")[1] for y in results])
+    assert found[0] == found[1]

@@ -337,6 +337,6 @@ def _attention_and_weights(q, k, v, mask, dropout_p):
     if mask is not None and mask.array.dtype.kind == "b":
         scores = masked_fill(scores, mask, -math.inf)
     elif mask is not None:
-        scores = scores + mask
+        scores = scores + mask.to(scores.dtype)
     weights = dropout(softmax(scores, -1), dropout_p)
     return weights @ v, weights
