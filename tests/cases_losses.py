@@ -1,4 +1,5 @@
-"""Rows of the table (see op_cases.py) for losses with margins and negative log-likelihoods."""
+"""Rows of the table (see op_cases.py) for losses with margins, negative log-likelihoods and
+fractional max pooling."""
 
 import numpy as np
 from op_cases import Case, Spec, apart, between, given, ints, normal
@@ -130,3 +131,36 @@ row("elementwise.masked_fill", lambda t, x: F(t).threshold(x, 0.2, -3.0) * x, [a
     more=[[given([0.2, np.nan, 1.0])], [ints(-3, 4, 5)]])
 row("elementwise.masked_fill", lambda t, x: F(t).threshold_(x * 2, 0.2, 20), [apart(3, 4)])
 row("elementwise.masked_fill", lambda t, x: F(t).threshold(x * 2, -0.3, 0, True), [apart(3, 4)])
+
+
+def fractional(dims, **options):
+    """Fractional max pooling at given places, and where the maxima were."""
+
+    def run(t, x, samples):
+        pool = getattr(F(t), f"fractional_max_pool{dims}d")
+        y, at = pool(x, return_indices=True, _random_samples=samples, **options)
+        return y * y, at
+
+    return run
+
+
+# PyTorch has no second derivative of these: order 2 is checked by finite differences alone
+row("pool.gather_positions pool.scatter_positions",
+    fractional(2, kernel_size=2, output_size=(3, 4)),
+    [apart(2, 3, 6, 9), fixed(between(0, 1, 2, 3, 2))],
+    more=[[apart(3, 6, 9), fixed(between(0, 1, 1, 3, 2))]],
+    name="fractional_max_pool2d",
+    bad=[(lambda t, *_: F(t).fractional_max_pool2d(t.ones(1, 1, 4, 4), 2), ValueError),
+         (lambda t, *_: F(t).fractional_max_pool2d(t.ones(1, 1, 4, 4), 3, 3), RuntimeError),
+         (lambda t, *_: F(t).fractional_max_pool2d(t.ones(4, 4), 2, 2), RuntimeError)])
+row("pool.gather_positions pool.scatter_positions",
+    fractional(2, kernel_size=(3, 1), output_ratio=(0.5, 0.8)),
+    [apart(2, 2, 6, 7), fixed(between(0, 1, 2, 2, 2))],
+    name="fractional_max_pool2d_ratio")
+row("pool.gather_positions pool.scatter_positions",
+    fractional(3, kernel_size=(2, 1, 3), output_size=(2, 3, 2)),
+    [apart(1, 2, 4, 5, 6), fixed(between(0, 1, 1, 2, 3))],
+    more=[[apart(2, 4, 5, 6), fixed(between(0, 1, 1, 2, 3))]],
+    name="fractional_max_pool3d",
+    bad=[(lambda t, *_: F(t).fractional_max_pool3d(t.ones(1, 1, 4, 4, 4), 2), ValueError),
+         (lambda t, *_: F(t).fractional_max_pool3d(t.ones(1, 1, 4, 4, 4), 3, 3), RuntimeError)])

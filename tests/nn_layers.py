@@ -10,11 +10,13 @@ ELSEWHERE = {
     "CosineSimilarity", "PairwiseDistance", "Fold", "RReLU", "Unflatten", "MultiheadAttention",
     "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
     "RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell",
+    "AdaptiveLogSoftmaxWithLoss", "DataParallel", "FractionalMaxPool2d", "FractionalMaxPool3d",
 }  # fmt: skip
 
 X, IMAGES = (3, 8), (2, 4, 5, 6)
 
 ROWS = [
+    ("sync_batch_norm", lambda nn: nn.SyncBatchNorm(4), IMAGES, 1 << 10),
     ("threshold", lambda nn: nn.Threshold(0.2, -3.0), X, 4),
     ("celu", lambda nn: nn.CELU(1.5), X, 16),
     ("elu_", lambda nn: nn.ELU(0.7, inplace=False), X, 16),

@@ -504,10 +504,11 @@ def test_loss_layer_matches_torch(build, given, rng):
 
 
 def test_every_loss_stands_in_a_row():
-    """Here, or in test_loss_layers_pass_their_arguments."""
+    """Here, in test_loss_layers_pass_their_arguments in test_nn_utils.py or
+    in test_ctc.py."""
     known = {type(build(nn, fastdl.tensor)).__name__ for _, build, _ in nn_losses.ROWS}
     known |= {"MSELoss", "L1Loss", "SmoothL1Loss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss"}
-    known |= {"CrossEntropyLoss", "HuberLoss", "KLDivLoss"}
+    known |= {"CrossEntropyLoss", "HuberLoss", "KLDivLoss", "AdaptiveLogSoftmaxWithLoss", "CTCLoss"}
     assert {name for name in nn.__all__ if name.endswith(("Loss", "Loss2d"))} - known == set()
 
 

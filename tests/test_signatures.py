@@ -1,5 +1,6 @@
 """What stands in nn, optim and utils.data takes PyTorch's arguments: names, order, defaults."""
 
+import importlib
 import inspect
 
 import pytest
@@ -20,6 +21,11 @@ MODULES = [
     "nn",
     "nn.functional",
     "nn.init",
+    "nn.modules.module",
+    "nn.utils",
+    "nn.utils.parametrizations",
+    "nn.utils.parametrize",
+    "nn.utils.prune",
     "nn.utils.rnn",
     "optim",
     "optim.lr_scheduler",
@@ -65,6 +71,7 @@ def public(lib, path):
 )
 def test_arguments_are_pytorchs(path, name):
     torch = pytest.importorskip("torch")
+    importlib.import_module(f"torch.{path}")
     ours = arguments(getattr(reach(fastdl, path), name))
     theirs = arguments(getattr(reach(torch, path), name))
     if ours is None or theirs is None or isinstance(getattr(reach(fastdl, path), name), Primitive):

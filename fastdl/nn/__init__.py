@@ -1,6 +1,6 @@
 """Layers, containers, losses and initialisers under PyTorch's names."""
 
-from fastdl.nn import attention, functional, init, utils
+from fastdl.nn import attention, functional, init, modules, parallel, utils
 from fastdl.nn.activation import (
     CELU,
     ELU,
@@ -31,6 +31,7 @@ from fastdl.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from fastdl.nn.adaptive import AdaptiveLogSoftmaxWithLoss
 from fastdl.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from fastdl.nn.conv import (
     Conv1d,
@@ -107,6 +108,7 @@ from fastdl.nn.norm import (
     LayerNorm,
     LocalResponseNorm,
     RMSNorm,
+    SyncBatchNorm,
 )
 from fastdl.nn.padding import (
     CircularPad1d,
@@ -125,7 +127,8 @@ from fastdl.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from fastdl.nn.parameter import Parameter, UninitializedParameter
+from fastdl.nn.parallel import DataParallel
+from fastdl.nn.parameter import Buffer, Parameter, UninitializedParameter
 from fastdl.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -136,6 +139,8 @@ from fastdl.nn.pool import (
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
     LPPool1d,
     LPPool2d,
     LPPool3d,
@@ -185,6 +190,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
@@ -198,6 +204,7 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Bilinear",
+    "Buffer",
     "CTCLoss",
     "ChannelShuffle",
     "CircularPad1d",
@@ -215,6 +222,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -224,6 +232,8 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -312,6 +322,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",
@@ -334,5 +345,7 @@ __all__ = [
     "attention",
     "functional",
     "init",
+    "modules",
+    "parallel",
     "utils",
 ]

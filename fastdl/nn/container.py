@@ -121,6 +121,25 @@ class Sequential(ModuleSequence):
             )
         return self.extend(list(other))
 
+    def __mul__(self, other: int) -> Sequential:
+        """The same modules `other` times."""
+        return Sequential(*list(self) * self._times(other))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, other: int) -> Sequential:
+        modules = list(self)
+        for _ in range(self._times(other) - 1):
+            self.extend(modules)
+        return self
+
+    def _times(self, other) -> int:
+        if not isinstance(other, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(other)}")
+        if other <= 0:
+            raise ValueError(f"Non-positive multiplication factor {other} for {type(self)}")
+        return other
+
 
 class ModuleList(ModuleSequence):
     """A list of modules, all registered."""
@@ -283,6 +302,47 @@ class ParameterDict(Module):
 
     def __contains__(self, key: str) -> bool:
         return key in self._keys
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
+    def __or__(self, other: ParameterDict) -> ParameterDict:
+        copy = self.copy()
+        copy.update(other)
+        return copy
+
+    def __ror__(self, other: ParameterDict) -> ParameterDict:
+        copy = other.copy()
+        copy.update(self)
+        return copy
+
+    def __ior__(self, other: ParameterDict) -> ParameterDict:
+        self.update(other)
+        return self
+
+    def copy(self) -> ParameterDict:
+        """Another dict of the same values."""
+        return ParameterDict(OrderedDict(self.items()))
+
+    def clear(self) -> None:
+        """Takes everything out."""
+        for key in list(self._keys):
+            del self[key]
+
+    def popitem(self) -> tuple:
+        """Takes the value added last out; returns its key and it."""
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
+
+    def setdefault(self, key: str, default=None):
+        """The value of `key`, which becomes `default` if there is none."""
+        if key not in self._keys:
+            self[key] = default
+        return self[key]
+
+    def fromkeys(self, keys: Iterable[str], default=None) -> ParameterDict:
+        """A dict with `default` for each of the keys."""
+        return ParameterDict((key, default) for key in keys)
 
     def keys(self):
         return self._keys.keys()

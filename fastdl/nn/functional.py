@@ -46,6 +46,7 @@ from fastdl.ops.dropout import (
 from fastdl.ops.elementwise import sigmoid, tanh
 from fastdl.ops.embedding import embedding, embedding_bag
 from fastdl.ops.fold import fold, unfold
+from fastdl.ops.fractional import fractional_max_pool2d, fractional_max_pool3d
 from fastdl.ops.grid import affine_grid, grid_sample
 from fastdl.ops.join import pad
 from fastdl.ops.likelihood import gaussian_nll_loss, poisson_nll_loss
@@ -144,6 +145,8 @@ __all__ = [
     "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "gaussian_nll_loss",
     "gelu",
     "glu",

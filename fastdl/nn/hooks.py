@@ -1,11 +1,49 @@
-"""Full backward hooks of modules: how one call gathers the gradients at both of its ends."""
+"""Hooks of modules: those of all modules, and how one call gathers the gradients at both of its
+ends for backward hooks."""
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 from fastdl.ops.core import primitive
 from fastdl.tensor import Tensor
 
-__all__ = ["FullBackwardHooks"]
+__all__ = [
+    "ALWAYS_CALLED",
+    "HOOKS_OF_ALL",
+    "NO_HOOKS",
+    "WITH_KWARGS",
+    "FullBackwardHooks",
+    "registered",
+]
+
+# The hooks that every module runs before its own, by the attribute that holds a module's own, and
+# those that see what is registered, by kind.
+HOOKS_OF_ALL: dict[str, OrderedDict] = {
+    table: OrderedDict()
+    for table in (
+        "_forward_pre_hooks",
+        "_forward_hooks",
+        "_backward_pre_hooks",
+        "_backward_hooks",
+        "parameter",
+        "buffer",
+        "module",
+    )
+}
+WITH_KWARGS: set[int] = set()  # keys of those hooks of all modules that take keyword arguments
+ALWAYS_CALLED: set[int] = set()  # and of those that run where a forward raises
+NO_HOOKS: OrderedDict = OrderedDict()  # a module's tables until it gets a hook; stays empty
+
+
+def registered(kind: str, module, name: str, value):
+    """What the hooks of all modules make of a ``"parameter"``, ``"buffer"`` or ``"module"`` that
+    is registered."""
+    for hook in HOOKS_OF_ALL[kind].values():
+        result = hook(module, name, value)
+        if result is not None:
+            value = result
+    return value
 
 
 @primitive(node_name="BackwardHook")
@@ -21,12 +59,13 @@ class FullBackwardHooks:
     """One call of a module with full backward hooks: gathers both ends' gradients.
 
     The hooks run when the gradients of the inputs are known, or, where no input needs one, when
-    those of the outputs are.
+    those of the outputs are; `before` are those that run as soon as the latter are.
     """
 
-    def __init__(self, module, hooks: tuple) -> None:
+    def __init__(self, module, hooks: tuple, before: tuple = ()) -> None:
         self.module = module
         self.hooks = hooks
+        self.before = before
         self.inputs = 0  # how many arguments there are, and which of them need gradients
         self.watched: list[int] = []
         self.grad_output: tuple | None = None
@@ -53,9 +92,13 @@ class FullBackwardHooks:
 
         def at_outputs(gradients):
             self.grad_output = spread(gradients, watched, len(outputs))
+            for hook in self.before:
+                result = hook(self.module, self.grad_output)
+                if result is not None:
+                    self.grad_output = result if isinstance(result, tuple) else (result,)
             if not self.watched:
                 self.run((None,) * self.inputs)
-            return gradients
+            return tuple(self.grad_output[i] for i in watched)
 
         outputs = list(outputs)
         passed = boundary(*(outputs[i] for i in watched), notify=at_outputs)

@@ -12,17 +12,20 @@ import numpy as np
 
 from fastdl.autograd import no_grad
 from fastdl.ops.creation import as_tensor
+from fastdl.ops.random import randperm
 from fastdl.tensor import Tensor
 
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
     "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -140,6 +143,43 @@ def eye_(tensor: Tensor) -> Tensor:
         return tensor.copy_(as_tensor(np.eye(*tensor.shape)))
 
 
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Fills the weight (out, in / groups, *kernel) of a convolution so that as many channels as
+    possible pass unchanged: 1 at the kernel's centre, 0 elsewhere.
+
+    Raises:
+        ValueError: the tensor has not 3, 4 or 5 dimensions, or `groups` does not divide the first.
+    """
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if tensor.shape[0] % groups != 0:
+        raise ValueError("dim 0 must be divisible by groups")
+    outputs = tensor.shape[0] // groups
+    centre = tuple(size // 2 for size in tensor.shape[2:])
+    values = np.zeros(tensor.shape)
+    for channel in range(min(outputs, tensor.shape[1])):
+        values[(slice(channel, None, outputs), channel, *centre)] = 1
+    with no_grad():
+        return tensor.copy_(as_tensor(values))
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) -> Tensor:
+    """Fills a matrix from N(0, std^2), but the part `sparsity` of each column with 0. Martens 2010.
+
+    Raises:
+        ValueError: the tensor has not 2 dimensions.
+    """
+    if tensor.ndimension() != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    normal_(tensor, 0, std, generator)
+    with no_grad():
+        for column in range(columns):
+            tensor[randperm(rows, generator=generator)[:zeros], column] = 0
+    return tensor
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
     """Fills from U(-a, a), a = gain * sqrt(6 / (fan_in + fan_out))."""
     a = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
@@ -202,5 +242,6 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
 
 # Names from before PyTorch's trailing underscore, which older course code still calls.
 uniform, normal, constant = uniform_, normal_, constant_
+eye, dirac, sparse = eye_, dirac_, sparse_
 xavier_uniform, xavier_normal = xavier_uniform_, xavier_normal_
 kaiming_uniform, kaiming_normal, orthogonal = kaiming_uniform_, kaiming_normal_, orthogonal_

@@ -444,3 +444,6 @@ class CTCLoss(Loss):
             self.reduction,
             self.zero_infinity,
         )
+
+
+_Loss = Loss  # PyTorch's name

@@ -12,17 +12,25 @@ demand: they read and write the same attributes, so the two can never disagree.
 
 from __future__ import annotations
 
+import mmap
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
 
-from fastdl._engine import RemovableHandle
+from fastdl._engine import RemovableHandle, tensor_of
 from fastdl.autograd import no_grad
-from fastdl.nn.hooks import FullBackwardHooks
-from fastdl.nn.parameter import Parameter
-from fastdl.ops.creation import as_tensor
+from fastdl.nn.hooks import (
+    ALWAYS_CALLED,
+    HOOKS_OF_ALL,
+    NO_HOOKS,
+    WITH_KWARGS,
+    FullBackwardHooks,
+    registered,
+)
+from fastdl.nn.parameter import Buffer, Parameter
+from fastdl.ops.creation import as_tensor, empty_like
 from fastdl.tensor import Tensor
 
 __all__ = ["Module"]
@@ -30,6 +38,7 @@ __all__ = ["Module"]
 # The three kinds of registered attribute and the instance attribute that lists each one's names.
 PARAMETERS, BUFFERS, MODULES = "_parameter_names", "_buffer_names", "_module_names"
 KINDS = (PARAMETERS, BUFFERS, MODULES)
+EXTRA_STATE = "_extra_state"
 
 
 class RegisteredAttributes(MutableMapping):
@@ -87,19 +96,35 @@ class Module:
     """
 
     training: bool
-    # Hook tables are made by the first registration; None keeps calls on the short path.
-    _forward_pre_hooks: dict | None = None
-    _forward_hooks: dict | None = None
-    _backward_hooks: dict | None = None
+    _version: int = 1  # of what a state dict of the class holds, noted in its metadata
+    call_super_init: bool = False
+    dump_patches: bool = False
+    # Each first registration makes a table of the module's own; until then calls take the short
+    # path.
+    _forward_pre_hooks: OrderedDict = NO_HOOKS
+    _forward_hooks: OrderedDict = NO_HOOKS
+    _hooks_with_kwargs: frozenset[int] = frozenset()  # the keys of those among the forward hooks
+    _hooks_always_called: frozenset[int] = frozenset()
+    _backward_pre_hooks: OrderedDict = NO_HOOKS
+    _backward_hooks: OrderedDict = NO_HOOKS
+    _state_dict_pre_hooks: OrderedDict = NO_HOOKS
+    _state_dict_hooks: OrderedDict = NO_HOOKS
+    _load_state_dict_pre_hooks: OrderedDict = NO_HOOKS
+    _load_state_dict_post_hooks: OrderedDict = NO_HOOKS
     _hooked = False
 
-    def __init__(self) -> None:
+    def __init__(self, *args, **kwargs) -> None:
+        if not self.call_super_init and (args or kwargs):
+            what = f"keyword argument '{next(iter(kwargs))}'" if kwargs else "positional arguments"
+            raise TypeError(f"{type(self).__name__}.__init__() got an unexpected {what}")
         attributes = self.__dict__
         attributes["training"] = True
         attributes[PARAMETERS] = {}
         attributes[BUFFERS] = {}
         attributes[MODULES] = {}
         attributes["_non_persistent_buffers"] = set()
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
 
     def forward(self, *args, **kwargs):
         """The computation of the module: every subclass defines it."""
@@ -138,12 +163,17 @@ class Module:
             names = self._names_of(PARAMETERS, "parameter")
             self._forget(name, keep=PARAMETERS)
             names[name] = None
-            attributes[name] = value
+            attributes[name] = registered("parameter", self, name, value)
         elif isinstance(value, Module):
             names = self._names_of(MODULES, "module")
             self._forget(name, keep=MODULES)
             names[name] = None
-            attributes[name] = value
+            attributes[name] = registered("module", self, name, value)
+        elif isinstance(value, Buffer) and name not in attributes.get(BUFFERS, ()):
+            self._names_of(BUFFERS, "buffer")
+            self._forget(name, keep=BUFFERS)
+            attributes.pop(name, None)
+            self.register_buffer(name, value, value.persistent)
         elif name in attributes.get(PARAMETERS, ()):
             if value is not None:
                 raise TypeError(
@@ -164,7 +194,9 @@ class Module:
                     f"cannot assign '{type(value).__name__}' as buffer '{name}' "
                     "(fastdl.Tensor or None expected)"
                 )
-            attributes[name] = value
+            if isinstance(value, Buffer):
+                self._set_persistence(name, value.persistent)
+            attributes[name] = registered("buffer", self, name, value)
         else:
             object.__setattr__(self, name, value)
 
@@ -204,7 +236,7 @@ class Module:
                 f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
                 "(fastdl.nn.Parameter or None required)"
             )
-        self._parameters[name] = param
+        self._parameters[name] = registered("parameter", self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Adds a Tensor that belongs to the module's state but is no parameter.
@@ -224,7 +256,11 @@ class Module:
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
                 "(fastdl.Tensor or None required)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = registered("buffer", self, name, tensor)
+        self._set_persistence(name, persistent)
+
+    def _set_persistence(self, name: str, persistent: bool) -> None:
+        """Whether the buffer `name` is part of the state dict."""
         if persistent:
             self._non_persistent_buffers.discard(name)
         else:
@@ -240,7 +276,7 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_new_name(name, MODULES, "module")
-        self._modules[name] = module
+        self._modules[name] = registered("module", self, name, module)
 
     register_module = add_module
 
@@ -260,6 +296,29 @@ class Module:
             if not isinstance(module, Module):
                 raise AttributeError(f"{type(self).__name__} has no submodule `{target}`")
         return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Puts `module` at the dotted path `target`, in place of what is there.
+
+        Args:
+            target: the path; all of it but the last name must lead to a module.
+            module: the new module.
+            strict: refuse a path where nothing is yet.
+
+        Raises:
+            ValueError: an empty path, or `module` is none.
+            AttributeError: the path leads to no module, or, if strict, to nothing.
+        """
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        parent, name = self._get_by_path(target)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        if hasattr(parent, name) and not isinstance(getattr(parent, name), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter with the dotted path `target`; AttributeError where there is none."""
@@ -386,9 +445,9 @@ class Module:
                 parameter.grad = parameter.grad.detach()
                 parameter.grad.zero_()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Module:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Module:
         """Replaces the data of every parameter (and its gradient) and buffer by ``fn`` of it."""
-        for module in self.children():
+        for module in self.children() if recurse else ():
             module._apply(fn)
         for parameter in self._parameters.values():
             if parameter is None:
@@ -421,6 +480,22 @@ class Module:
         return self._apply(
             lambda t: t.to(*args, **kwargs) if t.is_floating_point() else t.to(example.device)
         )
+
+    def to_empty(self, *, device, recurse: bool = True) -> Module:
+        """Moves parameters and buffers to `device` without their values, which are then not set.
+
+        Args:
+            device: where to; None leaves them where they are.
+            recurse: whether the submodules' too.
+        """
+        return self._apply(lambda t: empty_like(t, device=device), recurse)
+
+    def share_memory(self) -> Module:
+        """Moves parameters and buffers to memory that processes forked from now on share."""
+        return self._apply(in_shared_memory)
+
+    def compile(self, *args, **kwargs) -> None:
+        """Accepted for PyTorch's programs: calls of the module run as they are."""
 
     def type(self, dst_type) -> Module:
         """Casts every parameter and buffer to `dst_type`."""
@@ -457,8 +532,14 @@ class Module:
         handle = RemovableHandle(hooks, hook)
         if prepend:
             hooks.move_to_end(next(reversed(hooks)), last=False)
-        self.__dict__["_hooked"] = True
+        if table in HOOKS_OF_ALL:  # hooks of calls
+            self.__dict__["_hooked"] = True
         return handle
+
+    def _hooks(self, table: str) -> tuple[tuple[int, Callable], ...]:
+        """The hooks of all modules and the module's own with their keys, in the order in which
+        they run."""
+        return (*HOOKS_OF_ALL[table].items(), *getattr(self, table).items())
 
     def register_forward_pre_hook(
         self, hook, *, prepend: bool = False, with_kwargs: bool = False
@@ -469,7 +550,10 @@ class Module:
         With `with_kwargs` it is called as ``hook(module, args, kwargs)`` and returns None or
         ``(args, kwargs)``.
         """
-        return self._register_hook("_forward_pre_hooks", (hook, with_kwargs), prepend)
+        handle = self._register_hook("_forward_pre_hooks", hook, prepend)
+        if with_kwargs:
+            self._hooks_with_kwargs |= {handle._key}
+        return handle
 
     def register_forward_hook(
         self, hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
@@ -479,7 +563,12 @@ class Module:
         With `with_kwargs` it is called as ``hook(module, args, kwargs, output)``. With
         `always_call` it also runs, with output None, when the forward raises.
         """
-        return self._register_hook("_forward_hooks", (hook, with_kwargs, always_call), prepend)
+        handle = self._register_hook("_forward_hooks", hook, prepend)
+        if with_kwargs:
+            self._hooks_with_kwargs |= {handle._key}
+        if always_call:
+            self._hooks_always_called |= {handle._key}
+        return handle
 
     def register_full_backward_hook(self, hook, prepend: bool = False) -> RemovableHandle:
         """Calls ``hook(module, grad_input, grad_output)`` when the module's gradients are known.
@@ -491,11 +580,17 @@ class Module:
 
     register_backward_hook = register_full_backward_hook
 
+    def register_full_backward_pre_hook(self, hook, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(module, grad_output)`` when the gradients of the outputs are known, before
+        any is taken in the module. The hook may return a new ``grad_output``, a tuple."""
+        return self._register_hook("_backward_pre_hooks", hook, prepend)
+
     def _call_with_hooks(self, args: tuple, kwargs: dict):
         output, hook_failed = None, False
+        with_kwargs = self._hooks_with_kwargs | WITH_KWARGS
         try:
-            for hook, with_kwargs in tuple((self._forward_pre_hooks or {}).values()):
-                if with_kwargs:
+            for key, hook in self._hooks("_forward_pre_hooks"):
+                if key in with_kwargs:
                     result = hook(self, args, kwargs)
                     if result is not None:
                         args, kwargs = result
@@ -503,31 +598,78 @@ class Module:
                     result = hook(self, args)
                     if result is not None:
                         args = result if isinstance(result, tuple) else (result,)
-            if self._backward_hooks:
-                ends = FullBackwardHooks(self, tuple(self._backward_hooks.values()))
-                output = ends.watch_outputs(self.forward(*ends.watch_inputs(args), **kwargs))
-            else:
-                output = self.forward(*args, **kwargs)
-            for hook, with_kwargs, _ in tuple((self._forward_hooks or {}).values()):
+            backward = tuple(hook for _, hook in self._hooks("_backward_hooks"))
+            before = tuple(hook for _, hook in self._hooks("_backward_pre_hooks"))
+            ends = None
+            if backward or before:
+                ends = FullBackwardHooks(self, backward, before)
+                args = ends.watch_inputs(args)
+            output = self.forward(*args, **kwargs)
+            for key, hook in self._hooks("_forward_hooks"):
                 hook_failed = True
-                output = self._run_forward_hook(hook, with_kwargs, args, kwargs, output)
+                result = self._run_forward_hook(hook, key in with_kwargs, args, kwargs, output)
+                output = output if result is None else result
                 hook_failed = False
+            return output if ends is None else ends.watch_outputs(output)
         except BaseException:
             if not hook_failed:
-                for hook, with_kwargs, always in tuple((self._forward_hooks or {}).values()):
-                    if always:
-                        self._run_forward_hook(hook, with_kwargs, args, kwargs, None)
+                for key, hook in self._hooks("_forward_hooks"):
+                    if key in self._hooks_always_called or key in ALWAYS_CALLED:
+                        self._run_forward_hook(hook, key in with_kwargs, args, kwargs, None)
             raise
-        return output
 
     def _run_forward_hook(self, hook, with_kwargs, args, kwargs, output):
         if with_kwargs:
-            result = hook(self, args, kwargs, output)
-        else:
-            result = hook(self, args, output)
-        return output if result is None else result
+            return hook(self, args, kwargs, output)
+        return hook(self, args, output)
 
     # --------------------------------------------------------------------------- state_dict
+
+    def get_extra_state(self) -> Any:
+        """What else belongs into the module's part of a state dict, under the key
+        ``"_extra_state"``: a subclass that has some overrides this and :meth:`set_extra_state`."""
+        raise RuntimeError(
+            f"{type(self).__name__}: get_extra_state is to be overridden where it is called"
+        )
+
+    def set_extra_state(self, state: Any) -> None:
+        """Takes back what :meth:`get_extra_state` gave."""
+        raise RuntimeError(
+            f"{type(self).__name__}: set_extra_state is to be overridden where the state dict has "
+            "an '_extra_state'"
+        )
+
+    def register_state_dict_pre_hook(self, hook) -> RemovableHandle:
+        """Calls ``hook(module, prefix, keep_vars)`` before the module writes its state."""
+        return self._register_hook("_state_dict_pre_hooks", hook)
+
+    def _register_state_dict_hook(self, hook) -> RemovableHandle:
+        """Calls ``hook(module, state_dict, prefix, local_metadata)`` after the module and its
+        submodules have written their state; may return another state dict."""
+        return self._register_hook("_state_dict_hooks", (hook, True))
+
+    def register_state_dict_post_hook(self, hook) -> RemovableHandle:
+        """Calls ``hook(module, state_dict, prefix, local_metadata)`` after the module and its
+        submodules have written their state, which the hook may change in place; it returns
+        None."""
+        return self._register_hook("_state_dict_hooks", (hook, False))
+
+    def _register_load_state_dict_pre_hook(self, hook, with_module=False) -> RemovableHandle:
+        """:meth:`register_load_state_dict_pre_hook`, without the module as first argument unless
+        asked for."""
+        return self._register_hook("_load_state_dict_pre_hooks", (hook, with_module))
+
+    def register_load_state_dict_pre_hook(self, hook) -> RemovableHandle:
+        """Calls ``hook(module, state_dict, prefix, local_metadata, strict, missing_keys,
+        unexpected_keys, error_msgs)`` before the module loads its state; the hook may change the
+        state dict, a copy, and the three lists in place."""
+        return self._register_load_state_dict_pre_hook(hook, with_module=True)
+
+    def register_load_state_dict_post_hook(self, hook) -> RemovableHandle:
+        """Calls ``hook(module, incompatible_keys)`` when the module and its submodules have loaded
+        their state; the hook may change the lists ``missing_keys`` and ``unexpected_keys`` of its
+        second argument in place, and returns None."""
+        return self._register_hook("_load_state_dict_post_hooks", hook)
 
     def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
         """Writes this module's own parameters and persistent buffers into `destination`."""
@@ -537,6 +679,8 @@ class Module:
         for name, buffer in self._buffers.items():
             if buffer is not None and name not in self._non_persistent_buffers:
                 destination[prefix + name] = buffer if keep_vars else buffer.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            destination[prefix + EXTRA_STATE] = self.get_extra_state()
 
     def state_dict(
         self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False
@@ -545,13 +689,26 @@ class Module:
 
         The values share memory with the model (detached; with `keep_vars` the very objects).
         """
-        destination = OrderedDict() if destination is None else destination
+        if destination is None:
+            destination = OrderedDict()
+            destination._metadata = OrderedDict()
+        metadata = {"version": self._version}
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]] = metadata
+        for hook in self._state_dict_pre_hooks.values():
+            hook(self, prefix, keep_vars)
         self._save_to_state_dict(destination, prefix, keep_vars)
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(
                     destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
                 )
+        for hook, may_replace in self._state_dict_hooks.values():
+            result = hook(self, destination, prefix, metadata)
+            if result is not None:
+                if not may_replace:
+                    raise RuntimeError("state_dict post-hook must return None")
+                destination = result
         return destination
 
     def _load_from_state_dict(
@@ -562,6 +719,17 @@ class Module:
         Appends to the three lists what is missing, what nothing takes, and what does not fit.
         `local_metadata` carries ``assign_to_params_buffers``, PyTorch's key for ``assign=True``.
         """
+        for hook, with_module in self._load_state_dict_pre_hooks.values():
+            hook(
+                *((self,) if with_module else ()),
+                state_dict,
+                prefix,
+                local_metadata,
+                strict,
+                missing_keys,
+                unexpected_keys,
+                error_msgs,
+            )
         assign = local_metadata.get("assign_to_params_buffers", False)
         own = dict(self._parameters)
         own.update(
@@ -591,6 +759,12 @@ class Module:
             else:
                 with no_grad():
                     current.copy_(value)
+        if type(self).set_extra_state is not Module.set_extra_state:
+            own[EXTRA_STATE] = None
+            if prefix + EXTRA_STATE in state_dict:
+                self.set_extra_state(state_dict[prefix + EXTRA_STATE])
+            elif strict:
+                missing_keys.append(prefix + EXTRA_STATE)
         if strict:  # collect strangers; load_state_dict decides whether they are an error
             children = self.__dict__[MODULES]
             for key in state_dict:
@@ -621,17 +795,24 @@ class Module:
             raise TypeError(
                 f"Expected state_dict to be dict-like, got {type(state_dict).__name__}."
             )
-        state_dict = dict(state_dict)
+        metadata = getattr(state_dict, "_metadata", None) or {}
+        state_dict = OrderedDict(state_dict)
         missing, unexpected, errors = [], [], []
-        metadata = {"assign_to_params_buffers": assign}
 
         def load(module, prefix):
+            local = {**metadata.get(prefix[:-1], {}), "assign_to_params_buffers": assign}
             module._load_from_state_dict(
-                state_dict, prefix, metadata, True, missing, unexpected, errors
+                state_dict, prefix, local, True, missing, unexpected, errors
             )
             for name, child in module._modules.items():
                 if child is not None:
                     load(child, f"{prefix}{name}.")
+            for hook in module._load_state_dict_post_hooks.values():
+                if hook(module, IncompatibleKeys(missing, unexpected)) is not None:
+                    raise AssertionError(
+                        "Hooks registered with ``register_load_state_dict_post_hook`` are not "
+                        "expected to return new values: change incompatible_keys in place."
+                    )
 
         load(self, "")
         if strict:
@@ -679,6 +860,14 @@ class Module:
 def indent_after_first(text: str) -> str:
     first, *rest = text.split("\n")
     return "\n".join([first] + ["  " + line for line in rest])
+
+
+def in_shared_memory(value: Tensor) -> Tensor:
+    """A copy of `value` in memory that forked processes share."""
+    source = value.array
+    array = np.ndarray(source.shape, source.dtype, mmap.mmap(-1, max(source.nbytes, 1)))
+    array[...] = source
+    return tensor_of(array)
 
 
 def as_loadable(value) -> Tensor:

@@ -22,6 +22,7 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "RMSNorm",
+    "SyncBatchNorm",
 ]
 
 
@@ -42,6 +43,7 @@ def reset_affine_parameters(module: Module) -> None:
 class _ChannelNorm(Module):
     """What batch and instance norm share: parameters and running statistics of C channels."""
 
+    _version = 2
     input_dims: tuple[int, ...] = ()  # numbers of dimensions that the class takes
 
     def __init__(
@@ -151,6 +153,55 @@ class BatchNorm3d(BatchNorm):
     """Batch normalisation of (N, C, D, H, W); arguments as in :class:`BatchNorm`."""
 
     input_dims = (5,)
+
+
+class SyncBatchNorm(BatchNorm):
+    """Batch normalisation of (N, C, ...) over the batches of all processes, of which there is one
+    here; arguments as in :class:`BatchNorm`. `process_group` is kept, without effect."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group=None,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.process_group = process_group
+
+    def check_dims(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group=None) -> Module:
+        """`module` with a SyncBatchNorm, which has the same parameters and statistics, in place of
+        every batch normalisation."""
+        converted = module
+        if isinstance(module, BatchNorm):
+            converted = SyncBatchNorm(
+                module.num_features,
+                module.eps,
+                module.momentum,
+                module.affine,
+                module.track_running_stats,
+                process_group,
+                bias=module.bias is not None,
+            )
+            for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+                setattr(converted, name, getattr(module, name))
+            converted.training = module.training
+        for name, child in module.named_children():
+            converted.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return converted
 
 
 class InstanceNorm(_ChannelNorm):
@@ -391,3 +442,7 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+# PyTorch's names, for programs that ask what kind a layer is.
+_BatchNorm, _InstanceNorm = BatchNorm, InstanceNorm

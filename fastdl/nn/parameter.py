@@ -1,11 +1,11 @@
-"""Parameter: a Tensor that a Module trains."""
+"""Parameter: a Tensor that a Module trains. Buffer: one that only belongs to its state."""
 
 from __future__ import annotations
 
 from fastdl.ops.creation import as_tensor, empty
 from fastdl.tensor import Tensor
 
-__all__ = ["Parameter", "UninitializedParameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedParameter"]
 
 
 class Parameter(Tensor):
@@ -25,6 +25,19 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
+
+
+class Buffer(Tensor):
+    """A Tensor that registers itself as buffer when assigned to an attribute of a Module.
+
+    Args:
+        data: the values; the Buffer shares their memory.
+        persistent: whether it is part of the module's state dict.
+    """
+
+    def __init__(self, data=None, *, persistent: bool = True) -> None:
+        self.array = as_tensor([] if data is None else data).array
+        self.persistent = persistent
 
 
 class UninitializedParameter(Parameter):

@@ -17,6 +17,8 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
@@ -327,3 +329,71 @@ class MaxUnpool3d(_MaxUnpoolNd):
 
     dims = 3
     unpool = staticmethod(F.max_unpool3d)
+
+
+class _FractionalMaxPoolNd(Module):
+    dims: int
+
+    def __init__(
+        self,
+        kernel_size,
+        output_size=None,
+        output_ratio=None,
+        return_indices: bool = False,
+        _random_samples=None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.kernel_size = int_tuple(kernel_size, self.dims, name, "kernel_size")
+        if min(self.kernel_size) < 1:
+            raise ValueError(f"kernel_size must be greater than 0, but got {kernel_size}")
+        if output_size is None and output_ratio is None:
+            raise ValueError(
+                f"{name} requires specifying either an output size, or a pooling ratio"
+            )
+        if output_size is not None and output_ratio is not None:
+            raise ValueError("only one of output_size and output_ratio may be specified")
+        self.output_size = self.output_ratio = None
+        if output_size is not None:
+            self.output_size = int_tuple(output_size, self.dims, name, "output_size")
+        else:
+            several = isinstance(output_ratio, tuple | list)
+            self.output_ratio = tuple(output_ratio) if several else (output_ratio,) * self.dims
+            if not all(0 < ratio < 1 for ratio in self.output_ratio):
+                raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+
+    def forward(self, input: Tensor):
+        return self.pool(
+            input,
+            self.kernel_size,
+            self.output_size,
+            self.output_ratio,
+            self.return_indices,
+            _random_samples=self._random_samples,
+        )
+
+
+class FractionalMaxPool2d(_FractionalMaxPoolNd):
+    """Maxima of windows at random places, see :func:`F.fractional_max_pool2d`.
+
+    Args:
+        kernel_size: of the windows, an int or a pair.
+        output_size: how many windows there are, an int or a pair; or
+        output_ratio: that as part of the input's size, in (0, 1).
+        return_indices: return also the positions of the maxima, for :class:`MaxUnpool2d`.
+
+    Raises:
+        ValueError: neither or both of size and ratio, or one out of range.
+    """
+
+    dims = 2
+    pool = staticmethod(F.fractional_max_pool2d)
+
+
+class FractionalMaxPool3d(_FractionalMaxPoolNd):
+    """Maxima of windows at random places, see :class:`FractionalMaxPool2d`."""
+
+    dims = 3
+    pool = staticmethod(F.fractional_max_pool3d)

@@ -11,6 +11,7 @@ from fastdl.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
+from fastdl.utils.data.distributed import DistributedSampler
 from fastdl.utils.data.folds import KFold, StratifiedKFold
 from fastdl.utils.data.sampler import (
     BatchSampler,
@@ -28,6 +29,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "KFold",
     "RandomSampler",
