@@ -504,7 +504,7 @@ def test_loss_layer_matches_torch(build, given, rng):
 
 
 def test_every_loss_stands_in_a_row():
-    """Here, in test_loss_layers_pass_their_arguments in test_nn_utils.py or
+    """Here, in test_loss_layers_pass_their_arguments, in test_nn_utils.py or
     in test_ctc.py."""
     known = {type(build(nn, fastdl.tensor)).__name__ for _, build, _ in nn_losses.ROWS}
     known |= {"MSELoss", "L1Loss", "SmoothL1Loss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss"}
