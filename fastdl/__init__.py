@@ -202,8 +202,10 @@ from fastdl.ops.conv import (
     conv_transpose3d,
 )
 from fastdl.ops.pool import (
+    adaptive_max_pool1d_with_indices as adaptive_max_pool1d,
+)
+from fastdl.ops.pool import (
     adaptive_avg_pool1d,
-    adaptive_max_pool1d,
     avg_pool1d,
     max_pool1d,
     max_pool2d,

@@ -604,6 +604,11 @@ def adaptive_max_pool1d(input, output_size, return_indices=False):
     return adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
+def adaptive_max_pool1d_with_indices(input, output_size):
+    """(values, positions) of :func:`adaptive_max_pool1d`: what ``torch.adaptive_max_pool1d`` is."""
+    return adaptive_max_pool1d(input, output_size, return_indices=True)
+
+
 def adaptive_max_pool2d(input, output_size, return_indices=False):
     """The largest values of the cells of :func:`adaptive_avg_pool2d`, and with `return_indices` a
     pair with their positions in the H x W plane, int64; a NaN wins.
