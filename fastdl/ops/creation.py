@@ -559,6 +559,9 @@ def _ranged(function, start, end, step, inclusive, dtype, device, requires_grad,
     return filled(function, make, ((count,),), dtype, device, requires_grad, keywords)
 
 
+FEW, FAR = 1 << 20, 1 << 62  # so few numbers, not so far from 0, need no look at memory and bounds
+
+
 def arange(
     start=None, end=None, step=1, *, dtype=None, device=None, requires_grad=False, **keywords
 ):
@@ -570,11 +573,18 @@ def arange(
     >>> fastdl.arange(1, 2, 0.25)
     tensor([1.0000, 1.2500, 1.5000, 1.7500])
     """
+    if type(start) is int and dtype is None and device is None and not (requires_grad or keywords):
+        first, last = (0, start) if end is None else (start, end)
+        plain = type(last) is int and type(step) is int and step == 1
+        if plain and -FAR < first <= last < FAR and last - first < FEW:
+            return tensor_of(np.arange(first, last, dtype=np.int64))  # the usual call
     if end is None:
         start, end = None, _bounds("arange", end=start)[0]
     start, end, step = _bounds("arange", start=start or 0, end=end, step=step)
     if dtype is None and keywords.get("out") is None:
         whole = all(isinstance(v, int) for v in (start, end, step))
+        if whole and not all(-(1 << 63) <= v < 1 << 63 for v in (start, end, step)):
+            raise RuntimeError("value cannot be converted to type int64_t without overflow")
         dtype = _dtype.int64 if whole else _dtype.get_default_dtype()
     return _ranged("arange", start, end, step, False, dtype, device, requires_grad, keywords)
 
