@@ -82,7 +82,7 @@ add_at.vjp(x=lambda g, index: take_at(g, index=index))
 
 
 def _put_into(out, x, value, *, index, view=...):
-    place = out[view]
+    place = out if view is ... else out[view]
     if any(isinstance(i, np.ndarray) for i in index):
         if (
             0 in place.strides and place.size
@@ -149,6 +149,12 @@ def getitem(input, index):
 
 def setitem(input, index, value):
     """`input[index] = value`."""
+    x = input.array
+    if type(index) is int and type(value) in (int, float, bool):  # a row, an element: the usual
+        count = x.shape[0] if x.ndim else 0
+        if -count <= index < count and x.flags.writeable:
+            put.inplace(input, value, index=(index % count, ...))
+            return
     if is_tensor(value):
         given = value.array
     elif isinstance(value, (int, float, complex, np.ndarray, np.generic)):
