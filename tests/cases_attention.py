@@ -100,7 +100,7 @@ for weights in (True, False):
         more=[[normal(2, 5), normal(3, 5), *APART]],
     )
     row(
-        "linear.affine_map join.cat",
+        "linear.affine_map join.concatenate",
         lambda t, padding, pairs, bias_k, bias_v, *xs, weights=weights: multihead(
             t,
             *xs,

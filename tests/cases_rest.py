@@ -40,16 +40,21 @@ row(
 for name in ("add", "sub", "mul", "truediv", "pow", "mod"):
     act, act_in_place = getattr(operator, name), getattr(operator, "i" + name)
 
-    def in_place(t, x, y, f=act_in_place):
+    def in_place(t, x, y, f=act_in_place, name=name):
         z = x.abs() + 1
+        if name == "pow":  # saves its result, which the second step overwrites
+            return f(f(z.detach(), y.detach()), 2)
         z = f(z, y)
         return f(z, 2)
 
-    def reflected(t, x, y, f=act):
+    def reflected(t, x, y, f=act, name=name):
+        if name == "mod":  # PyTorch has no derivative of it
+            x, y = x.detach(), y.detach()
         return f(3, x.abs() + 1) + f(2.5, y.abs() + 1)
 
     for form, run in (("in place", in_place), ("reflected", reflected)):
-        row("elementwise.mul", run, [apart(3, 4), apart(4)], order=1, name=f"{name}-{form}")
+        order = 0 if f"{name} {form}" in ("pow in place", "mod reflected") else 1
+        row("elementwise.mul", run, [apart(3, 4), apart(4)], order=order, name=f"{name}-{form}")
 for name in ("floordiv", "mod"):
     act, act_in_place = getattr(operator, name), getattr(operator, "i" + name)
     row(
@@ -107,11 +112,11 @@ for run in (
     lambda t, x: t.nn.functional.softmax(x, 1), lambda t, x: t.split_with_sizes_copy(x, [1, 2]),
 ):  # fmt: skip
     row("elementwise.mul", run, [apart(3, 4)], order=1)
-row("reduce.argmax", lambda t, x: t.argmax(x, 1) + t.argmin(x, -1), [apart(3, 4)])
-row("reduce.argmax", lambda t, x: t.argmax(x) - t.argmin(x, 0, keepdim=True), [apart(3, 4)])
+row("reduce.max_along", lambda t, x: t.argmax(x, 1) + t.argmin(x, -1), [apart(3, 4)])
+row("reduce.max_along", lambda t, x: t.argmax(x) - t.argmin(x, 0, keepdim=True), [apart(3, 4)])
 row(
-    "index.index_put",
-    lambda t, x: t.index_put_(x * 1, (t.tensor([0, 2]),), t.tensor(5.0).double()),
+    "index.add_at",
+    lambda t, x: t.index_put_(x * 1, (t.tensor([0, 2]),), t.tensor(5.0).to(x.dtype)),
     [normal(3, 2)],
     order=1,
 )
@@ -119,9 +124,14 @@ row("elementwise.mul", lambda t, x: t.imag(t.complex(x, 2 * x)) * x, [normal(3)]
 row("shape.window", lambda t, x: t.as_strided_(x * 1, (2, 2), (1, 2)), [normal(6)], order=1)
 for d in (1, 2, 3):
     x, w = normal(1, 2, *[5] * d), normal(3, 2, *[2] * d)
-    row("conv.conv", lambda t, x, w, d=d: getattr(t, f"conv{d}d")(x, w, stride=2), [x, w], order=1)
     row(
-        "conv.conv",
+        "conv.convolution",
+        lambda t, x, w, d=d: getattr(t, f"conv{d}d")(x, w, stride=2),
+        [x, w],
+        order=1,
+    )
+    row(
+        "conv.convolution",
         lambda t, x, w, d=d: getattr(t, f"conv_transpose{d}d")(x, w, padding=1),
         [x, normal(2, 3, *[3] * d)],
         order=1,
@@ -229,9 +239,9 @@ def facts(t, x):
     ])  # fmt: skip
 
 
-row("creation.tensor", facts, [normal(3, 4)], single="any")
+row("elementwise.mul", facts, [normal(3, 4)], single="any")
 row(
-    "creation.tensor",
+    "elementwise.mul",
     lambda t, x: x.numpy().shape and t.tensor(x.detach().numpy() * 2),
     [ints(0, 9, 3)],
 )
@@ -253,7 +263,7 @@ def resized(t, x):
     return y * 1, z * 1, w * 1
 
 
-row("creation.tensor", resized, [normal(3, 4)])
+row("elementwise.mul", resized, [normal(3, 4)])
 
 
 def shaped_in_place(t, x):
@@ -304,7 +314,7 @@ for run in (
     lambda t: t.tensor([t.result_type(t.ones(2), 1) == t.float32,
                         t.result_type(t.ones(2, dtype=t.int32), 1.5) == t.float32]),
 ):  # fmt: skip
-    row("creation.tensor", run, [], name="creation")
+    row("elementwise.mul", run, [], name="creation")
 for run in (
     lambda t, x: t.zeros_like(x), lambda t, x: t.ones_like(x), lambda t, x: t.full_like(x, 3),
     lambda t, x: x.new_zeros(2), lambda t, x: x.new_ones(2, 2), lambda t, x: x.new_full((2,), 5),
@@ -312,4 +322,4 @@ for run in (
     lambda t, x: x.new_empty_strided((2, 2), (2, 1)).zero_(), lambda t, x: t.empty_like(x).zero_(),
     lambda t, x: t.zeros_like(x, dtype=t.int64),
 ):  # fmt: skip
-    row("creation.tensor", run, [normal(2, 3)], single="any", name="creation-like")
+    row("elementwise.mul", run, [normal(2, 3)], single="any", name="creation-like")

@@ -3,6 +3,7 @@
  *
  * Idea      the index is walked in its own order; where an element lies in the other array is an
  *           offset for its row plus number times stride
+ * Removes   index arrays for the other axes; atomic or repeated passes over the sums
  * Leaves    one access wherever the numbers lead; sums are made by one thread, in order
  * Requires  index and what has its shape C-contiguous; numbers in [0, n), checked by the caller
  * Checked   against NumPy

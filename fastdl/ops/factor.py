@@ -1076,6 +1076,7 @@ def old_lu(A, pivot=True, get_infos=False):
 GeqrfResult = result_type("geqrf", ("a", "tau"))
 
 
+@takes_out
 def geqrf(input):
     """(a, tau): R on and above the diagonal of a (..., m, n), and below it the vectors of the
     reflections whose product is Q, see `householder_product`. Not differentiable.
@@ -1123,6 +1124,7 @@ def orgqr(input, input2):
     return householder_product(input, input2)
 
 
+@takes_out
 def ormqr(input, tau, other, left=True, transpose=False):
     """Q @ other, for the product Q of the reflections that `geqrf` returned, without forming it.
 
