@@ -43,18 +43,22 @@ __all__ = [
 ]
 
 
-class ReLU(Module):
-    """max(0, x)."""
+class _PerhapsInPlace(Module):
+    """A function without options but `inplace`: write over the input."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input, self.inplace)
-
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
+
+
+class ReLU(_PerhapsInPlace):
+    """max(0, x)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu(input, self.inplace)
 
 
 class LeakyReLU(Module):
@@ -102,18 +106,11 @@ class GELU(Module):
         return f"approximate={self.approximate!r}"
 
 
-class SiLU(Module):
+class SiLU(_PerhapsInPlace):
     """x * sigmoid(x), also called swish."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
 
 
 class Softplus(Module):
@@ -173,19 +170,12 @@ class LogSoftmax(Module):
         return f"dim={self.dim}"
 
 
-class SELU(Module):
+class SELU(_PerhapsInPlace):
     """scale * elu(x, alpha) with alpha 1.6733, scale 1.0507: keeps mean 0 and variance 1.
     Klambauer et al. 2017."""
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         return F.selu(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
 
 
 class CELU(Module):
@@ -203,18 +193,11 @@ class CELU(Module):
         return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
 
 
-class Mish(Module):
+class Mish(_PerhapsInPlace):
     """x * tanh(softplus(x)). Misra 2019."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.mish(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
 
 
 class Hardtanh(Module):

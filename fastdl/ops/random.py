@@ -383,7 +383,7 @@ def poisson(input, generator=None):
     _need_floating(rate.dtype)
     if rate.size and not (rate >= 0).all():
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    return tensor_of(_numpy_stream(generator).poisson(rate).astype(rate.dtype))
+    return tensor_of(numpy_stream(next_draw(generator)).poisson(rate).astype(rate.dtype))
 
 
 def binomial(count, prob, generator=None):
@@ -392,12 +392,14 @@ def binomial(count, prob, generator=None):
     _need_floating(p.dtype)
     if not ((p >= 0) & (p <= 1)).all() or (n < 0).any():
         raise RuntimeError("binomial: expected count >= 0 and 0 <= prob <= 1")
-    return tensor_of(_numpy_stream(generator).binomial(n.astype(np.int64), p).astype(n.dtype))
+    return tensor_of(
+        numpy_stream(next_draw(generator)).binomial(n.astype(np.int64), p).astype(n.dtype)
+    )
 
 
-def _numpy_stream(generator):
+def numpy_stream(draw):
     """NumPy's generator for one draw of ours, where no kernel draws from a distribution."""
-    return np.random.Generator(np.random.Philox(key=next_draw(generator)))
+    return np.random.Generator(np.random.Philox(key=draw))
 
 
 @takes_out

@@ -152,13 +152,11 @@ resample.vjp(x=lambda g, axis, table: resample(g, axis=axis, table=table.transpo
 
 def _enlarged(x, factors):
     """Every element `factors[d]` times along each spatial dimension: one copy."""
-    spatial = x.ndim - 2
     shape, wide, merged = list(x.shape[:2]), list(x.shape[:2]), list(x.shape[:2])
     for n, factor in zip(x.shape[2:], factors):
         shape += [n, 1]
         wide += [n, factor]
         merged.append(n * factor)
-    assert spatial == len(factors)
     return x.reshape(shape).expand(wide).reshape(merged)
 
 

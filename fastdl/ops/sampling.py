@@ -21,17 +21,12 @@ def gamma_quantile_slope(x, y):
 @primitive(node_name="StandardGamma")
 def standard_gamma_of(x, *, draw):
     """Gamma variables of shapes x and rate 1, none of them 0; draw: see `random.next_draw`."""
-    drawn = stream(draw).standard_gamma(x.astype(np.float64))
+    drawn = random.numpy_stream(draw).standard_gamma(x.astype(np.float64))
     return np.maximum(drawn.astype(x.dtype), np.finfo(x.dtype).tiny)
 
 
 # M. Figurnov, S. Mohamed and A. Mnih, Implicit reparameterization gradients (2018)
 standard_gamma_of.vjp(x=lambda g, x, out: g * gamma_quantile_slope(x, out))
-
-
-def stream(draw):
-    """NumPy's generator for one draw of ours."""
-    return np.random.Generator(np.random.Philox(key=draw))
 
 
 def standard_gamma(shape):
@@ -56,5 +51,5 @@ def categories(probabilities, count):
 def angles(concentration, shape):
     """Von Mises angles around 0 of a tensor of concentrations, broadcast to `shape`."""
     kappa = np.broadcast_to(concentration.array, shape)
-    drawn = stream(random.next_draw()).vonmises(0.0, kappa.astype(np.float64))
+    drawn = random.numpy_stream(random.next_draw()).vonmises(0.0, kappa.astype(np.float64))
     return tensor_of(np.asarray(drawn, concentration.array.dtype))

@@ -63,6 +63,14 @@ def draw_int(low: int, high: int) -> int:
     return int(randint(low, high, (1,)).item())
 
 
+def draw_part(h: int, w: int, scale, ratio) -> tuple[int, int]:
+    """The sides of a random share, within `scale`, of an image h x w; the second over the first
+    lies within `ratio`, evenly in its logarithm."""
+    area = h * w * draw(*scale)
+    aspect = math.exp(draw(*(math.log(r) for r in ratio)))
+    return round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+
+
 def size_of(size, message: str) -> tuple[int, int]:
     """(height, width) of a number or a sequence.
 
@@ -495,11 +503,8 @@ class RandomResizedCrop(nn.Module):
     def get_params(img, scale, ratio) -> tuple[int, int, int, int]:
         """(top, left, height, width) of a random part."""
         _, h, w = F.get_dimensions(img)
-        low, high = (math.log(r) for r in ratio)
         for _ in range(10):
-            area = h * w * draw(*scale)
-            aspect = math.exp(draw(low, high))
-            width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            height, width = draw_part(h, w, scale, ratio)
             if 0 < width <= w and 0 < height <= h:
                 return (
                     draw_int(0, h - height + 1), draw_int(0, w - width + 1), height, width
@@ -739,7 +744,7 @@ class RandomErasing(nn.Module):
     Args:
         p: probability.
         scale: bounds of the rectangle's share of the image.
-        ratio: bounds of its width over its height.
+        ratio: bounds of its height over its width.
         value: what replaces it: a number, one for each channel, or ``"random"`` normal numbers.
         inplace: change the tensor itself.
     """
@@ -766,11 +771,8 @@ class RandomErasing(nn.Module):
     def get_params(img: Tensor, scale, ratio, value=None):
         """(top, left, height, width, new values) at random; `value` None: normal numbers."""
         channels, h, w = img.shape[-3:]
-        low, high = (math.log(r) for r in ratio)
         for _ in range(10):
-            area = h * w * draw(*scale)
-            aspect = math.exp(draw(low, high))
-            height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            width, height = draw_part(h, w, scale, ratio)
             if height < h and width < w:
                 if value is None:
                     v = normal(0.0, 1.0, (channels, height, width)).to(img.dtype)
