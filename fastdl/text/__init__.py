@@ -9,19 +9,31 @@
 :class:`SinusoidalEncoding`    positions for attention, added
 :class:`RotaryEncoding`        positions for attention, turned
 :func:`generate`               greedy, sampled or by beam search, with a :class:`KVCache`
+:func:`sequence_loss`          cross-entropy without padding; masks and teacher forcing
+:mod:`~fastdl.text.models`     language models, translation, classification
 :class:`GPT2`                  the network, with weights of the transformers package
 :class:`NGramModel`            n-grams with Kneser-Ney smoothing
 :func:`bleu_score`             of translations; :func:`perplexity` of language models
 =============================  ===========================================================
 """
 
+from fastdl.text import models
 from fastdl.text.batches import BucketSampler, PadCollate
 from fastdl.text.bpe import ByteLevelBPE
-from fastdl.text.generation import KVCache, generate
+from fastdl.text.generation import DecoderState, KVCache, generate
 from fastdl.text.gpt2 import GPT2, GPT2Config
 from fastdl.text.ngrams import NGramModel
 from fastdl.text.positional import RotaryEncoding, SinusoidalEncoding, sinusoidal_encoding
 from fastdl.text.scores import bleu_score, perplexity
+from fastdl.text.sequences import (
+    causal_mask,
+    length_mask,
+    mix_tokens,
+    padding_mask,
+    sequence_loss,
+    shift_right,
+    teacher_forcing_ratio,
+)
 from fastdl.text.tokenizers import characters, get_tokenizer, ngrams_iterator, words
 from fastdl.text.vocabulary import Vocab, build_vocab_from_iterator, vocab
 
@@ -29,6 +41,7 @@ __all__ = [
     "GPT2",
     "BucketSampler",
     "ByteLevelBPE",
+    "DecoderState",
     "GPT2Config",
     "KVCache",
     "NGramModel",
@@ -38,12 +51,20 @@ __all__ = [
     "Vocab",
     "bleu_score",
     "build_vocab_from_iterator",
+    "causal_mask",
     "characters",
     "generate",
     "get_tokenizer",
+    "length_mask",
+    "mix_tokens",
+    "models",
     "ngrams_iterator",
+    "padding_mask",
     "perplexity",
+    "sequence_loss",
+    "shift_right",
     "sinusoidal_encoding",
+    "teacher_forcing_ratio",
     "vocab",
     "words",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -13,10 +13,45 @@ from fastdl.ops.core import tensor_argument
 from fastdl.ops.random import multinomial
 from fastdl.tensor import Tensor
 
-__all__ = ["KVCache", "generate"]
+__all__ = ["DecoderState", "KVCache", "generate"]
 
 
-class KVCache:
+class DecoderState:
+    """What a model carries from one token to the next, for a batch of sequences.
+
+    Recurrent models keep their hidden states in one, decoders the output of their encoder.
+
+    Args:
+        fixed: becomes the attribute of that name.
+
+    Attributes:
+        length: how many positions the model has read.
+        tensors: Tensors by name, the batch first, which the model replaces as it reads.
+        fixed: Tensors by name, the batch first, which stay: all beams of a row have the same.
+    """
+
+    def __init__(self, fixed: Mapping[str, Tensor] | None = None) -> None:
+        self.length = 0
+        self.tensors: dict[str, Tensor] = {}
+        self.fixed = dict(fixed or {})
+
+    def repeat(self, n: int) -> None:
+        """Makes n sequences, side by side, of each one."""
+        for tensors in (self.fixed, self.tensors):
+            tensors.update({name: t.repeat_interleave(n, 0) for name, t in tensors.items()})
+
+    def reorder(self, index: np.ndarray) -> None:
+        """Makes the sequences those at `index` of the present ones, as beam search needs: each in
+        the place of one with the same `fixed`."""
+        rows = tensor_of(index)
+        self.tensors = {name: t.index_select(0, rows) for name, t in self.tensors.items()}
+
+    def detach(self) -> None:
+        """Cuts the state off what it was computed from: backpropagation through time ends here."""
+        self.tensors = {name: t.detach() for name, t in self.tensors.items()}
+
+
+class KVCache(DecoderState):
     """The keys and values of what a model has read, layer by layer.
 
     A model that takes one computes keys and values of new positions only and lets
@@ -24,18 +59,15 @@ class KVCache:
     length, instead of the work of all positions again. Room is doubled when it runs out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fixed: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__(fixed)
         self._stores: dict[int, list[np.ndarray]] = {}
         self._lengths: dict[int, int] = {}
 
-    @property
-    def length(self) -> int:
-        """How many positions every layer holds."""
-        return min(self._lengths.values(), default=0)
-
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Adds key (N, H, L, E) and value (N, H, L, Ev) of new positions and returns those of all:
-        (N, H, length + L, E) and (N, H, length + L, Ev), valid until the next call.
+        (N, H, length + L, E) and (N, H, length + L, Ev), valid until the next call. `length` is
+        what every layer holds that holds something.
 
         Raises:
             RuntimeError: they require gradients, which a cache does not keep.
@@ -54,13 +86,23 @@ class KVCache:
                 stores[i] = roomy
             stores[i][:, :, start:end] = new
         self._lengths[layer] = end
+        self.length = min(self._lengths.values())
         key, value = (tensor_of(store[:, :, :end]) for store in stores)
         return key, value
 
-    def reorder(self, index: np.ndarray) -> None:
-        """Makes the sequences those at `index` of the present ones, as beam search needs."""
+    def repeat(self, n: int) -> None:
+        super().repeat(n)
         for stores in self._stores.values():
-            stores[:] = [store[index] for store in stores]
+            stores[:] = [store.repeat(n, 0) for store in stores]
+
+    def reorder(self, index: np.ndarray) -> None:
+        super().reorder(index)
+        if (index == np.arange(len(index))).all():
+            return
+        for layer, stores in self._stores.items():
+            for store in stores:
+                read = store[:, :, : self._lengths[layer]]
+                read[:] = read[index]
 
 
 def _roomy(like, length):
@@ -83,6 +125,7 @@ def generate(
     use_cache: bool = True,
     context_length: int | None = None,
     generator=None,
+    cache: DecoderState | None = None,
 ) -> Tensor:
     """Continues token sequences.
 
@@ -103,6 +146,9 @@ def generate(
         use_cache: whether the model takes a cache.
         context_length: without a cache, how many last tokens the model sees; all if None.
         generator: random numbers for drawing, the default generator if None.
+        cache: what the model is called with at first, for instance with an encoder's output in it;
+            changed by the call. If it has read positions, `input_ids` begins with them. A fresh
+            :class:`KVCache` if None.
 
     Returns:
         (N, L + new) or (L + new,): the beginnings and what follows.
@@ -123,10 +169,12 @@ def generate(
         ("top_p", top_p, top_p is None or 0 < top_p <= 1),
         ("num_beams", num_beams, num_beams > 0 and not (do_sample and num_beams > 1)),
         ("context_length", context_length, not (use_cache and context_length)),
+        ("use_cache", use_cache, use_cache or cache is None),
     ):
         if not fits:
             raise ValueError(f"generate: {name}={value} is out of range or does not go together")
-    cache = KVCache() if use_cache else None
+    if use_cache and cache is None:
+        cache = KVCache()
 
     def scores(ids):
         """Logits (N, V) of what follows ids, in float64."""
@@ -141,7 +189,10 @@ def generate(
     rows = ids.reshape(-1, ids.shape[-1])
     with no_grad(), _evaluating(model):
         if num_beams > 1:
-            reorder = cache.reorder if cache is not None else lambda index: None
+            reorder = lambda index: None
+            if cache is not None:
+                cache.repeat(num_beams)
+                reorder = cache.reorder
             ends = (eos_token_id, pad)
             found = _beam_search(
                 scores, reorder, rows, max_new_tokens, num_beams, length_penalty, *ends
@@ -194,15 +245,17 @@ def _probabilities(scores, top_k, top_p):
 
 
 def _one_by_one(scores, pick, ids, new, eos, pad):
+    start = ids.shape[1]
+    ids = np.concatenate([ids, np.empty((len(ids), new), np.int64)], 1)
     ended = np.zeros(len(ids), bool)
-    for _ in range(new):
-        token = pick(scores(ids))
+    for at in range(start, start + new):
+        token = pick(scores(ids[:, :at]))
         if eos is not None:
             token = np.where(ended, pad, token)
             ended |= token == eos
-        ids = np.concatenate([ids, token[:, None]], 1)
+        ids[:, at] = token
         if ended.all():
-            break
+            return ids[:, : at + 1].copy()
     return ids
 
 
