@@ -158,6 +158,7 @@ from fastdl.ops.matrices import (
 )
 from fastdl.ops.random import *
 from fastdl.ops.reduce import *
+from fastdl.ops.rnn import *
 from fastdl.ops.shape import *
 from fastdl._flags import *
 from fastdl.runtime import get_num_threads, set_num_threads, show_config

@@ -1,6 +1,5 @@
 """Recurrent layers, cells and packed sequences against PyTorch in float64."""
 
-import itertools
 import pickle
 
 import numpy as np
@@ -64,13 +63,20 @@ def derivatives(t, results, wanted):
     return [*fused, *recorded, *second]
 
 
+# (layers, bidirectional, bias, initial states): any two values of any two meet
+COMBINATIONS = [
+    (1, False, 1, 0), (2, True, 1, 1), (2, False, 0, 1),
+    (1, True, 0, 0), (1, True, 1, 1), (2, False, 1, 0),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("packed", [None, "sorted", "unsorted"])
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize(("name", "options"), LAYERS)
 def test_layer_matches_torch(name, options, batch_first, packed, rng):
     lengths = {None: None, "sorted": [6, 4, 1], "unsorted": [2, 6, 3]}[packed]
     x = rng.standard_normal((3, 6, 4) if batch_first else (6, 3, 4))
-    for layers, both, bias, with_states in itertools.product((1, 2), (False, True), *[(0, 1)] * 2):
+    for layers, both, bias, with_states in COMBINATIONS:
         theirs, ours = pair(
             name, 4, 5, num_layers=layers, bidirectional=both, bias=bool(bias),
             batch_first=batch_first, **options,

@@ -8,20 +8,19 @@ import warnings
 
 import numpy as np
 
-import fastdl.nn.functional as F
 from fastdl._engine import is_autocast_enabled
 from fastdl.nn import init
 from fastdl.nn.module import Module
 from fastdl.nn.parameter import Parameter
 from fastdl.nn.utils.rnn import PackedSequence
 from fastdl.ops.creation import empty, zeros
-from fastdl.ops.join import cat, stack
-from fastdl.ops.rnn import GATES, recurrent
+from fastdl.ops.rnn import GATES, check_step, layered, recurrent, state_pair
 from fastdl.tensor import Tensor
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
 CELLS = {"RNN_TANH": "tanh", "RNN_RELU": "relu", "LSTM": "lstm", "GRU": "gru"}
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
 def _reset(module):
@@ -273,31 +272,12 @@ class RNNBase(Module):
 
     def _layers(self, x, states, sizes):
         """All layers on rows in packed order: the output (rows, directions P) and last states."""
-        directions = 2 if self.bidirectional else 1
-        first = [h.unbind(0) for h in states]
-        last = [[] for _ in states]
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction in range(directions):
-                at = layer * directions + direction
-                w = {name.split("_l")[0]: getattr(self, name) for name in self._all_weights[at]}
-                weights = [w["weight_ih"], w["weight_hh"], w.get("bias_ih"), w.get("bias_hh")]
-                y, *found = recurrent(
-                    x,
-                    first[0][at],
-                    first[1][at] if len(first) > 1 else None,
-                    (*weights, w.get("weight_hr")),
-                    CELLS[self.mode],
-                    sizes,
-                    direction == 1,
-                )
-                outputs.append(y)
-                for states_of, h in zip(last, found):
-                    states_of.append(h)
-            x = cat(outputs, -1) if directions > 1 else outputs[0]
-            if self.dropout and self.training and layer < self.num_layers - 1:
-                x = F.dropout(x, self.dropout)
-        return x, tuple([stack(h) for h in last])
+        weights = []
+        for names in self._all_weights:
+            w = {name.split("_l")[0]: getattr(self, name) for name in names}
+            weights.append([w.get(name) for name in WEIGHTS])
+        dropout = self.dropout if self.training else 0.0
+        return layered(x, states, weights, CELLS[self.mode], sizes, dropout, self.bidirectional)
 
     def forward(self, input, hx=None):
         """Output (T, N, D P), or (N, T, D P) if `batch_first`, or (T, D P) of an unbatched input,
@@ -382,7 +362,7 @@ class LSTM(RNNBase):
 
     def forward(self, input, hx=None):
         """As of :class:`RNN`, with the pair (h, c) for the states."""
-        return self._run(input, None if hx is None else tuple(hx))
+        return self._run(input, None if hx is None else (hx[0], hx[1]))
 
 
 class GRU(RNNBase):
@@ -454,31 +434,13 @@ class RNNCellBase(Module):
         if states is None:
             shape = input.shape[0], self.hidden_size
             states = tuple([zeros(*shape, dtype=input.dtype) for _ in names])
-        self._check(input, states)
+        check_step(input, states, self.input_size, self.hidden_size)
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
         h, *c = states
         sizes = np.array([len(input)])
         found = recurrent(input, h, c[0] if c else None, weights, cell, sizes)[1:]
         found = found[: len(names)]
         return found if batched else tuple([h.squeeze(0) for h in found])
-
-    def _check(self, input, states):
-        if input.shape[1] != self.input_size:
-            raise RuntimeError(
-                f"input has inconsistent input_size: got {input.shape[1]} expected "
-                f"{self.input_size}"
-            )
-        for i, h in enumerate(states):
-            if h.dim() != 2 or h.shape[0] != input.shape[0]:
-                raise RuntimeError(
-                    f"Input batch size {input.shape[0]} doesn't match hidden{i} batch size "
-                    f"{h.shape[0]}"
-                )
-            if h.shape[1] != self.hidden_size:
-                raise RuntimeError(
-                    f"hidden{i} has inconsistent hidden_size: got {h.shape[1]}, expected "
-                    f"{self.hidden_size}"
-                )
 
 
 class RNNCell(RNNCellBase):
@@ -525,7 +487,7 @@ class LSTMCell(RNNCellBase):
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        states = None if hx is None else tuple(hx)
+        states = None if hx is None else state_pair(hx)
         return self._next("lstm", input, states, ("hx[0]", "hx[1]"))
 
 
