@@ -5,19 +5,21 @@ import itertools
 import json
 import math
 import pickle
+import sys
+import unicodedata
 from importlib import import_module
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdl
 from fastdl import text
 
 PARTS = [
-    "batches", "bpe", "generation", "gpt2", "ngrams", "positional", "scores", "tokenizers",
-    "vocabulary",
+    "batches", "bpe", "generation", "glove", "gpt2", "ngrams", "positional", "scores", "tokenizers",
+    "vectors", "vocabulary", "word2vec",
 ]  # fmt: skip
 EPS = np.finfo(np.float64).eps
 
@@ -152,6 +154,52 @@ def test_byte_pairs_are_those_of_the_reference():
     assert [" ".join(pair) for pair in bpe.merges] == MERGES.split("\n")
     assert [bpe.encode(line) for line in LINES] == IDS
     assert [bpe.decode(ids) for ids in IDS] == LINES
+
+
+# the tables of Unicode that Python and others have differ in what was added later
+OLD_CHARACTERS = [
+    c for c in map(chr, range(0x20000)) if unicodedata.ucd_3_2_0.category(c) not in ("Cn", "Cs")
+]
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.text(st.sampled_from(OLD_CHARACTERS) | st.characters(codec="ascii")), min_size=1)
+)
+def test_byte_pairs_by_the_tokenizers_package(texts):
+    """The same merges learnt by it, and the same numbers, for fixed and random texts."""
+    tokenizers = pytest.importorskip("tokenizers")
+    special = ["<|endoftext|>", "<|end"]
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=340, min_frequency=2, special_tokens=special, show_progress=False,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    theirs = tokenizers.Tokenizer(tokenizers.models.BPE())
+    theirs.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    corpus = LINES + texts * 2
+    theirs.train_from_iterator(corpus, trainer)
+    learnt = json.loads(theirs.to_str())["model"]["merges"]
+    slow = text.ByteLevelBPE.train(corpus, 340, 2, special)
+    assert [list(pair) for pair in slow.merges] == learnt
+    fast = text.ByteLevelBPE.train(corpus, 340, 2, special, backend="tokenizers")
+    for line in [*LINES, *texts, "a<|endoftext|>b<|end|> <|endoftext", "".join(texts)]:
+        assert fast.encode(line) == slow.encode(line)
+        assert fast.tokenize(line) == slow.tokenize(line)
+        assert fast.decode(fast.encode(line)) == line
+    assert fast.encode_batch(texts) == slow.encode_batch(texts)
+    assert pickle.loads(pickle.dumps(fast)).encode(LINES[0]) == slow.encode(LINES[0])
+
+
+def test_backends_of_byte_pairs_are_refused(monkeypatch):
+    with pytest.raises(ValueError, match="backend"):
+        text.ByteLevelBPE({"a": 0}, [], backend="rust")
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(ImportError, match="pip install tokenizers"):
+        text.ByteLevelBPE.train([], 256, backend="tokenizers")
+    monkeypatch.undo()
+    pytest.importorskip("tokenizers")
+    with pytest.raises(ValueError, match="255"):
+        text.ByteLevelBPE({"a": 0}, [], backend="tokenizers")
 
 
 def test_words_are_cut_as_in_gpt2():
@@ -681,6 +729,25 @@ def test_bleu_is_sacrebleus(how):
         found = text.bleu_score(
             CANDIDATES[:count], REFERENCES[:count], smoothing=smoothing, smoothing_value=value
         )
+        assert abs(100 * found - wanted) < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bleu_of_random_corpora_is_sacrebleus(seed):
+    sacrebleu = pytest.importorskip("sacrebleu")
+    rng = np.random.default_rng(seed)
+    sentence = lambda low: ["abcde"[i] for i in rng.integers(0, 5, rng.integers(low, 14))]
+    candidates = [sentence(0 if i else 5) for i in range(6)]
+    references = [[sentence(1) for _ in range(2)] for _ in candidates]
+    streams = [[" ".join(r[k]) for r in references] for k in range(2)]
+    joined = [" ".join(c) for c in candidates]
+    for (how, value), n in itertools.product(SACREBLEU, (1, 2, 4)):
+        metric = sacrebleu.BLEU(
+            tokenize="none", smooth_method=how, smooth_value=value, max_ngram_order=n,
+            effective_order=False,
+        )  # fmt: skip
+        wanted = metric.corpus_score(joined, streams).score
+        found = text.bleu_score(candidates, references, n, smoothing=how, smoothing_value=value)
         assert abs(100 * found - wanted) < 1e-9
 
 

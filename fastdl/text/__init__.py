@@ -13,6 +13,9 @@
 :mod:`~fastdl.text.models`     language models, translation, classification
 :class:`GPT2`                  the network, with weights of the transformers package
 :class:`NGramModel`            n-grams with Kneser-Ney smoothing
+:class:`Word2Vec`              vectors of words: skip-gram and CBOW
+:class:`GloVe`                 vectors of words from counts
+:class:`WordVectors`           neighbours, analogies, files of such vectors
 :func:`bleu_score`             of translations; :func:`perplexity` of language models
 =============================  ===========================================================
 """
@@ -21,6 +24,7 @@ from fastdl.text import models
 from fastdl.text.batches import BucketSampler, PadCollate
 from fastdl.text.bpe import ByteLevelBPE
 from fastdl.text.generation import DecoderState, KVCache, generate
+from fastdl.text.glove import GloVe, cooccurrences, glove_loss
 from fastdl.text.gpt2 import GPT2, GPT2Config
 from fastdl.text.ngrams import NGramModel
 from fastdl.text.positional import RotaryEncoding, SinusoidalEncoding, sinusoidal_encoding
@@ -35,7 +39,9 @@ from fastdl.text.sequences import (
     teacher_forcing_ratio,
 )
 from fastdl.text.tokenizers import characters, get_tokenizer, ngrams_iterator, words
+from fastdl.text.vectors import WordVectors
 from fastdl.text.vocabulary import Vocab, build_vocab_from_iterator, vocab
+from fastdl.text.word2vec import HuffmanTree, NoiseWords, Word2Vec, word_loss
 
 __all__ = [
     "GPT2",
@@ -43,18 +49,25 @@ __all__ = [
     "ByteLevelBPE",
     "DecoderState",
     "GPT2Config",
+    "GloVe",
+    "HuffmanTree",
     "KVCache",
     "NGramModel",
+    "NoiseWords",
     "PadCollate",
     "RotaryEncoding",
     "SinusoidalEncoding",
     "Vocab",
+    "Word2Vec",
+    "WordVectors",
     "bleu_score",
     "build_vocab_from_iterator",
     "causal_mask",
     "characters",
+    "cooccurrences",
     "generate",
     "get_tokenizer",
+    "glove_loss",
     "length_mask",
     "mix_tokens",
     "models",
@@ -66,5 +79,6 @@ __all__ = [
     "sinusoidal_encoding",
     "teacher_forcing_ratio",
     "vocab",
+    "word_loss",
     "words",
 ]
