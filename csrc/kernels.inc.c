@@ -26,6 +26,7 @@
 #include "conv/winograd_grad.c"
 #include "conv/grad_input.c"
 #include "conv/grad_weight.c"
+#include "conv/dots.c"
 #include "conv/grad_outer.c"
 #include "conv/depthwise.c"
 
@@ -97,6 +98,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_forward),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_forward),
         [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_forward),
+        [FDL_CONV_DOTS] = F(conv_dots_forward),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_forward),
     },
     .conv_grad_input = {

@@ -301,6 +301,7 @@ def read_fenced():
                 for variant in VARIANTS:
                     run(g, a, variant=variant, isa=isa, threads=1)
                 _kernels.conv2d_grad_weight(a.x, a.dy, g, variant="outer", isa=isa, threads=1)
+                _kernels.conv2d(a.x, a.w, a.bias, g, variant="dots", isa=isa, threads=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect through ctypes is written for Linux")
@@ -383,6 +384,25 @@ def test_weight_gradient_by_outer_products(name, dtype, isa):
     for threads in (2, 3, 7):
         dw = _kernels.conv2d_grad_weight(a.x, a.dy, g, threads=threads, **options)
         np.testing.assert_array_equal(dw, out)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_forward_by_dot_products(name, dtype, isa):
+    """Against the definition, written between guards; the same bits for any number of threads."""
+    g, a = CASES[name], cast(arrays(CASES[name]), dtype)
+    memory = np.full(a.dy.size + 2 * GUARD, np.nan, dtype)
+    memory[:GUARD] = memory[-GUARD:] = 12345
+    out = memory[GUARD:-GUARD].reshape(a.dy.shape)
+    options = {"variant": "dots", "isa": isa}
+    _kernels.conv2d(a.x, a.w, a.bias, g, out=out, threads=1, **options)
+    assert (memory[:GUARD] == 12345).all()
+    assert (memory[-GUARD:] == 12345).all()
+    check((out,), expected_of(name)[:1], dtype)
+    for threads in (2, 3, 7):
+        y = _kernels.conv2d(a.x, a.w, a.bias, g, threads=threads, **options)
+        np.testing.assert_array_equal(y, out)
 
 
 sizes = st.integers(1, 5)

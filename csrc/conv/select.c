@@ -48,6 +48,7 @@ static const algorithm algorithms[FDL_CONV_VARIANTS] = {
                                three_by_three},
     [FDL_CONV_WINOGRAD_STRIDED] = {"winograd_strided", "4x4 filters, stride 2, dilation 1",
                                    four_by_four_strided},
+    [FDL_CONV_DOTS] = {"dots", "any geometry", any},
     [FDL_CONV_DEPTHWISE] = {"depthwise",
                             "as many groups as input channels; stride 1, or 2 along rows without "
                             "dilation", one_channel_a_group},
@@ -110,15 +111,24 @@ static int outer_products_pay(const fdl_conv *g, int pass, int lanes)
            (k * g->r >= 576 && taps >= 288 && planes >= 96);
 }
 
-/* Estimates of a 3x3 convolution's time, in the time of one multiplication and addition (fitted to
- * timings of some 500 shapes, 3 to 512 channels, 3 to 45 pixels, batches of 1 to 16). */
+/* Estimates of a convolution's time, in the time of one multiplication and addition (fitted to
+ * timings of some 500 shapes of 3x3, 3 to 512 channels, 3 to 45 pixels, batches of 1 to 16). */
 static double cost_of_implicit(const fdl_conv *g, int pass, int lanes)
 {
     const int dx = pass == FDL_CONV_GRAD_INPUT;
     const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
     const double rows = (double)g->n * (dx ? g->h : g->oh), w = (double)(dx ? g->w : g->ow);
-    return 9.2 * c * k * whole_vectors(rows * w, lanes) +
-           14 * (dx ? k : c) * rows * whole_vectors(w, lanes) + 110 * c * k;
+    const double s = (double)g->s, taps = (double)g->r * s * c;
+    return 1.02 * taps * k * whole_vectors(rows * w, lanes) +
+           4.7 * s * (dx ? k : c) * rows * whole_vectors(w, lanes) + 12.2 * taps * k;
+}
+
+/* The same of dot products, which need no whole vectors of pixels and no packing, but patches. */
+static double cost_of_dots(const fdl_conv *g)
+{
+    const double pixels = (double)g->n * g->oh * g->ow, c = (double)g->c;
+    const double taps = (double)g->r * g->s * c, rows = (double)g->n * g->oh * g->stride_h;
+    return (1.08 * taps + 70) * g->k * pixels + 25 * taps * pixels + 250 * c * rows;
 }
 
 /* Lanes are tiles, but channels in the weight gradient: what does not fill a vector is wasted. */
@@ -164,6 +174,14 @@ static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
     return cost < cost_of_implicit(g, pass, lanes) && cost < cost_of_winograd(g, pass, 2, lanes);
 }
 
+static int dots_pay(const fdl_conv *g, int pass, int lanes)
+{
+    const double cost = cost_of_dots(g);
+    if (g->groups > 1 || cost > 0.95 * cost_of_implicit(g, pass, lanes)) return 0;
+    return !three_by_three(g) || (cost < cost_of_winograd(g, pass, 2, lanes) &&
+                                  cost < cost_of_winograd(g, pass, 4, lanes));
+}
+
 static int small_tiles_pay(const fdl_conv *g, int pass, int lanes)
 {
     return cost_of_winograd(g, pass, 2, lanes) < cost_of_implicit(g, pass, lanes);
@@ -181,6 +199,8 @@ enum { Y = 1 << FDL_CONV_FORWARD, DX = 1 << FDL_CONV_GRAD_INPUT, DW = 1 << FDL_C
 static const rule rules[] = {
     {Y | DX | DW, FDL_CONV_DEPTHWISE, several_groups,
      "a channel a group: nothing to sum over, so taps are read where they lie"},
+    {Y, FDL_CONV_DOTS, dots_pay,
+     "few outputs: dot products of filters, where they lie, with what each output's window holds"},
     {Y | DX | DW, FDL_CONV_WINOGRAD, large_tiles_pay,
      "3x3, stride 1: 2.25 multiplications an output, not 9, outweigh the transforms"},
     {Y | DX | DW, FDL_CONV_WINOGRAD_2X2, small_tiles_pay,
