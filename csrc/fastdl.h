@@ -8,7 +8,8 @@
  * and do not overlap unless said so; sizes are >= 0 and their products fit int64_t.
  * What every entry promises: zero-sized problems return at once; outputs are written, never read
  * first, unless said so; the bits of the result do not depend on `threads`; it returns FDL_OK, or
- * FDL_NOMEM when scratch memory could not be had (outputs are then undefined).
+ * FDL_NOMEM when scratch memory could not be had, or where it says so FDL_OUTSIDE for an index that
+ * points nowhere (outputs are then undefined).
  * `threads` is an upper bound: runtime.c decides from the work whether more than one pays.
  */
 #ifndef FASTDL_H
@@ -16,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FDL_OK = 0, FDL_NOMEM = -1 };
+enum { FDL_OK = 0, FDL_NOMEM = -1, FDL_OUTSIDE = -2 };
 enum { FDL_GENERIC, FDL_AVX2, FDL_AVX512, FDL_TIERS };
 enum { FDL_F32, FDL_F64, FDL_DTYPES };
 
@@ -389,7 +390,10 @@ int fdl_free_threads(void);       /* that, or 1 while others use our CPUs */
 const char *fdl_compiler(void);   /* name and version                                             */
 int fdl_after_fork(void);         /* 1 in a forked child: no thread pool, all runs serially       */
 int fdl_plan(int threads, double work);  /* threads worth using for `work` nanoseconds of one */
+#define FDL_STREAM (40 << 20)     /* bytes touched from which results go past the caches */
 void fdl_zero(void *p, size_t bytes);
+int fdl_outside(const int64_t *index, int64_t n, int64_t low, int64_t high);
+                                  /* is any of n numbers outside [low, high)? */
 int fdl_planned(void);            /* the most it granted to this thread since the last question   */
 /* A 64-byte aligned, per-thread, grow-only buffer per slot, kept between calls; contents undefined.
  * NULL: no memory. Valid until the same thread asks for the same slot with a larger size. Slots of

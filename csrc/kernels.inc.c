@@ -32,6 +32,7 @@
 
 #include "pool/naive.c"
 #include "pool/whole.c"
+#include "pool/lanes.c"
 #include "pool/phases.c"
 #include "pool/forward.c"
 #include "pool/backward.c"

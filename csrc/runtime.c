@@ -272,6 +272,18 @@ void fdl_zero(void *p, size_t bytes)
 #endif
 }
 
+/* Signs of differences instead of comparisons, which SSE2 has none of for 64 bits */
+int fdl_outside(const int64_t *index, int64_t n, int64_t low, int64_t high)
+{
+    uint64_t signs = 0;
+    if (low >= high) return n > 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t above = (uint64_t)index[i] - (uint64_t)low; /* negative numbers become large */
+        signs |= above | ((uint64_t)(high - low - 1) - above);
+    }
+    return signs >> 63;
+}
+
 /* ---- scratch --------------------------------------------------------------------------------- */
 
 typedef struct {

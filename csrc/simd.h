@@ -11,10 +11,12 @@
  *   VSCALE(v, k)    v * 2^k for whole k, |k| at most twice the largest exponent; rounded once
  *   VFMA(a, b, c)   a * b + c rounded once, in tiers with the instruction (where it is defined)
  *   STREAM(p, v)    store past the caches to p, a multiple of VBYTES; STREAM_END() when done
+ *   stream_copy     the same for n elements
  *   HSUM HMAX       over the lanes, in a fixed order
  *   EVEN ODD        of (a, b): lanes 0, 2, 4, ... or 1, 3, 5, ... of the 2 VL lanes a, b
  *   LOW HIGH        of (a, b): the halves of a0 b0 a1 b1 a2 b2 ...
- *   transpose      of v[VL]: rows and lanes exchanged
+ *   transpose       of v[VL]: rows and lanes exchanged
+ *   load_lanes      of up to VL matrices: element e of all of them is vector e; store_lanes inverts
  *   LDN(p, n, x)    the first n lanes from p, x in the others; n may be <= 0 or >= VL
  *   STN(p, v, n)    stores the first n lanes of v, and nothing else
  *   KEEP(v)         v is in a register from here on: no load of it is repeated
@@ -271,3 +273,40 @@ INLINE void F(stn)(REAL *p, V v, int64_t n)
 }
 #undef LOAD_MASKED
 #undef STORE_MASKED
+
+/* n elements past the caches; STREAM_END() when done */
+NOINLINE void F(stream_copy)(int64_t n, const REAL *from, REAL *to)
+{
+    int64_t i = min64(n, (int64_t)(-(uintptr_t)to % VBYTES / sizeof(REAL)));
+    STN(to, LDN(from, i, 0), i);
+    for (; i + VL <= n; i += VL) STREAM(to + i, LD(from + i));
+    STN(to + i, LDN(from + i, n - i, 0), n - i);
+}
+
+/* ---- matrices in lanes ----------------------------------------------------------------------- */
+
+/* to[e] = element e of `count` matrices x, x + batch, ...; lanes without one repeat the last. Whole
+ * vectors are written: up to VL - 1 beyond the elements. */
+NOINLINE void F(load_lanes)(int64_t count, int64_t elements, const REAL *x, int64_t batch, V *to)
+{
+    for (int64_t e = 0; e < elements; e += VL, to += VL) {
+        if (elements - e >= VL)
+            UNROLL(16) for (int i = 0; i < VL; i++) to[i] = LD(x + min64(i, count - 1) * batch + e);
+        else
+            UNROLL(16) for (int i = 0; i < VL; i++)
+                to[i] = LDN(x + min64(i, count - 1) * batch + e, elements - e, 0);
+        F(transpose)(to);
+    }
+}
+
+/* The inverse */
+NOINLINE void F(store_lanes)(int64_t count, int64_t elements, V *from, REAL *x, int64_t batch)
+{
+    for (int64_t e = 0; e < elements; e += VL, from += VL) {
+        F(transpose)(from);
+        if (elements - e >= VL)
+            for (int64_t i = 0; i < count; i++) ST(x + i * batch + e, from[i]);
+        else
+            for (int64_t i = 0; i < count; i++) STN(x + i * batch + e, from[i], elements - e);
+    }
+}

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t, uint8_t
 
 cdef extern from "fastdl.h" nogil:
     enum:
-        FDL_OK, FDL_NOMEM
+        FDL_OK, FDL_NOMEM, FDL_OUTSIDE
         FDL_F32, FDL_F64
         FDL_CONV_FORWARD, FDL_CONV_GRAD_INPUT, FDL_CONV_GRAD_WEIGHT
         FDL_CONV_VARIANTS
@@ -267,6 +267,7 @@ cdef extern from "fastdl.h" nogil:
     int fdl_threads()
     int fdl_free_threads()
     int fdl_planned()
+    int fdl_outside(const int64_t *index, int64_t n, int64_t low, int64_t high) nogil
     const char *fdl_compiler()
 
     void *fdl_alloc(size_t bytes)

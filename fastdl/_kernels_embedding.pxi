@@ -6,10 +6,10 @@ cdef int need_index(cnp.ndarray index, int64_t least, int64_t rows, str where) e
         raise TypeError(f"{where}: index must be int64, got {index.dtype}")
     need_c_order(index, where, "index")
     cdef const int64_t *i = <const int64_t *> cnp.PyArray_DATA(index)
-    cdef int64_t k, n = cnp.PyArray_SIZE(index), outside = 0
+    cdef int64_t n = cnp.PyArray_SIZE(index)
+    cdef int outside
     with nogil:
-        for k in range(n):
-            outside |= (i[k] < least) | (i[k] >= rows)
+        outside = fdl_outside(i, n, least, rows)
     if outside:
         raise IndexError(
             f"index out of range in self: {where} takes indices in [{least}, {rows}), "

@@ -269,17 +269,17 @@ def fill(cnp.ndarray out not None, value, *, isa=None, int threads=0):
 
 def within(cnp.ndarray index not None, int64_t low, int64_t high):
     """Do all numbers of an int64 array lie in [low, high)?"""
-    cdef int64_t k, n = cnp.PyArray_SIZE(index), outside = 0
+    cdef int64_t n = cnp.PyArray_SIZE(index)
     cdef const int64_t *i
+    cdef int outside
     if cnp.PyArray_TYPE(index) != cnp.NPY_INT64:
         raise TypeError(f"within: index must be int64, got {index.dtype}")
     if not cnp.PyArray_IS_C_CONTIGUOUS(index) or not cnp.PyArray_ISBEHAVED_RO(index):
         index = np.array(index, order="C")
     i = <const int64_t *> cnp.PyArray_DATA(index)
     with nogil:
-        for k in range(n):
-            outside |= (i[k] < low) | (i[k] >= high)
-    return outside == 0
+        outside = fdl_outside(i, n, low, high)
+    return not outside
 
 
 cdef cnp.ndarray as_pick(

@@ -62,39 +62,46 @@ cdef int read_avg_pool(geom, fdl_pool *g, str where) except -1:
     return 0
 
 
+cdef bint in_rows(const fdl_pool *g) noexcept:
+    """Are planes single rows, so that arrays may as well be (..., w)?"""
+    return g.h == 1 and g.oh == 1
+
+
 cdef int check_planes(
-    cnp.ndarray x, int64_t planes, int64_t h, int64_t w, str where, str argument
+    cnp.ndarray x, const fdl_pool *g, int64_t h, int64_t w, str where, str argument
 ) except -1:
-    """x must be a C-contiguous (..., h, w) with `planes` planes."""
-    cdef int ndim = cnp.PyArray_NDIM(x), i
+    """x must be a C-contiguous (..., h, w) with g.planes planes."""
+    cdef int ndim = cnp.PyArray_NDIM(x), lead = ndim - 1 if in_rows(g) else ndim - 2, i
     cdef int64_t product = 1
-    for i in range(ndim - 2):
+    for i in range(lead):
         product *= cnp.PyArray_DIM(x, i)
     if (
         ndim < 2
-        or product != planes
-        or cnp.PyArray_DIM(x, ndim - 2) != h
+        or product != g.planes
+        or (lead == ndim - 2 and cnp.PyArray_DIM(x, lead) != h)
         or cnp.PyArray_DIM(x, ndim - 1) != w
         or not cnp.PyArray_ISCARRAY_RO(x)
     ):
         raise ValueError(
-            f"{where}: {argument} must be C-contiguous, of shape (..., {h}, {w}) with {planes} "
+            f"{where}: {argument} must be C-contiguous, of shape (..., {h}, {w}) with {g.planes} "
             f"planes, got {np.shape(x)}"
         )
     return 0
 
 
 cdef cnp.ndarray planes_out(
-    out, cnp.ndarray like, int64_t h, int64_t w, int typenum, str where
+    out, cnp.ndarray like, bint rows, int64_t h, int64_t w, int typenum, str where
 ):
-    """`out`, or a new array, with the leading dimensions of `like` and planes of h x w."""
+    """`out`, or a new array, with the leading dimensions of `like` and planes of h x w; with `rows`
+    those may also be (..., w)."""
     cdef cnp.npy_intp dims[32]
     cdef int ndim = cnp.PyArray_NDIM(like), i
     if ndim > 32:
         raise ValueError(f"{where}: arrays of at most 32 dimensions are supported, got {ndim}")
-    for i in range(ndim - 2):
+    for i in range(ndim - 1):
         dims[i] = cnp.PyArray_DIM(like, i)
-    dims[ndim - 2] = h
+    if not rows:
+        dims[ndim - 2] = h
     dims[ndim - 1] = w
     return output(out, ndim, dims, typenum, where)
 
@@ -104,27 +111,19 @@ cdef int taps_type(const fdl_pool *g) noexcept:
 
 
 cdef int check_taps(cnp.ndarray taps, const fdl_pool *g, str where) except -1:
-    """Taps must have the outputs' shape and the geometry's dtype, and lie in the window."""
-    cdef int64_t n = g.planes * g.oh * g.ow, i
-    cdef int32_t bad = 0, window = <int32_t> (g.kh * g.kw)
-    cdef const uint8_t *t8
-    cdef const int32_t *t32
+    """Taps must have the outputs' shape and the geometry's dtype; the kernels look at their values,
+    which `finish_taps` reports."""
     if cnp.PyArray_TYPE(taps) != taps_type(g):
-        name = "uint8" if window <= 256 else "int32"
-        raise TypeError(f"{where}: taps must be {name} for {window} taps, got {taps.dtype}")
-    check_planes(taps, g.planes, g.oh, g.ow, where, "taps")
-    with nogil:
-        if window <= 256:
-            t8 = <const uint8_t *> cnp.PyArray_DATA(taps)
-            for i in range(n):
-                bad |= t8[i] >= window
-        else:
-            t32 = <const int32_t *> cnp.PyArray_DATA(taps)
-            for i in range(n):
-                bad |= t32[i] < 0 or t32[i] >= window
-    if bad:
-        raise ValueError(f"{where}: taps must lie in [0, {window}), the window's positions")
+        name = "uint8" if g.kh * g.kw <= 256 else "int32"
+        raise TypeError(f"{where}: taps must be {name} for {g.kh * g.kw} taps, got {taps.dtype}")
+    check_planes(taps, g, g.oh, g.ow, where, "taps")
     return 0
+
+
+cdef int finish_taps(int status, const fdl_pool *g, str where) except -1:
+    if status == FDL_OUTSIDE:
+        raise ValueError(f"{where}: taps must lie in [0, {g.kh * g.kw}), the window's positions")
+    return finish(status, where)
 
 
 def max_pool2d(
@@ -141,10 +140,10 @@ def max_pool2d(
     cdef fdl_pool g
     cdef cnp.ndarray y, taps
     read_pool(geom, &g, "max_pool2d")
-    check_planes(x, g.planes, g.h, g.w, "max_pool2d", "x")
+    check_planes(x, &g, g.h, g.w, "max_pool2d", "x")
     y_out, taps_out = (None, None) if out is None else out
-    y = planes_out(y_out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "max_pool2d")
-    taps = planes_out(taps_out, x, g.oh, g.ow, taps_type(&g), "max_pool2d")
+    y = planes_out(y_out, x, in_rows(&g), g.oh, g.ow, cnp.PyArray_TYPE(x), "max_pool2d")
+    taps = planes_out(taps_out, x, in_rows(&g), g.oh, g.ow, taps_type(&g), "max_pool2d")
     with nogil:
         status = kernels.max_forward[v](&g, data_of(x), data_of(y), data_of(taps), n)
     finish(status, "max_pool2d")
@@ -165,12 +164,12 @@ def max_pool2d_scatter(
     cdef fdl_pool g
     cdef cnp.ndarray dx
     read_pool(geom, &g, "max_pool2d_scatter")
-    check_planes(dy, g.planes, g.oh, g.ow, "max_pool2d_scatter", "dy")
+    check_planes(dy, &g, g.oh, g.ow, "max_pool2d_scatter", "dy")
     check_taps(taps, &g, "max_pool2d_scatter")
-    dx = planes_out(out, dy, g.h, g.w, cnp.PyArray_TYPE(dy), "max_pool2d_scatter")
+    dx = planes_out(out, dy, in_rows(&g), g.h, g.w, cnp.PyArray_TYPE(dy), "max_pool2d_scatter")
     with nogil:
         status = kernels.max_scatter[v](&g, data_of(dy), data_of(taps), data_of(dx), n)
-    finish(status, "max_pool2d_scatter")
+    finish_taps(status, &g, "max_pool2d_scatter")
     return dx
 
 
@@ -186,12 +185,12 @@ def max_pool2d_gather(
     cdef fdl_pool g
     cdef cnp.ndarray y
     read_pool(geom, &g, "max_pool2d_gather")
-    check_planes(x, g.planes, g.h, g.w, "max_pool2d_gather", "x")
+    check_planes(x, &g, g.h, g.w, "max_pool2d_gather", "x")
     check_taps(taps, &g, "max_pool2d_gather")
-    y = planes_out(out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "max_pool2d_gather")
+    y = planes_out(out, x, in_rows(&g), g.oh, g.ow, cnp.PyArray_TYPE(x), "max_pool2d_gather")
     with nogil:
         status = kernels.max_gather(&g, data_of(x), data_of(taps), data_of(y), n)
-    finish(status, "max_pool2d_gather")
+    finish_taps(status, &g, "max_pool2d_gather")
     return y
 
 
@@ -203,9 +202,11 @@ def positions_from_taps(cnp.ndarray taps not None, geom):
     cdef int64_t p, i, j, row, col, t, k = 0
     read_pool(geom, &g, "positions_from_taps")
     check_taps(taps, &g, "positions_from_taps")
-    positions = planes_out(None, taps, g.oh, g.ow, cnp.NPY_INT64, "positions_from_taps")
+    positions = planes_out(
+        None, taps, in_rows(&g), g.oh, g.ow, cnp.NPY_INT64, "positions_from_taps"
+    )
     out = <int64_t *> cnp.PyArray_DATA(positions)
-    cdef int narrow = g.kh * g.kw <= 256
+    cdef int narrow = g.kh * g.kw <= 256, status = FDL_OK
     cdef const uint8_t *t8 = <const uint8_t *> cnp.PyArray_DATA(taps)
     cdef const int32_t *t32 = <const int32_t *> cnp.PyArray_DATA(taps)
     with nogil:
@@ -213,10 +214,13 @@ def positions_from_taps(cnp.ndarray taps not None, geom):
             for i in range(g.oh):
                 for j in range(g.ow):
                     t = t8[k] if narrow else t32[k]
+                    if t < 0 or t >= g.kh * g.kw:
+                        status = FDL_OUTSIDE
                     row = i * g.stride_h - g.pad_h + t // g.kw * g.dil_h
                     col = j * g.stride_w - g.pad_w + t % g.kw * g.dil_w
                     out[k] = row * g.w + col
                     k += 1
+    finish_taps(status, &g, "positions_from_taps")
     return positions
 
 
@@ -230,8 +234,8 @@ def avg_pool2d(
     cdef fdl_pool g
     cdef cnp.ndarray y
     read_avg_pool(geom, &g, "avg_pool2d")
-    check_planes(x, g.planes, g.h, g.w, "avg_pool2d", "x")
-    y = planes_out(out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "avg_pool2d")
+    check_planes(x, &g, g.h, g.w, "avg_pool2d", "x")
+    y = planes_out(out, x, in_rows(&g), g.oh, g.ow, cnp.PyArray_TYPE(x), "avg_pool2d")
     with nogil:
         status = kernels.avg_forward[v](&g, data_of(x), data_of(y), n)
     finish(status, "avg_pool2d")
@@ -248,8 +252,8 @@ def avg_pool2d_backward(
     cdef fdl_pool g
     cdef cnp.ndarray dx
     read_avg_pool(geom, &g, "avg_pool2d_backward")
-    check_planes(dy, g.planes, g.oh, g.ow, "avg_pool2d_backward", "dy")
-    dx = planes_out(out, dy, g.h, g.w, cnp.PyArray_TYPE(dy), "avg_pool2d_backward")
+    check_planes(dy, &g, g.oh, g.ow, "avg_pool2d_backward", "dy")
+    dx = planes_out(out, dy, in_rows(&g), g.h, g.w, cnp.PyArray_TYPE(dy), "avg_pool2d_backward")
     with nogil:
         status = kernels.avg_backward[v](&g, data_of(dy), data_of(dx), n)
     finish(status, "avg_pool2d_backward")
@@ -305,8 +309,10 @@ def adaptive_max_pool2d(
     h, w = plane_of(x, "adaptive_max_pool2d", "x")
     read_cells(x, h, w, oh, ow, &g, "adaptive_max_pool2d", "x")
     y_out, positions_out = (None, None) if out is None else out
-    y = planes_out(y_out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "adaptive_max_pool2d")
-    positions = planes_out(positions_out, x, g.oh, g.ow, cnp.NPY_INT64, "adaptive_max_pool2d")
+    y = planes_out(y_out, x, False, g.oh, g.ow, cnp.PyArray_TYPE(x), "adaptive_max_pool2d")
+    positions = planes_out(
+        positions_out, x, False, g.oh, g.ow, cnp.NPY_INT64, "adaptive_max_pool2d"
+    )
     with nogil:
         status = kernels.cells_max(
             &g, data_of(x), data_of(y), <int64_t *> data_of(positions), n
@@ -323,7 +329,7 @@ def adaptive_avg_pool2d(cnp.ndarray x not None, oh, ow, *, out=None, isa=None, i
     cdef cnp.ndarray y
     h, w = plane_of(x, "adaptive_avg_pool2d", "x")
     read_cells(x, h, w, oh, ow, &g, "adaptive_avg_pool2d", "x")
-    y = planes_out(out, x, g.oh, g.ow, cnp.PyArray_TYPE(x), "adaptive_avg_pool2d")
+    y = planes_out(out, x, False, g.oh, g.ow, cnp.PyArray_TYPE(x), "adaptive_avg_pool2d")
     with nogil:
         status = kernels.cells_avg(&g, data_of(x), data_of(y), n)
     finish(status, "adaptive_avg_pool2d")
@@ -340,7 +346,7 @@ def adaptive_avg_pool2d_backward(
     cdef cnp.ndarray dx
     oh, ow = plane_of(dy, "adaptive_avg_pool2d_backward", "dy")
     read_cells(dy, h, w, oh, ow, &g, "adaptive_avg_pool2d_backward", "dy")
-    dx = planes_out(out, dy, g.h, g.w, cnp.PyArray_TYPE(dy), "adaptive_avg_pool2d_backward")
+    dx = planes_out(out, dy, False, g.h, g.w, cnp.PyArray_TYPE(dy), "adaptive_avg_pool2d_backward")
     with nogil:
         status = kernels.cells_avg_backward(&g, data_of(dy), data_of(dx), n)
     finish(status, "adaptive_avg_pool2d_backward")
@@ -352,8 +358,7 @@ def adaptive_avg_pool2d_backward(
 
 cdef int check_positions(cnp.ndarray x, cnp.ndarray at, int64_t n, str where) except -1:
     """Both must be C-contiguous with as many rows, the positions int64 in [0, n)."""
-    cdef int64_t i
-    cdef int bad = 0
+    cdef int bad
     cdef const int64_t *p
     need_rows(x, where, "x")
     if cnp.PyArray_TYPE(at) != cnp.NPY_INT64:
@@ -365,8 +370,7 @@ cdef int check_positions(cnp.ndarray x, cnp.ndarray at, int64_t n, str where) ex
         )
     p = <const int64_t *> cnp.PyArray_DATA(at)
     with nogil:
-        for i in range(cnp.PyArray_SIZE(at)):
-            bad |= p[i] < 0 or p[i] >= n
+        bad = fdl_outside(p, cnp.PyArray_SIZE(at), 0, n)
     if bad:
         raise ValueError(f"{where}: positions must lie in [0, {n})")
     return 0

@@ -180,6 +180,17 @@ def check_avg(x, g, variant, isa, threads=1):
     assert (np.abs(dx.reshape(exact.shape) - exact) <= k * eps * size).all()
 
 
+# Small planes, in numbers that end inside a vector of them
+LANES = {
+    "2x2/2 in lanes": ((37, 5, 5), 2),
+    "3x3/2 in lanes": ((21, 9, 9), 3, 2, 1),
+    "3x3/1 in lanes": ((17, 7, 8), 3, 1, 1),
+    "2x3/3,1 in lanes": ((34, 7, 6), (2, 3), (3, 1)),
+    "ceil in lanes": ((19, 7, 7), 2, 2, 0, 1, True),
+    "4x4/3 pad in lanes": ((9, 11, 20), 4, 3, 2),
+    "1x3/2 in lanes": ((40, 1, 20), (1, 3), (1, 2), (0, 1)),
+}
+
 # Widths around every vector length and twice it (2 ... 32 outputs), odd and prime sizes, stride
 # above and below the kernel, dilation, padding, overhang, one row, one column, windows of 1 to 324.
 MAX_CASES = {
@@ -210,6 +221,11 @@ MAX_CASES = {
     "bands": ((1, 131, 129), 3, 2, 1),
     "bands 2x2": ((2, 150, 67), 2),
     "many planes": ((2, 3, 50, 3, 2), 2, 1),
+    "rows joined": ((6, 1, 150), (1, 3), (1, 2), (0, 1)),
+    "2x2/3,2 gaps": ((2, 12, 37), 2, (3, 2)),
+    "2x2/4,2 dilation": ((2, 12, 67), 2, (4, 2), 0, (2, 1)),
+    **LANES,
+    "3x3/2 dilation in lanes": ((9, 12, 12), 3, 2, 1, 2),
 }
 
 
@@ -261,6 +277,8 @@ AVG_CASES = {
     "whole plane, valid only": ((3, 5, 33), (15, 70), 80, (5, 30), 1, False, False),
     "many planes": ((2, 3, 50, 3, 2), 2, 1),
     "bands": ((1, 67, 300), 3, 2, 1),
+    "rows joined": ((6, 1, 150), (1, 3), (1, 2), (0, 1)),
+    **LANES,
 }
 
 
@@ -528,6 +546,33 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 # ------------------------------------------------------------------------------------ bad arguments
+
+
+@pytest.mark.parametrize("variant", POOL_VARIANTS)
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("shape", "k"), [((40, 6, 6), 2), ((2, 6, 80), 2), ((2, 9, 90), 3)])
+def test_taps_outside_the_window(variant, isa, shape, k):
+    """Whatever way an output takes, a tap that is none is found before it is followed."""
+    g = geometry(shape, k)
+    taps = np.zeros((shape[0], g.oh, g.ow), np.uint8)
+    dy = np.ones(taps.shape, np.float32)
+    max_pool2d_scatter(dy, taps, g, variant=variant, isa=isa)
+    taps[-1, -1, -1] = k * k
+    with pytest.raises(ValueError, match="taps must lie in"):
+        max_pool2d_scatter(dy, taps, g, variant=variant, isa=isa)
+
+
+def test_gradients_beyond_the_caches():
+    """The same as within them, at addresses that are no multiple of a vector."""
+    for k, side in ((2, 100), (3, 99)):
+        g = geometry((900, side, side), k)
+        memory = np.empty(900 * side * side + 3, np.float32)[3:]
+        taps = (np.arange(900 * g.oh * g.ow) % (k * k)).astype(np.uint8).reshape(900, g.oh, g.ow)
+        dy = np.arange(taps.size, dtype=np.float32).reshape(taps.shape)
+        dx = max_pool2d_scatter(dy, taps, g, out=memory.reshape(900, side, side))
+        part = slice(0, 900, 300)
+        few = max_pool2d_scatter(dy[part].copy(), taps[part].copy(), g._replace(planes=3))
+        np.testing.assert_array_equal(dx[part], few)
 
 
 @pytest.mark.parametrize("variant", POOL_VARIANTS)

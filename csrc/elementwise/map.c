@@ -13,8 +13,7 @@
  * Timed     python -m fastdl bench elementwise
  */
 #ifndef MAP_BLOCK
-#define MAP_BLOCK 512         /* elements in a block: four of doubles are half of L1            */
-#define MAP_STREAM (40 << 20) /* bytes of operands and result from which results go past caches */
+#define MAP_BLOCK 512 /* elements in a block: four of doubles are half of L1 */
 #endif
 
 #define ZERO SPLAT(0)
@@ -217,7 +216,7 @@ static int F(map)(int function, const fdl_map *m, int threads)
 
     int64_t touched = n; /* elements that move between memory and caches */
     for (int k = 0; k < inputs; k++) touched += F(map_distinct)(m, &m->in[k]);
-    int stream = touched * (int64_t)sizeof(REAL) >= MAP_STREAM && !m->out.bytes &&
+    int stream = touched * (int64_t)sizeof(REAL) >= FDL_STREAM && !m->out.bytes &&
                  m->out.step[last] == 1 && (uintptr_t)m->out.data % VBYTES == 0 &&
                  (last == 0 || inner % VL == 0);
     for (int k = 0; k < inputs; k++) stream &= m->in[k].data != m->out.data;

@@ -33,31 +33,6 @@ static int F(fits_in_lanes)(const fdl_gemm *p)
            F(without_gaps)(p->m, p->n, p->c_row, p->c_col);
 }
 
-/* to[e] = element e of `count` matrices x, x + batch, ...; lanes without one repeat the last */
-INLINE void F(load_lanes)(int64_t count, int64_t elements, const REAL *x, int64_t batch, V *to)
-{
-    for (int64_t e = 0; e < elements; e += VL, to += VL) {
-        if (elements - e >= VL)
-            UNROLL(16) for (int i = 0; i < VL; i++) to[i] = LD(x + min64(i, count - 1) * batch + e);
-        else
-            UNROLL(16) for (int i = 0; i < VL; i++)
-                to[i] = LDN(x + min64(i, count - 1) * batch + e, elements - e, 0);
-        F(transpose_lanes)(to);
-    }
-}
-
-/* The inverse */
-INLINE void F(store_lanes)(int64_t count, int64_t elements, V *from, REAL *x, int64_t batch)
-{
-    for (int64_t e = 0; e < elements; e += VL, from += VL) {
-        F(transpose_lanes)(from);
-        if (elements - e >= VL)
-            for (int64_t i = 0; i < count; i++) ST(x + i * batch + e, from[i]);
-        else
-            for (int64_t i = 0; i < count; i++) STN(x + i * batch + e, from[i], elements - e);
-    }
-}
-
 /* w elements of a row of C: c[j] = s[j] + sum over k of a[k] b[k, j] */
 INLINE void F(lanes_sums)(int w, const fdl_gemm *p, const V *a, const V *b, V *c, const V *s)
 {

@@ -39,19 +39,6 @@ static void F(pack_a)(int64_t h, int64_t kc, const REAL *a, int64_t a_row, int64
             for (int64_t i = 0; i < h; i++) to[k * h + i] = a[i * a_row + k * a_col];
 }
 
-/* v[i][j] <-> v[j][i]: log2(VL) perfect shuffles */
-INLINE void F(transpose_lanes)(V *v)
-{
-    UNROLL(8) for (int lanes = VL; lanes > 1; lanes /= 2) {
-        V t[VL];
-        UNROLL(8) for (int i = 0; i < VL / 2; i++) {
-            t[2 * i] = LOW(v[i], v[i + VL / 2]);
-            t[2 * i + 1] = HIGH(v[i], v[i + VL / 2]);
-        }
-        UNROLL(16) for (int i = 0; i < VL; i++) v[i] = t[i];
-    }
-}
-
 /* B[0:kc, 0:n] for n <= VL whose columns are contiguous: VL x VL squares are turned in registers */
 static void F(pack_columns)(int64_t kc, int64_t n, const REAL *b, int64_t b_col, REAL *to,
                             int64_t wide)
@@ -70,7 +57,7 @@ static void F(pack_columns)(int64_t kc, int64_t n, const REAL *b, int64_t b_col,
         else
             UNROLL(16) for (int j = 0; j < VL; j++)
                 v[j] = j < n ? LDN(b + j * b_col + k, kc - k, 0) : (V){0};
-        F(transpose_lanes)(v);
+        F(transpose)(v);
         if (k + VL <= kc)
             UNROLL(16) for (int i = 0; i < VL; i++) ST(to + (k + i) * wide, v[i]);
         else

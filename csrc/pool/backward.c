@@ -1,7 +1,10 @@
 /* backward.c: gradients of the rungs `rows` and `threaded`.
  *
- * max      scattered: one addition an output, where comparing every window's tap would be kh * kw
- *          an input element. A plane belongs to one thread, in the order of naive.c.
+ * max      pairs: windows two columns wide that do not overlap, the usual ones: a vector of outputs
+ *          becomes two of each of its rows, zeros and all. Others scatter: one addition an output,
+ *          where comparing every window's tap would be kh * kw an input element. A plane belongs
+ *          to one thread, in the order of naive.c; it is made in a cache and sent to memory past
+ *          the caches if all planes are too many for them
  * average  gathered and separable: every input element adds up its windows' shares; a row of
  *          windows is spread along the columns once, then added to kh rows.
  */
@@ -27,33 +30,85 @@ INLINE void F(scatter_edge)(const fdl_pool *g, const REAL *dy, const void *taps,
     }
 }
 
-NOINLINE void F(max_backward_planes)(const fdl_pool *g, const REAL *dy, const void *taps, REAL *dx,
-                                     int *status, int64_t begin, int64_t end)
+INLINE void F(scatter_plane)(const fdl_pool *g, const int64_t *offset, const REAL *dy,
+                             const void *taps, int64_t out, REAL *plane)
 {
-    const int64_t n = g->kh * g->kw, stride = g->stride_w;
-    int64_t *offset = fdl_scratch(FDL_SCRATCH_POOL, n * sizeof *offset), i0, i1, j0, j1;
-    if (!offset) {
+    const int64_t stride = g->stride_w;
+    int64_t i0, i1, j0, j1;
+    F(inner_windows)(g->oh, g->stride_h, g->pad_h, (g->kh - 1) * g->dil_h + 1, g->h, &i0, &i1);
+    F(inner_windows)(g->ow, stride, g->pad_w, (g->kw - 1) * g->dil_w + 1, g->w, &j0, &j1);
+    memset(plane, 0, g->h * g->w * sizeof *plane);
+    for (int64_t i = 0; i < g->oh; i++, out += g->ow) {
+        const int inner = i >= i0 && i < i1;
+        const int64_t first = inner ? j0 : g->ow, last = inner ? j1 : g->ow;
+        F(scatter_edge)(g, dy, taps, out, i, 0, first, plane);
+        REAL *at = plane + (i * g->stride_h - g->pad_h) * g->w + first * stride - g->pad_w;
+        for (int64_t j = first; j < last; j++, at += stride)
+            at[offset[F(get_tap)(g, taps, out + j)]] += dy[out + j];
+        F(scatter_edge)(g, dy, taps, out, i, last, g->ow, plane);
+    }
+}
+
+/* Are windows two columns wide, apart, inside the plane, and enough to fill a vector? */
+INLINE int F(pool_in_pairs)(const fdl_pool *g)
+{
+    return g->kw == 2 && g->stride_w == 2 && g->dil_w == 1 && g->pad_w == 0 && g->pad_h == 0 &&
+           (g->kh - 1) * g->dil_h < g->stride_h && g->kh <= 128 && 2 * g->ow <= g->w &&
+           (g->oh - 1) * g->stride_h + (g->kh - 1) * g->dil_h < g->h && g->ow >= VL;
+}
+
+INLINE void F(pair_plane)(const fdl_pool *g, const REAL *dy, const uint8_t *taps, REAL *plane)
+{
+    typedef uint8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
+    int64_t written = 0; /* rows */
+    for (int64_t i = 0; i < g->oh; i++, dy += g->ow, taps += g->ow)
+        for (int64_t r = 0; r < g->kh; r++, written++) {
+            REAL *row = plane + (i * g->stride_h + r * g->dil_h) * g->w;
+            REAL *gap = plane + written * g->w;
+            written += (row - gap) / g->w;
+            memset(gap, 0, (row - gap) * sizeof *row);
+            for (int64_t j = 0; j < g->ow; j += VL) {
+                if (j + VL > g->ow) j = g->ow - VL; /* the last vector overlaps the one before */
+                const VI tap = __builtin_convertvector(*(const bytes *)(taps + j), VI);
+                const V v = LD(dy + j);
+                const V a = (V)((VI)(tap == (INT)(2 * r)) & (VI)v);
+                const V b = (V)((VI)(tap == (INT)(2 * r + 1)) & (VI)v);
+                ST(row + 2 * j, LOW(a, b));
+                ST(row + 2 * j + VL, HIGH(a, b));
+            }
+            for (int64_t j = 2 * g->ow; j < g->w; j++) row[j] = 0;
+        }
+    memset(plane + written * g->w, 0, (g->h - written) * g->w * sizeof *plane);
+}
+
+NOINLINE void F(max_backward_planes)(const fdl_pool *g, const REAL *dy, const void *taps, REAL *dx,
+                                     int stream, int *status, int64_t begin, int64_t end)
+{
+    const int64_t n = g->kh * g->kw, elements = g->h * g->w, outputs = g->oh * g->ow;
+    const int pairs = F(pool_in_pairs)(g);
+    REAL *made = fdl_scratch(FDL_SCRATCH_POOL, n * 8 + (stream ? elements : 0) * sizeof *made);
+    if (!made) {
         __atomic_store_n(status, FDL_NOMEM, __ATOMIC_RELAXED);
         return;
     }
+    int64_t *offset = (int64_t *)(made + (stream ? elements : 0));
     for (int64_t t = 0; t < n; t++) /* from a window's first element to its tap t */
         offset[t] = t / g->kw * g->dil_h * g->w + t % g->kw * g->dil_w;
-    F(inner_windows)(g->oh, g->stride_h, g->pad_h, (g->kh - 1) * g->dil_h + 1, g->h, &i0, &i1);
-    F(inner_windows)(g->ow, stride, g->pad_w, (g->kw - 1) * g->dil_w + 1, g->w, &j0, &j1);
-    int64_t out = begin * g->oh * g->ow;
     for (int64_t p = begin; p < end; p++) {
-        REAL *plane = dx + p * g->h * g->w;
-        memset(plane, 0, g->h * g->w * sizeof *plane);
-        for (int64_t i = 0; i < g->oh; i++, out += g->ow) {
-            const int inner = i >= i0 && i < i1;
-            const int64_t first = inner ? j0 : g->ow, last = inner ? j1 : g->ow;
-            F(scatter_edge)(g, dy, taps, out, i, 0, first, plane);
-            REAL *at = plane + (i * g->stride_h - g->pad_h) * g->w + first * stride - g->pad_w;
-            for (int64_t j = first; j < last; j++, at += stride)
-                at[offset[F(get_tap)(g, taps, out + j)]] += dy[out + j];
-            F(scatter_edge)(g, dy, taps, out, i, last, g->ow, plane);
+        REAL *plane = stream ? made : dx + p * elements;
+        int outside = FDL_OK;
+        F(check_taps)(g, taps, p * outputs, outputs, &outside);
+        if (outside != FDL_OK) {
+            __atomic_store_n(status, outside, __ATOMIC_RELAXED);
+            return;
         }
+        if (pairs)
+            F(pair_plane)(g, dy + p * outputs, (const uint8_t *)taps + p * outputs, plane);
+        else
+            F(scatter_plane)(g, offset, dy, taps, p * outputs, plane);
+        if (stream) F(stream_copy)(elements, made, dx + p * elements);
     }
+    if (stream) STREAM_END();
 }
 
 static int F(max_backward)(const fdl_pool *g, const void *dy, const void *taps, void *dx,
@@ -61,9 +116,15 @@ static int F(max_backward)(const fdl_pool *g, const void *dy, const void *taps, 
 {
     int status = FDL_OK;
     if (g->planes * g->h * g->w == 0) return FDL_OK;
+    if (F(pool_in_lanes)(g)) {
+        SPLIT(fdl_plan(threads, F(pool_cost)(g)), g->planes, VL,
+              F(max_lanes_backward)(g, dy, taps, dx, &status, begin, end));
+        return status;
+    }
+    double bytes = (double)sizeof(REAL) * g->planes * (g->h * g->w + g->oh * g->ow);
     double cost = g->planes * (20 + 0.03 * sizeof(REAL) * g->h * g->w + 0.8 * g->oh * g->ow);
     SPLIT(fdl_plan(threads, cost), g->planes, 1,
-          F(max_backward_planes)(g, dy, taps, dx, &status, begin, end));
+          F(max_backward_planes)(g, dy, taps, dx, bytes >= FDL_STREAM, &status, begin, end));
     return status;
 }
 
@@ -185,6 +246,11 @@ static int F(avg_backward)(const fdl_pool *g, const void *dy, void *dx, int thre
         SPLIT(fdl_plan(threads, F(pool_cost)(g)), g->planes, 1,
               F(avg_whole_backward)(g, dy, dx, begin, end));
         return FDL_OK;
+    }
+    if (F(pool_in_lanes)(g)) {
+        SPLIT(fdl_plan(threads, F(pool_cost)(g)), g->planes, VL,
+              F(avg_lanes)(1, g, dx, (REAL *)dy, &status, begin, end));
+        return status;
     }
     fdl_pool along = *g;
     along.kh = along.stride_h = along.dil_h = 1;

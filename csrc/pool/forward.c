@@ -16,15 +16,6 @@ INLINE double F(pool_cost)(const fdl_pool *g)
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* n taps to the form that callers see; plain loops, which compilers turn into vectors */
-INLINE void F(narrow_taps)(const fdl_pool *g, const INT *from, int64_t n, void *taps, int64_t at)
-{
-    if (g->kh * g->kw <= 256)
-        for (int64_t i = 0; i < n; i++) ((uint8_t *)taps)[at + i] = (uint8_t)from[i];
-    else
-        for (int64_t i = 0; i < n; i++) ((int32_t *)taps)[at + i] = (int32_t)from[i];
-}
-
 /* ---- direct ---------------------------------------------------------------------------------- */
 
 /* The maxima of m neighbouring windows of n taps. first[j] + base (first NULL: base) is a tap of
@@ -250,6 +241,20 @@ static int F(pool_forward)(const fdl_pool *g, const void *x, void *y, void *taps
         else
             SPLIT(parts, g->planes, 1, F(avg_whole_planes)(g, x, y, begin, end));
         return FDL_OK;
+    }
+    if (F(pool_in_lanes)(g)) {
+        if (taps)
+            SPLIT(parts, g->planes, VL, F(max_lanes_forward)(g, x, y, taps, &status, begin, end));
+        else
+            SPLIT(parts, g->planes, VL,
+                  F(avg_lanes)(0, g, (REAL *)x, y, &status, begin, end));
+        return status;
+    }
+    fdl_pool rows = *g;
+    if (g->kh == 1 && g->stride_h == 1 && g->pad_h == 0 && g->oh == g->h && g->w <= 512) {
+        rows.h = rows.oh = g->planes * g->h; /* rows know nothing of each other: a band has many */
+        rows.planes = 1;
+        g = &rows;
     }
     const int direct = taps && g->stride_w <= 2 && g->kh * g->kw <= 9;
     int64_t phases_h = direct ? min64(g->stride_h, (g->kh - 1) * g->dil_h + 1) : 1;

@@ -60,6 +60,24 @@ INLINE void F(put_tap)(const fdl_pool *g, void *taps, int64_t i, int64_t tap)
         ((int32_t *)taps)[i] = (int32_t)tap;
 }
 
+/* FDL_OUTSIDE in *status if one of n taps is none of the window's */
+INLINE void F(check_taps)(const fdl_pool *g, const void *taps, int64_t at, int64_t n, int *status)
+{
+    const int64_t window = g->kh * g->kw;
+    int outside = 0;
+    if (window <= 256) {
+        uint8_t most = 0;
+        for (int64_t i = at; i < at + n; i++) {
+            const uint8_t tap = ((const uint8_t *)taps)[i];
+            most = tap > most ? tap : most;
+        }
+        outside = most >= window;
+    } else
+        for (int64_t i = at; i < at + n; i++)
+            outside |= (uint32_t)((const int32_t *)taps)[i] >= (uint32_t)window;
+    if (outside) __atomic_store_n(status, FDL_OUTSIDE, __ATOMIC_RELAXED);
+}
+
 /* Where output (i, j)'s tap lies in the plane, as row * w + column; -1 if in the padding. */
 INLINE int64_t F(tap_position)(const fdl_pool *g, int64_t i, int64_t j, uint32_t tap)
 {
@@ -114,28 +132,33 @@ NOINLINE void F(max_scatter_planes)(const fdl_pool *g, const REAL *dy, const voi
 static int F(max_scatter_naive)(const fdl_pool *g, const void *dy, const void *taps, void *dx,
                                 int threads)
 {
+    int status = FDL_OK;
     (void)threads;
-    F(max_scatter_planes)(g, dy, taps, dx, 0, g->planes);
-    return FDL_OK;
+    F(check_taps)(g, taps, 0, g->planes * g->oh * g->ow, &status);
+    if (status == FDL_OK) F(max_scatter_planes)(g, dy, taps, dx, 0, g->planes);
+    return status;
 }
 
 NOINLINE void F(max_gather_planes)(const fdl_pool *g, const REAL *x, const void *taps, REAL *y,
-                                   int64_t begin, int64_t end)
+                                   int *status, int64_t begin, int64_t end)
 {
     int64_t out = begin * g->oh * g->ow;
-    for (int64_t p = begin; p < end; p++)
+    for (int64_t p = begin; p < end; p++) {
+        F(check_taps)(g, taps, out, g->oh * g->ow, status);
         for (int64_t i = 0; i < g->oh; i++)
             for (int64_t j = 0; j < g->ow; j++, out++) {
                 int64_t at = F(tap_position)(g, i, j, F(get_tap)(g, taps, out));
                 y[out] = at < 0 ? 0 : x[p * g->h * g->w + at];
             }
+    }
 }
 
 static int F(max_gather)(const fdl_pool *g, const void *x, const void *taps, void *y, int threads)
 {
+    int status = FDL_OK;
     SPLIT(fdl_plan(threads, 2.0 * g->planes * g->oh * g->ow), g->planes, 1,
-          F(max_gather_planes)(g, x, taps, y, begin, end));
-    return FDL_OK;
+          F(max_gather_planes)(g, x, taps, y, &status, begin, end));
+    return status;
 }
 
 static int F(avg_forward_naive)(const fdl_pool *g, const void *x_, void *y_, int threads)

@@ -5,8 +5,8 @@ scatters by taps, whose gradient gathers by taps, and so on. Average pooling and
 adjoints of each other, and so are gathering from and scattering to positions in a plane, which
 adaptive pooling and unpooling use.
 
-All run on the 2-d kernels: 1-d is 2-d with one row; 3-d pools every slice, then the slices' outputs
-along the depth, as planes of D rows.
+All run on the 2-d kernels, which take planes of one row with or without a dimension for it: 1-d is
+such planes; 3-d pools every slice, then the slices' outputs along the depth, as planes of D rows.
 """
 
 from __future__ import annotations
@@ -288,13 +288,9 @@ def pooled_max(
         0,
     )
     check_floating(function, input)
-    if dims == 2:
+    if dims < 3:
         y, taps = max_pool(input, geom=geom)
         return (y, winners(taps, geom=geom)) if return_indices else y
-    if dims == 1:
-        y, taps = max_pool(input.unsqueeze(-2), geom=geom)
-        y = y.squeeze(-2)
-        return (y, winners(taps, geom=geom).squeeze(-2)) if return_indices else y
     plane, depth = geom
     slices, in_slice = max_pool(input, geom=plane)
     y, in_depth = max_pool(slices.flatten(-2), geom=depth)
@@ -405,10 +401,8 @@ def pooled_mean(
         divisor_override or 0,
     )
     check_floating(function, input)
-    if dims == 2:
+    if dims < 3:
         return avg_pool(input, geom=geom)
-    if dims == 1:
-        return avg_pool(input.unsqueeze(-2), geom=geom).squeeze(-2)
     plane, depth = geom
     y = avg_pool(avg_pool(input, geom=plane).flatten(-2), geom=depth)
     return y.unflatten(-1, (plane.oh, plane.ow))
