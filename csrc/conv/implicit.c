@@ -17,7 +17,7 @@
  */
 #define CONV_TAPS (1280 / (int)sizeof(REAL))       /* taps in a block: the A panel stays in L1    */
 #define CONV_PIXELS (3200 / (int)sizeof(REAL))     /* pixels in a piece: the planes stay in L2    */
-#define CONV_SHARES 8                              /* tasks, at least about                       */
+#define CONV_TASKS 8                               /* at least about, of few output channels      */
 
 /* What a thread knows of the taps in a block of a phase: where each is in the lowered planes. */
 typedef struct F(conv_places) {
@@ -36,18 +36,15 @@ static int F(conv_places_of)(const F(conv_phase) *f, F(conv_places) *at)
     return FDL_OK;
 }
 
-/* The input of block b of phase f for the outputs p of group g, in x, or in scratch if that is NULL
- * (and the scratch if there is no memory). */
+/* The input of block b of phase f for the outputs p of group g, in scratch; NULL: no memory. */
 static REAL *F(conv_lower_block)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
-                                 const conv_block *b, const conv_piece *p, conv_chains *chains,
-                                 REAL *x)
+                                 const conv_block *b, const conv_piece *p, conv_chains *chains)
 {
     F(conv_source) source = e->x;
     source.x += g * e->c * source.h * source.w;
     const int64_t plane = F(conv_plane)(conv_chain_rows(&f->rows, b, p, chains), p);
-    if (!x)
-        x = fdl_scratch(FDL_SCRATCH_CONV_2,
-                        (b->c1 - b->c0) * f->cols.n * plane * sizeof(REAL));
+    REAL *x = fdl_scratch(FDL_SCRATCH_CONV_2,
+                          (b->c1 - b->c0) * f->cols.n * plane * sizeof(REAL));
     if (x) F(conv_lower)(&source, &f->cols, f->rows.step, b, p, chains, plane, x);
     return x;
 }
@@ -89,14 +86,8 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
     for (int64_t t = 0, done = 0; t < blocks->nc * blocks->nr; t++) {
         const conv_block b = conv_block_at(blocks, t, e->c, nr);
         const int64_t width = (b.c1 - b.c0) * ns, kc = (b.r1 - b.r0) * width;
-        REAL *x;
-        if (e->lowered) {
-            x = e->lowered + t * e->lowered_block;
-            conv_chain_rows(&f->rows, &b, p, &places.chains);
-        } else {
-            x = F(conv_lower_block)(e, f, g, &b, p, &places.chains, NULL);
-            if (!x) return FDL_NOMEM;
-        }
+        const REAL *x = F(conv_lower_block)(e, f, g, &b, p, &places.chains);
+        if (!x) return FDL_NOMEM;
         const int64_t slots = places.chains.slot[places.chains.n], *koff = places.koff;
         F(conv_offsets)(&b, ns, p, &places.chains, F(conv_plane)(slots, p), places.koff);
         const int64_t *at = f->rows.at;
@@ -165,36 +156,17 @@ static void F(conv_clear)(const F(conv_engine) *e, int64_t piece, int64_t g, int
                              v1 - v0);
 }
 
-/* Panels q0 ... q1 - 1 of a piece of group g: one phase, or all if that is NULL. */
-static void F(conv_task)(F(conv_engine) *e, int64_t piece, int64_t g, int64_t q0, int64_t q1,
-                         const F(conv_phase) *only)
+/* Panels q0 ... q1 - 1 of a piece of group g, all phases. */
+static void F(conv_task)(F(conv_engine) *e, int64_t piece, int64_t g, int64_t q0, int64_t q1)
 {
-    if (e->clear && (!only || only == e->phases)) F(conv_clear)(e, piece, g, q0, q1);
-    for (int64_t i = 0; i < e->nphases; i++) {
-        const F(conv_phase) *f = e->phases + i;
+    if (e->clear) F(conv_clear)(e, piece, g, q0, q1);
+    for (const F(conv_phase) *f = e->phases; f < e->phases + e->nphases; f++) {
         const conv_piece p = conv_piece_at(&e->cut, piece, e->n, f->oh, f->ow);
-        if ((!only || only == f) && p.rows > 0 && p.cols > 0)
-            F(conv_check)(e, F(conv_phase_piece)(e, f, g, q0, q1, &p));
+        if (p.rows > 0 && p.cols > 0) F(conv_check)(e, F(conv_phase_piece)(e, f, g, q0, q1, &p));
     }
 }
 
-static void F(conv_lower_shared)(F(conv_engine) *e, const F(conv_phase) *f, int64_t piece,
-                                 int64_t g, int64_t block)
-{
-    const conv_piece p = conv_piece_at(&e->cut, piece, e->n, f->oh, f->ow);
-    const conv_block b = conv_block_at(&f->blocks, block, e->c, f->rows.n);
-    F(conv_places) places;
-    if (p.rows <= 0 || p.cols <= 0) return;
-    const int status = F(conv_places_of)(f, &places);
-    F(conv_check)(e, status);
-    if (status == FDL_OK)
-        F(conv_lower_block)(e, f, g, &b, &p, &places.chains,
-                            e->lowered + block * e->lowered_block);
-}
-
-/* What every thread of the region runs. Many pieces: the filter is packed, each piece is a task.
- * Few: all threads lower a piece together, then each takes shares of the panels, and packs a block
- * of them when it needs it; but where a filter's taps belong to several phases, all before. */
+/* What every thread of the region runs: the filter is packed first, where several tasks read it. */
 static void F(conv_share)(F(conv_engine) *e)
 {
     const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols;
@@ -205,43 +177,24 @@ static void F(conv_share)(F(conv_engine) *e)
         for (int64_t t = 0; t < e->groups * e->panels; t++)
             if (memory) F(conv_pack)(e, t / e->panels, t % e->panels, memory);
     }
-    if (e->shares == 1) {
-        OMP(for schedule(dynamic))
-        for (int64_t t = 0; t < e->groups * pieces; t++)
-            F(conv_task)(e, t % pieces, t / pieces, 0, e->panels, NULL);
-        return;
-    }
-    for (int64_t t = 0; t < e->groups * pieces * e->nphases; t++) {
-        const F(conv_phase) *f = e->phases + t % e->nphases;
-        const int64_t piece = t / e->nphases % pieces, g = t / e->nphases / pieces;
-        OMP(for schedule(dynamic))
-        for (int64_t b = 0; b < f->blocks.nc * f->blocks.nr; b++)
-            F(conv_lower_shared)(e, f, piece, g, b);
-        OMP(for schedule(dynamic))
-        for (int64_t s = 0; s < e->shares; s++)
-            F(conv_task)(e, piece, g, s * e->panels / e->shares, (s + 1) * e->panels / e->shares,
-                         f);
+    OMP(for schedule(dynamic))
+    for (int64_t t = 0; t < e->groups * pieces * e->shares; t++) {
+        const int64_t s = t % e->shares, piece = t / e->shares % pieces;
+        F(conv_task)(e, piece, t / e->shares / pieces, s * e->panels / e->shares,
+                     (s + 1) * e->panels / e->shares);
     }
 }
 
-/* Room for all blocks of any phase of a piece. */
-static int F(conv_room_to_lower)(F(conv_engine) *e)
+/* Into how many shares of its panels a piece is cut: as many as give the threads even work, though
+ * each lowers the piece again, which takes about as long as half a panel. */
+static int64_t F(conv_shares_of)(const F(conv_engine) *e, int64_t pieces, int threads)
 {
-    int64_t most = 0;
-    for (const F(conv_phase) *f = e->phases; f < e->phases + e->nphases; f++) {
-        F(conv_places) places;
-        if (F(conv_places_of)(f, &places) != FDL_OK) return FDL_NOMEM;
-        const conv_piece p = conv_piece_at(&e->cut, 0, e->n, f->oh, f->ow);
-        for (int64_t t = 0; t < f->blocks.nr; t++) {
-            const conv_block b = conv_block_at(&f->blocks, t, e->c, f->rows.n);
-            const int64_t slots = conv_chain_rows(&f->rows, &b, &p, &places.chains);
-            const int64_t size = f->blocks.c * f->cols.n * F(conv_plane)(slots, &p);
-            e->lowered_block = max64(e->lowered_block, size);
-        }
-        most = max64(most, f->blocks.nc * f->blocks.nr);
+    int64_t best = 1, least = INT64_MAX;
+    for (int64_t s = 1; s <= (e->ms == 1 ? min64(threads, e->panels) : 1); s++) {
+        const int64_t time = ceil_div(pieces * s, threads) * (2 * ceil_div(e->panels, s) + 1);
+        if (time < least) best = s, least = time;
     }
-    e->lowered = fdl_scratch(FDL_SCRATCH_CONV_2, most * e->lowered_block * sizeof(REAL));
-    return e->lowered ? FDL_OK : FDL_NOMEM;
+    return best;
 }
 
 /* Phases and their taps are set. oh x ow: the outputs of the largest phase; a: room for the packed
@@ -256,18 +209,18 @@ static int F(conv_run)(F(conv_engine) *e, int64_t oh, int64_t ow, REAL *a, int t
         taps += f->rows.n * f->cols.n;
     }
     e->panels = ceil_div(e->m, CONV_MR);
-    /* At least about eight tasks, so that a few threads have even shares: smaller pieces if outputs
-     * are few; or shares of a large filter's panels, as every piece reads all of it. */
-    const int64_t pixels = e->n * oh * ow;
-    const int few = e->ms == 1 && e->panels >= CONV_SHARES / 2 &&
-                    pixels * e->groups < CONV_SHARES * CONV_PIXELS;
-    e->shares = few ? max64(min64(e->panels, CONV_SHARES), e->panels / 2) : 1;
-    e->packed = !few || e->nphases > 1;
-    const int64_t fair = few ? CONV_PIXELS : pixels * e->groups / CONV_SHARES;
-    e->cut = conv_cut_output(e->n, oh, ow, max64(CONV_PIXELS / 4, min64(CONV_PIXELS, fair)));
-    if (few && F(conv_room_to_lower)(e) != FDL_OK) return FDL_NOMEM;
+    /* Smaller pieces if outputs are few, so that a few threads have even shares; but not where
+     * every piece reads a large filter: there threads share its panels. */
+    const int64_t pixels = e->n * oh * ow, fair = pixels * e->groups / CONV_TASKS;
+    const int large = e->ms == 1 && e->panels >= CONV_TASKS / 2;
+    e->cut = conv_cut_output(e->n, oh, ow,
+                             large ? CONV_PIXELS
+                                   : max64(CONV_PIXELS / 4, min64(CONV_PIXELS, fair)));
     const double fmas = (double)e->groups * e->m * pixels * ((double)e->c * taps + 4);
     threads = fdl_plan(threads, fmas / (2.5 * VL));
+    const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols;
+    e->shares = F(conv_shares_of)(e, e->groups * pieces, threads);
+    e->packed = pieces > 1 || e->nphases > 1;
     OMP(parallel num_threads(threads))
     F(conv_share)(e);
     return e->status;

@@ -32,9 +32,7 @@ typedef struct F(conv_engine) {
     int64_t nphases;
     F(conv_phase) *phases;
     int clear;                          /* some outputs are reached by no tap                     */
-    int packed;                         /* the panels are made first, not by each share           */
-    REAL *lowered;                      /* with shares: all blocks of a piece                     */
-    int64_t lowered_block;              /* elements of one                                        */
+    int packed;                         /* the panels are made first, not block by block          */
     int status;                         /* a task that fails stores FDL_NOMEM                     */
 } F(conv_engine);
 
