@@ -336,6 +336,6 @@ def test_it_is_chosen_where_it_pays(isa):
 
     assert chosen((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == ("winograd",) * 3
     assert chosen((1, 256, 8, 8), (256, 256, 3, 3), padding=1) == ("winograd_2x2",) * 3
-    assert chosen((1, 256, 2, 2), (256, 256, 3, 3), padding=1)[0] == "implicit"
+    assert chosen((1, 256, 2, 2), (256, 256, 3, 3), padding=1)[0] == "dots"
     for options in ({"stride": 2}, {"dilation": 2}):
         assert chosen((16, 64, 56, 56), (64, 64, 3, 3), **options) == ("implicit",) * 3
