@@ -261,6 +261,7 @@ SUMMARY = {
     "norm": "normalisation",
     "attention": "attention",
     "random": "random numbers, dropout",
+    "data": "loading data",
     "tiny": "one small operation",
     "step": "training step",
     "predict": "inference",

@@ -25,6 +25,7 @@ from fastdl.utils.data import (
     default_convert,
     get_worker_info,
 )
+from fastdl.utils.data.workers import Turns
 
 KINDS = [None, "spawn"]  # threads, processes
 PATIENCE = 60  # seconds within which everything here ends, on a busy machine too
@@ -360,3 +361,49 @@ def test_default_convert():
     assert ours["b"][0] == "text"
     assert float(ours["b"][1]) == float(theirs["b"][1])
     assert ours["c"] is data["c"]
+
+
+def all_at_once(turns, work, threads, each):
+    """`threads` threads that run `work` `each` times."""
+
+    def run():
+        for _ in range(each):
+            turns.run(work)
+
+    several = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+    for thread in several:
+        thread.start()
+    for thread in several:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_threads_that_wait_work_at_once():
+    turns = Turns(4)
+    all_at_once(turns, lambda: time.sleep(0.02), threads=4, each=8)
+    assert turns.chosen
+    assert turns.together
+
+
+def test_threads_in_each_others_way_take_turns():
+    running, most = [], []
+
+    def work():
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.01 * len(running) ** 2)
+        running.pop()
+
+    turns = Turns(4)
+    all_at_once(turns, work, threads=4, each=16)
+    assert turns.chosen
+    assert not turns.together
+    assert most[: Turns.ALONE] == [1] * Turns.ALONE
+    assert max(most) > 1
+    assert most[-1] == 1
+
+
+def test_threads_that_wait_for_each_other_are_let_go():
+    turns, barrier = Turns(2), threading.Barrier(2)
+    all_at_once(turns, lambda: barrier.wait(PATIENCE), threads=2, each=2)
+    assert turns.together

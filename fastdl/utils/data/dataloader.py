@@ -28,6 +28,7 @@ from fastdl.utils.data.workers import (
     ProcessWorker,
     Task,
     ThreadWorker,
+    Turns,
     WorkerInfo,
     context_of,
     run_task,
@@ -315,12 +316,12 @@ class DataLoader:
         if self._kept is not None and self._kept[0] == os.getpid():
             workers, self._kept = self._kept[1], None
             return workers
-        workers, fetcher = [], self._fetcher()
+        workers, fetcher, turns = [], self._fetcher(), Turns(self.num_workers)
         try:
             for i in range(self.num_workers):
                 info = WorkerInfo(i, self.num_workers, base + i, self.dataset)
                 if self._context is None:
-                    workers.append(ThreadWorker(info, fetcher, self.worker_init_fn))
+                    workers.append(ThreadWorker(info, fetcher, self.worker_init_fn, turns))
                 else:
                     workers.append(ProcessWorker(info, fetcher, self.worker_init_fn, self._context))
         except BaseException:
