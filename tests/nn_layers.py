@@ -11,6 +11,7 @@ ELSEWHERE = {
     "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
     "RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell",
     "AdaptiveLogSoftmaxWithLoss", "DataParallel", "FractionalMaxPool2d", "FractionalMaxPool3d",
+    "LinearCrossEntropyLoss", "LinearCrossEntropyOptions",
 }  # fmt: skip
 
 X, IMAGES = (3, 8), (2, 4, 5, 6)

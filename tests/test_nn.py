@@ -459,6 +459,34 @@ def test_losses_are_stable():
     assert math.isnan(F.cross_entropy(big, fastdl.tensor([-100])).item())
 
 
+@pytest.mark.parametrize("heads", [(), (4, 2)])
+@pytest.mark.parametrize("options", [{}, {"bias": True, "label_smoothing": 0.1}])
+def test_linear_cross_entropy_layer(heads, options, rng):
+    torch = pytest.importorskip("torch")
+    x, weight = rng.standard_normal((3, 6)), rng.random(5)
+    target = rng.integers(0, 5, (3, *heads))
+    losses, gradients = [], []
+    theirs = None
+    for lib in (torch, fastdl):
+        layer = lib.nn.LinearCrossEntropyLoss(
+            6, 5, out_features=heads, weight=lib.tensor(weight), dtype=lib.float64, **options
+        )
+        if theirs is None:
+            theirs = layer
+        else:
+            layer.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+            assert repr(layer) == repr(theirs)
+        loss = layer(lib.tensor(x), lib.tensor(target))
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(layer.linear.weight.grad.numpy())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-13)
+    np.testing.assert_allclose(*gradients, rtol=1e-11, atol=1e-14)
+    for wrong in ({"weight": fastdl.ones(3)}, {"label_smoothing": 2.0}):
+        with pytest.raises(RuntimeError, match="expected"):
+            nn.LinearCrossEntropyLoss(6, 5, **wrong)
+
+
 def test_loss_layers_pass_their_arguments(rng):
     torch = pytest.importorskip("torch")
     x, y, w = rng.random((4, 3)), rng.random((4, 3)), rng.random(3)
@@ -509,6 +537,7 @@ def test_every_loss_stands_in_a_row():
     known = {type(build(nn, fastdl.tensor)).__name__ for _, build, _ in nn_losses.ROWS}
     known |= {"MSELoss", "L1Loss", "SmoothL1Loss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss"}
     known |= {"CrossEntropyLoss", "HuberLoss", "KLDivLoss", "AdaptiveLogSoftmaxWithLoss", "CTCLoss"}
+    known.add("LinearCrossEntropyLoss")  # has parameters, and a test of its own
     assert {name for name in nn.__all__ if name.endswith(("Loss", "Loss2d"))} - known == set()
 
 

@@ -679,6 +679,35 @@ def test_data_parallel():
         nn.parallel.DistributedDataParallel(model, process_group=object())
 
 
+def test_data_parallel_in_parts():
+    """What data_parallel does on several devices, step by step on one."""
+    parallel = nn.parallel
+    model, x = nn.Linear(2, 3), fastdl.randn(5, 2)
+    replicas = parallel.replicate(model, [0, 1])
+    assert replicas[1] is not model
+    assert replicas[1].weight is model.weight
+    assert not parallel.replicate(model, [0], detach=True)[0].weight.requires_grad
+    parts = parallel.scatter((x, {"k": 3}), [0, 1])
+    assert [len(part[0]) for part in parts] == [3, 2]
+    assert parts[1][1] == {"k": 3}
+    whole = parallel.gather(parallel.parallel_apply(replicas, [(part[0],) for part in parts]))
+    assert fastdl.allclose(whole, model(x))
+    assert (parallel.data_parallel(model, x) == model(x)).all()
+    outputs = parallel.gather([{"loss": fastdl.tensor(1.0)}, {"loss": fastdl.tensor(2.0)}])
+    assert outputs["loss"].tolist() == [1.0, 2.0]
+
+
+def test_buffers_that_wait_for_their_shape():
+    from fastdl.nn.parameter import Buffer, UninitializedBuffer, is_lazy
+
+    buffer = UninitializedBuffer(dtype=fastdl.float64)
+    assert is_lazy(buffer)
+    buffer.materialize((2, 3))
+    assert type(buffer) is Buffer
+    assert (tuple(buffer.shape), buffer.dtype) == ((2, 3), fastdl.float64)
+    assert not is_lazy(buffer)
+
+
 @pytest.mark.parametrize("length", [0, 1, 7, 12])
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_distributed_sampler(length, drop_last):

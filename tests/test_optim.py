@@ -39,6 +39,12 @@ OPTIMIZERS = [
     ("asgd_options", "ASGD", {"lr": 0.1, "lambd": 0.1, "t0": 3, "weight_decay": 0.1}),
     ("rprop", "Rprop", {"lr": 0.1}),
     ("rprop_options", "Rprop", {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.2), "maximize": True}),
+    ("adafactor", "Adafactor", {}),
+    (
+        "adafactor_options",
+        "Adafactor",
+        {"lr": 0.3, "beta2_decay": -0.5, "d": 2.0, "weight_decay": 0.1, "maximize": True},
+    ),
     ("radamw", "RAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
 ]
 
@@ -199,8 +205,61 @@ def test_state_dict_resumes_and_moves_from_torch(name, options, rng):
     for number, entries in packed["state"].items():
         for key, value in entries.items():
             if key not in ("step", "mu_product", "eta", "mu") and value is not None:
-                assert value.shape == params[number].shape
+                rows_or_columns = key in ("row_var", "col_var")
+                assert rows_or_columns or value.shape == params[number].shape
                 assert value.dtype == params[number].dtype
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 9), (5, 5), (7, 1)])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"nesterov": False, "weight_decay": 0.0}, {"adjust_lr_fn": "match_rms_adamw", "lr": 0.1}],
+)
+def test_muon_matches_torch(shape, options, rng):
+    """PyTorch multiplies in bfloat16: ten products of matrices of norm near 1, each rounded to 8
+    bits and magnified by the iteration's slope of at most 3.4 at first, stay within 10 * 2^-8 of
+    the update's norm."""
+    torch = pytest.importorskip("torch")
+    values, slope = rng.standard_normal(shape), rng.standard_normal(shape)
+    found = []
+    for lib in (fastdl, torch):
+        p = lib.nn.Parameter(lib.tensor(values))
+        optimizer = lib.optim.Muon([p], **options)
+        for sign in (1, 1, -0.3):
+            p.grad = lib.tensor(sign * slope)
+            optimizer.step()
+        found.append((p.detach().numpy().copy(), optimizer.state_dict()["state"][0]))
+        lr, steps = optimizer.defaults["lr"], 3
+    (ours, state), (theirs, other) = found
+    assert set(state) - {"step"} == set(other)
+    factor = 0.2 * max(shape) ** 0.5 if "adjust_lr_fn" in options else max(1, shape[0] / shape[1])
+    bound = steps * lr * factor * 10 * 2**-8 * min(shape) ** 0.5
+    assert np.linalg.norm(ours - theirs) < bound
+    assert np.linalg.norm(theirs - values) > bound, "the step is longer than what may differ"
+    momentum = np.asarray(other["momentum_buffer"])
+    np.testing.assert_allclose(state["momentum_buffer"].numpy(), momentum, rtol=1e-12)
+
+
+def test_muon_makes_singular_values_alike(rng):
+    """Five steps of the iteration take singular values in (0.01, 1) to (0.68, 1.14) (Jordan et al.
+    2024)."""
+    p = nn.Parameter(fastdl.zeros(8, 5, dtype=fastdl.float64))
+    u, _, v = np.linalg.svd(rng.standard_normal((8, 5)), full_matrices=False)
+    p.grad = fastdl.tensor((u * np.geomspace(0.02, 1, 5)) @ v)
+    optim.Muon([p], lr=1.0, nesterov=False, weight_decay=0.0, momentum=0.0).step()
+    moved = np.linalg.svd(p.detach().numpy() / (8 / 5) ** 0.5, compute_uv=False)
+    assert 0.68 < moved.min() < moved.max() < 1.14
+
+
+def test_muon_wants_matrices():
+    with pytest.raises(ValueError, match="2D parameters"):
+        optim.Muon([nn.Parameter(fastdl.zeros(3))])
+    for options in ({"ns_steps": 100}, {"adjust_lr_fn": "x"}, {"momentum": -1}):
+        with pytest.raises(ValueError, match=r"umber of steps|not supported|momentum"):
+            optim.Muon([nn.Parameter(fastdl.zeros(3, 3))], **options)
+    for options in ({"beta2_decay": 1}, {"d": 0.5}, {"eps": (-1, 0)}):
+        with pytest.raises(ValueError, match=r"beta2_decay|clipping|eps"):
+            optim.Adafactor([nn.Parameter(fastdl.zeros(3))], **options)
 
 
 def test_loading_copies_the_state():

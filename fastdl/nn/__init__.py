@@ -82,6 +82,8 @@ from fastdl.nn.loss import (
     HuberLoss,
     KLDivLoss,
     L1Loss,
+    LinearCrossEntropyLoss,
+    LinearCrossEntropyOptions,
     MarginRankingLoss,
     MSELoss,
     MultiLabelMarginLoss,
@@ -128,7 +130,7 @@ from fastdl.nn.padding import (
     ZeroPad3d,
 )
 from fastdl.nn.parallel import DataParallel
-from fastdl.nn.parameter import Buffer, Parameter, UninitializedParameter
+from fastdl.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from fastdl.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -269,6 +271,8 @@ __all__ = [
     "LazyLinear",
     "LeakyReLU",
     "Linear",
+    "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
@@ -335,6 +339,7 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
     "UninitializedParameter",
     "Upsample",
     "UpsamplingBilinear2d",

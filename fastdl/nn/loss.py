@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import fastdl.nn.functional as F
 from fastdl.nn.distance import PairwiseDistance
+from fastdl.nn.linear import Linear
 from fastdl.nn.module import Module
 from fastdl.ops.loss import legacy_reduction
 from fastdl.tensor import Tensor
@@ -19,6 +23,8 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "MSELoss",
     "MarginRankingLoss",
     "MultiLabelMarginLoss",
@@ -125,6 +131,92 @@ class CrossEntropyLoss(Loss):
             ignore_index=self.ignore_index,
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LinearCrossEntropyOptions:
+    """How PyTorch cuts the batch of :class:`LinearCrossEntropyLoss` into chunks; accepted without
+    effect."""
+
+    allow_retain_graph: bool = False
+    batch_chunk_size: int | None = None
+    chunking_method: str | None = "auto"
+    acc_policy: str = "auto"
+    acc_dtype: object = None
+
+
+class LinearCrossEntropyLoss(Loss):
+    """A linear layer and the cross-entropy of its logits, see :func:`F.linear_cross_entropy`.
+
+    Args:
+        in_features: size of the inputs (N, in_features) or (in_features,).
+        num_classes: C.
+        out_features: (d1, ...): that many decisions an input, targets (N, d1, ...).
+        bias: whether the layer adds a bias.
+        device, dtype: of the layer's parameters.
+        reduction, weight, ignore_index, label_smoothing: as in :class:`CrossEntropyLoss`;
+            `ignore_index` is -100 unless given.
+        options: accepted without effect.
+
+    Raises:
+        RuntimeError: `weight` is not of shape (C,), or `label_smoothing` lies outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device=None,
+        dtype=None,
+        reduction: str = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: LinearCrossEntropyOptions | None = None,
+    ) -> None:
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise RuntimeError(
+                f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}"
+            )
+        if not 0 <= label_smoothing <= 1:
+            raise RuntimeError(
+                f"expected label_smoothing to be in range [0, 1], got {label_smoothing}"
+            )
+        super().__init__(reduction=reduction)
+        self.register_buffer("weight", weight)
+        self.num_classes = num_classes
+        self.out_features = tuple(out_features)
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        self.options = options
+        decisions = math.prod(self.out_features, start=num_classes)
+        self.linear = Linear(in_features, decisions, bias=bias, device=device, dtype=dtype)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        heads = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        return F.linear_cross_entropy(
+            input,
+            self.linear.weight.reshape(*heads, self.linear.in_features),
+            target,
+            linear_bias=None if bias is None else bias.reshape(heads),
+            weight=self.weight,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.linear.in_features}, num_classes={self.num_classes}, "
+            f"out_features={self.out_features}, bias={self.linear.bias is not None}, "
+            f"reduction={self.reduction}, ignore_index={self.ignore_index}, "
+            f"label_smoothing={self.label_smoothing}, options={self.options}"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastdl.ops.creation import as_tensor, empty
 from fastdl.tensor import Tensor
 
-__all__ = ["Buffer", "Parameter", "UninitializedParameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
 
 class Parameter(Tensor):
@@ -57,3 +57,28 @@ class UninitializedParameter(Parameter):
         """Becomes a Parameter of this shape; its values are not set."""
         self.array = empty(tuple(shape), device=device, dtype=dtype or self.dtype).array
         self.__class__ = Parameter
+
+
+class UninitializedBuffer(Buffer):
+    """A Buffer without shape and values until :meth:`materialize`, which makes an ordinary Buffer
+    of it.
+
+    Args:
+        requires_grad: accepted; buffers have no gradients.
+        device: where, accepted for PyTorch's programs.
+        dtype: of the values, the default dtype unless given.
+        persistent: whether it is part of the module's state dict.
+    """
+
+    def __init__(self, requires_grad=False, device=None, dtype=None, persistent=True) -> None:
+        super().__init__(empty(0, device=device, dtype=dtype), persistent=persistent)
+
+    def materialize(self, shape, device=None, dtype=None) -> None:
+        """Becomes a Buffer of this shape; its values are not set."""
+        self.array = empty(tuple(shape), device=device, dtype=dtype or self.dtype).array
+        self.__class__ = Buffer
+
+
+def is_lazy(param) -> bool:
+    """Does `param` wait for its shape?"""
+    return isinstance(param, UninitializedParameter | UninitializedBuffer)

@@ -12,6 +12,7 @@ from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops.activation import _log_softmax, _softmax, softmax_backward, softplus
 from fastdl.ops.core import elementwise, primitive, tensor_argument
 from fastdl.ops.elementwise import abs, exp, log, sigmoid, where
+from fastdl.ops.linear import linear
 
 __all__ = [
     "binary_cross_entropy",
@@ -21,6 +22,7 @@ __all__ = [
     "kl_div",
     "l1_loss",
     "legacy_reduction",
+    "linear_cross_entropy",
     "mse_loss",
     "nll_loss",
     "smooth_l1_loss",
@@ -562,6 +564,66 @@ def cross_entropy(
     )
     loss = loss[0] if gradient else loss
     return loss.reshape(target.shape) if reduction == "none" and target.ndim != 1 else loss
+
+
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+    options=None,
+):
+    """:func:`cross_entropy` of the logits that a linear layer makes of `input`.
+
+    Args:
+        input: (N, in) or (in,).
+        linear_weight: (C, in), or (C, d1, ..., in) for logits (N, C, d1, ...).
+        target: classes (N, d1, ...), or probabilities of the logits' shape.
+        linear_bias: (C, d1, ...) or None.
+        weight, reduction, label_smoothing: as in :func:`cross_entropy`.
+        ignore_index: -100 unless given; not together with probabilities.
+        options: how PyTorch cuts the batch into chunks, accepted without effect.
+
+    Raises:
+        RuntimeError: shapes do not fit, or `ignore_index` is given with probabilities.
+    """
+    name = "linear_cross_entropy"
+    for argument, value in (("input", input), ("linear_weight", linear_weight), ("target", target)):
+        tensor_argument(name, argument, value)
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"{name}: expected input to be 1-D or 2-D, got {input.ndim}-D")
+    if linear_weight.ndim < 2 or linear_weight.shape[-1] != input.shape[-1]:
+        raise RuntimeError(
+            f"{name}: expected linear_weight of shape (classes, ..., {input.shape[-1]}), got "
+            f"{tuple(linear_weight.shape)}"
+        )
+    heads, batch = tuple(linear_weight.shape[:-1]), tuple(input.shape[:-1])
+    if linear_bias is not None and tuple(linear_bias.shape) != heads:
+        raise RuntimeError(
+            f"{name}: expected linear_bias shape {heads}, got {tuple(linear_bias.shape)}"
+        )
+    if len(heads) > 1 and not batch:
+        raise RuntimeError(
+            f"{name}: linear_weight of shape {tuple(linear_weight.shape)} requires batched input "
+            f"(N, {input.shape[-1]}), got {tuple(input.shape)}"
+        )
+    if tuple(target.shape) == batch + heads and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = linear(input, linear_weight.reshape(-1, input.shape[-1]), bias)
+    return cross_entropy(
+        logits.reshape(*batch, *heads),
+        target,
+        weight=weight,
+        reduction=reduction,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        label_smoothing=label_smoothing,
+    )
 
 
 def _rows(x):

@@ -10,7 +10,12 @@ from fastdl.nn.utils.clip_grad import (
     get_total_norm,
 )
 from fastdl.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
-from fastdl.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval
+from fastdl.nn.utils.fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
 from fastdl.nn.utils.init import skip_init
 from fastdl.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
 from fastdl.nn.utils.weight_norm import remove_weight_norm, weight_norm
@@ -23,6 +28,7 @@ __all__ = [
     "fuse_conv_bn_eval",
     "fuse_conv_bn_weights",
     "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
     "fusion",
     "get_total_norm",
     "parameters_to_vector",
