@@ -19,6 +19,7 @@ MODULES = [
     "special",
     "distributions",
     "nn",
+    "nn.attention.flex_attention",
     "nn.functional",
     "nn.init",
     "nn.modules.module",
@@ -62,6 +63,7 @@ def arguments(function):
 
 
 def public(lib, path):
+    importlib.import_module(f"{lib.__name__}.{path}")
     found = reach(lib, path).__all__
     return [name for name in found if name not in OWN and callable(getattr(reach(lib, path), name))]
 
