@@ -6,8 +6,9 @@ from importlib import import_module
 
 COMMANDS = {
     "demo": "watch a network learn real handwritten digits, then race NumPy (start here)",
-    "train": "train a network on your images or tables: --data FOLDER --out model.safetensors",
+    "train": "train on your images, tables or text: --data FOLDER --out model.safetensors",
     "predict": "what a trained network sees in images: model.safetensors IMAGE...",
+    "generate": "what a trained language model writes: model.safetensors --prompt TEXT",
     "bench": "measure this machine: its limits, fastdl's kernels, NumPy's",
     "info": "version, instruction set, threads, caches, NumPy and its BLAS",
 }

@@ -18,8 +18,8 @@ import fastdl
 from fastdl import text
 
 PARTS = [
-    "batches", "bpe", "generation", "glove", "gpt2", "ngrams", "positional", "scores", "tokenizers",
-    "vectors", "vocabulary", "word2vec",
+    "batches", "bpe", "corpora", "generation", "glove", "gpt2", "ngrams", "positional", "scores",
+    "tokenizers", "vectors", "vocabulary", "word2vec",
 ]  # fmt: skip
 EPS = np.finfo(np.float64).eps
 
@@ -414,6 +414,35 @@ def test_cache_reads_each_position_once():
     assert read == [3, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}])
+def test_a_bounded_context_starts_again_from_its_half(options):
+    """With a cache: 8 tokens at most, 4 after each start. Without: the last 8."""
+    seen = []
+
+    class Watched(text.GPT2):
+        def forward(self, ids, cache=None):
+            seen.append((0 if cache is None else cache.length, ids.shape[1]))
+            return super().forward(ids, cache)
+
+    fastdl.manual_seed(0)
+    model = Watched(vocab_size=11, n_positions=8, n_embd=16, n_layer=2, n_head=4)
+    ids = model.generate(PROMPTS, 12, **options)
+    starts = [(0, 3), (0, 4), (0, 4)]
+    assert [call for call in seen if call[0] == 0] == starts
+    assert max(before + new for before, new in seen) == 8
+    assert ids.shape == (2, 15)
+    if not options:  # what each start sees
+        for end in range(3, 15):
+            first = 0 if end <= 8 else 5 if end <= 13 else 10
+            with fastdl.no_grad():
+                wanted = model.eval()(ids[:, first:end])[:, -1].argmax(-1)
+            assert wanted.tolist() == ids[:, end].tolist()
+    assert model.generate(fastdl.tensor([list(range(10))]), 1).shape == (1, 11)
+    seen.clear()
+    model.generate(PROMPTS, 12, use_cache=False, **options)
+    assert [new for _, new in seen] == [3, 4, 5, 6, 7, 8, 8, 8, 8, 8, 8, 8]
+
+
 def chain(table):
     """A model: the logits of what follows token i are row i."""
     return lambda ids: fastdl.tensor(table)[ids]
@@ -503,7 +532,7 @@ def test_more_beams_find_what_is_likelier():
     "options",
     [
         {"temperature": 0.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.1}, {"num_beams": 0},
-        {"num_beams": 2, "do_sample": True}, {"max_new_tokens": -1}, {"context_length": 4},
+        {"num_beams": 2, "do_sample": True}, {"max_new_tokens": -1}, {"context_length": 0},
         {"input_ids": fastdl.zeros(2, 0, dtype=fastdl.int64)}, {"input_ids": fastdl.ones(2, 3)},
     ],
     ids=str,

@@ -4,6 +4,8 @@ from itertools import pairwise
 
 from fastdl import nn
 from fastdl.nn import functional as F
+from fastdl.text import GPT2
+from fastdl.text.models import RecurrentLanguageModel
 
 
 class LeNet(nn.Module):
@@ -57,6 +59,9 @@ class MLP(nn.Module):
         return self.layers(x)
 
 
+LANGUAGE_MODELS = ("gru", "lstm", "gpt")
+
+
 def build(architecture: dict) -> nn.Module:
     """Return the network that `architecture` describes: its "model" and that class's arguments.
 
@@ -64,11 +69,26 @@ def build(architecture: dict) -> nn.Module:
         KeyError, TypeError, ValueError: it describes no network.
     """
     arguments = dict(architecture)
-    return {"lenet": LeNet, "mlp": MLP}[arguments.pop("model")](**arguments)
+    model = arguments.pop("model")
+    if model in ("gru", "lstm"):
+        return RecurrentLanguageModel(cell=model, **arguments)
+    return {"lenet": LeNet, "mlp": MLP, "gpt": GPT2}[model](**arguments)
 
 
 def describe(model: nn.Module) -> str:
     """Return the layers of a network in one line."""
+    if isinstance(model, RecurrentLanguageModel):
+        rnn, (tokens, width) = model.rnn, model.embedding.weight.shape
+        layers = f"{rnn.num_layers} layers of {type(rnn).__name__}"
+        if rnn.num_layers == 1:
+            layers = type(rnn).__name__
+        return f"{layers}: {tokens} tokens -> {width} -> {rnn.hidden_size} -> {tokens} logits"
+    if isinstance(model, GPT2):
+        c = model.config
+        return (
+            f"GPT-2's blocks: {c.vocab_size} tokens -> {c.n_layer} x {c.n_embd} with {c.n_head} "
+            f"heads -> {c.vocab_size} logits, {c.n_positions} positions"
+        )
     if isinstance(model, LeNet):
         c1, c2, linear = model.conv1, model.conv2, (model.fc1, model.fc2, model.fc3)
         layers = (

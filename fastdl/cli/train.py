@@ -1,4 +1,4 @@
-"""`python -m fastdl train`: train a network on images or a table, and keep it in a file."""
+"""`python -m fastdl train`: train a network on images, a table or text, and keep it in a file."""
 
 import json
 import math
@@ -9,10 +9,12 @@ import numpy as np
 
 import fastdl
 from fastdl import runtime
+from fastdl.cli import language
 from fastdl.cli.checkpoint import require_safetensors
 from fastdl.cli.console import CliError, Parser, UsageError, complain, number, output_file
-from fastdl.cli.models import build
+from fastdl.cli.models import LANGUAGE_MODELS, build
 from fastdl.cli.training import (
+    LR,
     Settings,
     Task,
     add_training_options,
@@ -42,13 +44,22 @@ what to train on (--data):
   FOLDER         your pictures, one folder a class: FOLDER/cat/1.png, FOLDER/dog/2.jpg; a fifth of
                  each class is kept for the test, unless there are FOLDER/train and FOLDER/test
   FILE.npz       your arrays: data and targets (or x and y), or x_train, y_train, x_test, y_test
+  docstrings     what Python's standard library says of itself, about 1.8 million characters
+  FILE           your text (UTF-8): a language model is trained, and compared with n-grams
+  FOLDER         with --model gru, lstm or gpt: the texts in it; a twentieth of each is kept for the
+                 test
 """
 
 
 def parser() -> Parser:
     parser = Parser("train", "Train a network and save it in a file.", epilog=DATA_HELP)
     add = parser.add_argument
-    add("--data", required=True, metavar="DATA", help="digits, iris, mnist, ..., a folder or file")
+    add(
+        "--data",
+        required=True,
+        metavar="DATA",
+        help="digits, iris, mnist, ..., docstrings, a folder or file",
+    )
     add(
         "--out",
         required=True,
@@ -56,18 +67,20 @@ def parser() -> Parser:
         metavar="FILE",
         help="file to keep the network in (.safetensors), written after each epoch",
     )
-    add("--model", choices=("lenet", "mlp"), help="default: lenet for images, mlp for tables")
+    add(
+        "--model",
+        choices=("lenet", "mlp", *LANGUAGE_MODELS),
+        help="default: lenet for images, mlp for tables, gru for text",
+    )
     add(
         "--hidden",
         type=_widths,
-        default=[128, 64],
         metavar="N,N,...",
         help="widths of the hidden layers of mlp; default 128,64",
     )
     add(
         "--size",
         type=number(int, 12, 512),
-        default=28,
         metavar="N",
         help="pictures of a folder are resized to N x N pixels; default 28",
     )
@@ -85,7 +98,8 @@ def parser() -> Parser:
         help="where the files of mnist and fashion-mnist are; default ./data",
     )
     add("--download", action="store_true", help="fetch those files if they are missing")
-    add_training_options(parser)
+    language.add_options(parser)
+    add_training_options(parser, lr=None)
     return parser
 
 
@@ -102,6 +116,9 @@ def main(argv: list[str]) -> int:
     require_safetensors("train")
     if args.threads:
         runtime.set_num_threads(args.threads)
+    if language.is_text(args):
+        return language.train(args)
+    language.refuse_options(args)
     try:
         task = Task.of(*load(args))
     except (DatasetError, ImportError) as error:
@@ -168,13 +185,13 @@ def load(args) -> tuple[str, Arrays, Arrays]:
     path = Path(name)
     if not path.exists():
         raise UsageError(
-            f"--data: {name!r} is neither a data set (digits, iris, mnist, fashion-mnist) nor a "
-            f"folder or file"
+            f"--data: {name!r} is neither a data set (digits, iris, mnist, fashion-mnist, "
+            f"docstrings) nor a folder or file"
         )
     if path.is_dir():
-        return _load_folder(path, args.size)
+        return _load_folder(path, args.size or 28)
     if path.suffix != ".npz":
-        raise UsageError(f"--data: {name} is neither a folder nor a NumPy archive (.npz)")
+        raise UsageError(f"--model {args.model} is for images and tables; {name} is text")
     train, test = load_npz(path)
     if test is None:
         train, test = stratified_part(train, True), stratified_part(train, False)
@@ -212,7 +229,7 @@ def choose_settings(args, task: Task) -> Settings:
         shift = 0
     elif shift is None:
         shift = 2
-    return Settings(epochs, batch_size, args.lr, args.seed, shift)
+    return Settings(epochs, batch_size, args.lr or LR, args.seed, shift)
 
 
 def choose_architecture(args, task: Task) -> dict:
@@ -223,7 +240,12 @@ def choose_architecture(args, task: Task) -> dict:
     model = args.model or ("mlp" if prepare.size is None else "lenet")
     if model == "mlp":
         inputs = math.prod(prepare.input_shape)
-        return {"model": "mlp", "inputs": inputs, "hidden": args.hidden, "classes": classes}
+        return {
+            "model": "mlp",
+            "inputs": inputs,
+            "hidden": args.hidden or [128, 64],
+            "classes": classes,
+        }
     if prepare.size is None:
         raise UsageError("--model lenet is for images; this is a table: use --model mlp")
     channels, height, width = prepare.input_shape

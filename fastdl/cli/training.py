@@ -29,6 +29,7 @@ from fastdl.cli.models import count_parameters, describe
 from fastdl.cli.preparation import Preparation
 from fastdl.datasets import Arrays
 
+LR = 3e-3  # of Adam, unless another is asked for
 MOST_ROWS = 25  # of the table; of a longer training, every second, third, ... epoch is shown
 
 
@@ -68,7 +69,9 @@ class Settings(NamedTuple):
     shift: int  # training images are moved by up to this many pixels, anew in each epoch
 
 
-def add_training_options(parser, epochs: int | None = None, batch_size: int | None = None) -> None:
+def add_training_options(
+    parser, epochs: int | None = None, batch_size: int | None = None, lr: float | None = LR
+) -> None:
     """Add the options of a training to a command; None: a default that suits the data."""
     add = parser.add_argument
     default = "default {}" if epochs else "default: what suits the data's size"
@@ -89,9 +92,9 @@ def add_training_options(parser, epochs: int | None = None, batch_size: int | No
     add(
         "--lr",
         type=number(float, 0, open_below=True),
-        default=3e-3,
+        default=lr,
         metavar="RATE",
-        help="learning rate of Adam; default 0.003",
+        help="learning rate of Adam; default " + (f"{lr:g}" if lr else "0.003, of gpt 0.001"),
     )
     add(
         "--seed",
@@ -111,21 +114,29 @@ def add_training_options(parser, epochs: int | None = None, batch_size: int | No
 
 def introduce(task: Task, model: nn.Module, settings: Settings) -> None:
     """Print what is about to be trained, on what, by what."""
+    sizes = f"{len(task.y):,} to learn from, {len(task.y_test):,} to test"
+    data = [f"{task.title}: {sizes}, {len(task.classes)} classes", task.preparation.describe()]
+    if settings.shift:
+        data.append(f"moved by up to {settings.shift} pixels, anew in each epoch")
+    how = (
+        f"Adam, lr {settings.lr:g} (a tenth in the last third), "
+        f"batches of {settings.batch_size}, seed {settings.seed}"
+    )
+    introduce_run(data, model, how)
+
+
+def introduce_run(data: list[str], model: nn.Module, how: str) -> None:
+    """Print the version, then lines on data, model and training, then whether others compute."""
     config = runtime.config()
     threads = f"{config['threads']} thread" + ("s" if config["threads"] > 1 else "")
     print(bold(f"fastdl {config['version']}") + f": {config['isa']} kernels, {threads}")
     print()
-    sizes = f"{len(task.y):,} to learn from, {len(task.y_test):,} to test"
-    print(f"  {bold('data')}   {task.title}: {sizes}, {len(task.classes)} classes")
-    print(f"         {task.preparation.describe()}")
-    if settings.shift:
-        print(f"         moved by up to {settings.shift} pixels, anew in each epoch")
-    print(f"  {bold('model')}  {describe(model)}")
-    print(f"         {count_parameters(model):,} parameters, float32")
-    print(
-        f"  {bold('train')}  Adam, lr {settings.lr:g} (a tenth in the last third), "
-        f"batches of {settings.batch_size}, seed {settings.seed}"
-    )
+    size = f"{count_parameters(model):,} parameters, float32"
+    for title, lines in (("data", data), ("model", [describe(model), size]), ("train", [how])):
+        for i, line in enumerate(lines):
+            print(
+                f"  {bold(title)}{' ' * (7 - len(title))}{line}" if i == 0 else f"         {line}"
+            )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > config["available_threads"]:
         print(f"  {bold('note')}   other programs keep this machine busy (load {load:.1f}):")
@@ -271,7 +282,7 @@ def run(
                     f"{row.images_per_second:,.0f}",
                 )
     except KeyboardInterrupt:
-        raise CliError(_interrupted(len(history), checkpoint, option), 130) from None
+        raise CliError(interrupted(len(history), checkpoint, option), 130) from None
     if table is not None:
         what = "images" if task.preparation.size else "rows"
         print(dim(f"  loss, train acc: of the training {what}, as they were learned from"))
@@ -279,7 +290,8 @@ def run(
     return history
 
 
-def _interrupted(done: int, checkpoint: Path | None, option: str) -> str:
+def interrupted(done: int, checkpoint: Path | None, option: str) -> str:
+    """Return what is left of a training that was interrupted after `done` epochs."""
     where = f"interrupted in epoch {done + 1}; "
     if checkpoint is None:
         return where + f"nothing is saved ({option} FILE keeps a checkpoint of each epoch)"

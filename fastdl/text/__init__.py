@@ -17,12 +17,14 @@
 :class:`GloVe`                 vectors of words from counts
 :class:`WordVectors`           neighbours, analogies, files of such vectors
 :func:`bleu_score`             of translations; :func:`perplexity` of language models
+:func:`split_documents`        what to learn from and what to test with, of any texts
 =============================  ===========================================================
 """
 
 from fastdl.text import models
 from fastdl.text.batches import BucketSampler, PadCollate
 from fastdl.text.bpe import ByteLevelBPE
+from fastdl.text.corpora import split_documents, standard_library_docstrings
 from fastdl.text.generation import DecoderState, KVCache, generate
 from fastdl.text.glove import GloVe, cooccurrences, glove_loss
 from fastdl.text.gpt2 import GPT2, GPT2Config
@@ -77,6 +79,8 @@ __all__ = [
     "sequence_loss",
     "shift_right",
     "sinusoidal_encoding",
+    "split_documents",
+    "standard_library_docstrings",
     "teacher_forcing_ratio",
     "vocab",
     "word_loss",

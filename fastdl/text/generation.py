@@ -46,6 +46,11 @@ class DecoderState:
         rows = tensor_of(index)
         self.tensors = {name: t.index_select(0, rows) for name, t in self.tensors.items()}
 
+    def clear(self) -> None:
+        """Forgets what was read; `fixed` stays."""
+        self.length = 0
+        self.tensors = {}
+
     def detach(self) -> None:
         """Cuts the state off what it was computed from: backpropagation through time ends here."""
         self.tensors = {name: t.detach() for name, t in self.tensors.items()}
@@ -89,6 +94,10 @@ class KVCache(DecoderState):
         self.length = min(self._lengths.values())
         key, value = (tensor_of(store[:, :, :end]) for store in stores)
         return key, value
+
+    def clear(self) -> None:
+        super().clear()
+        self._lengths = {}
 
     def repeat(self, n: int) -> None:
         super().repeat(n)
@@ -144,7 +153,9 @@ def generate(
         eos_token_id: ends a sequence.
         pad_token_id: fills ended sequences up, `eos_token_id` unless given.
         use_cache: whether the model takes a cache.
-        context_length: without a cache, how many last tokens the model sees; all if None.
+        context_length: how many tokens the model sees at most; None: all. Without a cache these are
+            the last ones. With one, when it holds that many, the model starts again from the last
+            half of them: a token's cost stays bounded either way.
         generator: random numbers for drawing, the default generator if None.
         cache: what the model is called with at first, for instance with an encoder's output in it;
             changed by the call. If it has read positions, `input_ids` begins with them. A fresh
@@ -168,7 +179,7 @@ def generate(
         ("top_k", top_k, top_k is None or top_k > 0),
         ("top_p", top_p, top_p is None or 0 < top_p <= 1),
         ("num_beams", num_beams, num_beams > 0 and not (do_sample and num_beams > 1)),
-        ("context_length", context_length, not (use_cache and context_length)),
+        ("context_length", context_length, context_length is None or context_length > 0),
         ("use_cache", use_cache, use_cache or cache is None),
     ):
         if not fits:
@@ -176,10 +187,18 @@ def generate(
     if use_cache and cache is None:
         cache = KVCache()
 
+    first = 0  # the position that the cache begins with
+
     def scores(ids):
         """Logits (N, V) of what follows ids, in float64."""
+        nonlocal first
         if cache is not None:
-            logits = model(tensor_of(ids[:, cache.length :]), cache=cache)
+            length = ids.shape[1]
+            if context_length is not None and length - first > context_length:
+                keep = context_length // 2 if cache.length else context_length
+                first = length - max(keep, 1)
+                cache.clear()
+            logits = model(tensor_of(ids[:, first + cache.length :]), cache=cache)
         else:
             seen = ids if context_length is None else ids[:, -context_length:]
             logits = model(tensor_of(np.ascontiguousarray(seen)))

@@ -182,7 +182,9 @@ class GPT2(Module):
         return F.linear(self.ln_f(x), self.wte.weight)
 
     def generate(self, input_ids: Tensor, max_new_tokens: int = 20, **options) -> Tensor:
-        """:func:`fastdl.text.generate` with this model."""
+        """:func:`fastdl.text.generate` with this model, which sees its last `n_positions` tokens at
+        most."""
+        options.setdefault("context_length", self.config.n_positions)
         return generate(self, input_ids, max_new_tokens, **options)
 
     def load_huggingface(self, weights: Mapping[str, Tensor]) -> None:
