@@ -233,7 +233,16 @@ for _name, _function in list(globals().items()):
 
 def __getattr__(name):
     """Packages that few programs need are imported when first asked for."""
-    if name in {"kernels", "datasets", "distributions", "metrics", "text", "train", "vision"}:
+    if name in {
+        "audio",
+        "datasets",
+        "distributions",
+        "kernels",
+        "metrics",
+        "text",
+        "train",
+        "vision",
+    }:
         from importlib import import_module
 
         return import_module(f"fastdl.{name}")

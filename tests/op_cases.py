@@ -976,3 +976,7 @@ import cases_attention  # noqa: E402, F401 (joins its rows)
 from cases_rnn import CASES as RNN_CASES  # noqa: E402
 
 CASES += RNN_CASES
+
+from cases_audio import CASES as AUDIO_CASES  # noqa: E402
+
+CASES += AUDIO_CASES

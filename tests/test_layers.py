@@ -53,6 +53,7 @@ ARROWS = {
     "text": {"_engine", "_dtype", "ops", "tensor", "autograd", "nn", "io"},
     "datasets": {"_dtype", "ops", "tensor", "utils"},
     "vision": None,
+    "audio": None,
     "testing": None,
     "_cases": None,
     "_cases_api": None,
@@ -177,7 +178,7 @@ def test_optional_packages_are_imported_inside_functions():
     """`import fastdl` needs NumPy and nothing else."""
     optional = {
         *("matplotlib", "PIL", "safetensors", "tqdm", "threadpoolctl", "scipy", "sklearn"),
-        "tensorboardX",
+        *("tensorboardX", "soundfile"),
     }
     for path in sources():
         if path.suffix != ".py":

@@ -1,6 +1,8 @@
 """Metrics against scikit-learn, in one piece and batch by batch."""
 
 import doctest
+import functools
+import itertools
 import math
 from functools import partial
 
@@ -9,6 +11,7 @@ import pytest
 
 import fastdl
 from fastdl import metrics
+from fastdl.metrics import spelling
 
 sklearn = pytest.importorskip("sklearn.metrics")
 
@@ -236,3 +239,38 @@ def test_the_examples_in_the_documentation():
     found = doctest.testmod(metrics)
     assert found.attempted > 4
     assert found.failed == 0
+
+
+def test_edit_distance_is_the_recursion():
+    """Of all short words of two letters: the definition, by memory."""
+    words = ["".join(w) for n in range(5) for w in itertools.product("ab", repeat=n)]
+
+    @functools.cache
+    def distance(a, b):
+        if not a or not b:
+            return len(a) + len(b)
+        same = distance(a[1:], b[1:]) + (a[0] != b[0])
+        return min(same, distance(a[1:], b) + 1, distance(a, b[1:]) + 1)
+
+    for a, b in itertools.product(words, words):
+        assert metrics.edit_distance(a, b) == distance(a, b)
+    assert metrics.edit_distance([("x", 1), None], [None]) == 1
+
+
+def test_error_rates_over_batches():
+    rate, chars = metrics.WordErrorRate(), metrics.CharErrorRate()
+    assert np.isnan(rate.compute())
+    for metric in (rate, chars):
+        metric.update("a b c", "a x c d")
+        metric.update(["q", ""], ["q", "r s"])
+    assert rate.compute() == 4 / 7
+    assert chars.compute() == (3 + 3) / (7 + 1 + 3)
+    again = metrics.WordErrorRate()
+    again.load_state_dict(rate.state_dict())
+    assert again.compute() == rate.compute()
+    with pytest.raises(ValueError, match="2 predictions but 1 targets"):
+        rate.update(["a", "b"], ["a"])
+
+
+def test_examples_of_spelling():
+    assert doctest.testmod(spelling).failed == 0

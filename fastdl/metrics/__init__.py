@@ -47,11 +47,19 @@ from fastdl.metrics.regression import (
     mean_squared_error,
     r2_score,
 )
+from fastdl.metrics.spelling import (
+    CharErrorRate,
+    WordErrorRate,
+    char_error_rate,
+    edit_distance,
+    word_error_rate,
+)
 
 __all__ = [
     "ROCAUC",
     "Accuracy",
     "AveragePrecision",
+    "CharErrorRate",
     "ConfusionMatrix",
     "F1Score",
     "Mean",
@@ -62,9 +70,12 @@ __all__ = [
     "R2Score",
     "Recall",
     "TopKAccuracy",
+    "WordErrorRate",
     "accuracy",
     "average_precision",
+    "char_error_rate",
     "confusion_matrix",
+    "edit_distance",
     "f1_score",
     "mean_absolute_error",
     "mean_squared_error",
@@ -75,4 +86,5 @@ __all__ = [
     "roc_auc",
     "roc_curve",
     "top_k_accuracy",
+    "word_error_rate",
 ]
