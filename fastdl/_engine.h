@@ -147,9 +147,12 @@ static int fdl_box(PyObject *arrays, int type)
     return 0;
 }
 
-/* Are these plain arrays, all of float32 or all of float64 (of any one dtype, with `moves`), as the
-   kernels take them? */
-static inline int fdl_kernel_ready(PyObject *arrays, int moves)
+/* What a kernel takes: arrays all of float32, or all of float64; of any one dtype; or floats with
+   others of the NumPy type that its number names. */
+enum { FDL_FLOATS = -2, FDL_MOVES = -1 };
+
+/* Are these plain arrays as a kernel takes them? */
+static inline int fdl_kernel_ready(PyObject *arrays, int takes)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(arrays);
     int type = -1;
@@ -157,11 +160,12 @@ static inline int fdl_kernel_ready(PyObject *arrays, int moves)
         PyObject *a = PyTuple_GET_ITEM(arrays, i);
         if (!PyArray_CheckExact(a) || !PyArray_ISBEHAVED_RO((PyArrayObject *)a)) return 0;
         int t = PyArray_TYPE((PyArrayObject *)a);
-        if (t != NPY_FLOAT && t != NPY_DOUBLE && !moves) return 0;
+        if (t == takes) continue;
+        if (t != NPY_FLOAT && t != NPY_DOUBLE && takes != FDL_MOVES) return 0;
         if (type >= 0 && t != type) return 0;
         type = t;
     }
-    return n > 0;
+    return type >= 0;
 }
 
 /* Does the array own its memory, in C order, with nobody else holding it? The memory may be that of
@@ -258,6 +262,238 @@ static inline PyObject *fdl_window(PyObject *a, fdl_layout *l)
         return NULL;
     }
     return y;
+}
+
+/* ---- numbers of Python as elements ---- */
+
+/* Lists within lists, down to numbers at one depth. */
+typedef struct {
+    int ndim;
+    npy_intp shape[FDL_DIMS];
+    int kind; /* of the numbers: 0 bools, 1 ints, 2 floats among them */
+} fdl_nested;
+
+static inline PyObject **fdl_items(PyObject *a, Py_ssize_t *n)
+{
+    if (PyList_CheckExact(a)) {
+        *n = PyList_GET_SIZE(a);
+        return ((PyListObject *)a)->ob_item;
+    }
+    if (!PyTuple_CheckExact(a)) return NULL;
+    *n = PyTuple_GET_SIZE(a);
+    return ((PyTupleObject *)a)->ob_item;
+}
+
+/* Is `a`, at `depth`, of the shape in `s`, and does it end in plain numbers? Notes their kind. */
+static int fdl_survey(PyObject *a, int depth, fdl_nested *s)
+{
+    if (depth == s->ndim) {
+        int kind = PyFloat_CheckExact(a) ? 2 : PyBool_Check(a) ? 0 : PyLong_CheckExact(a) ? 1 : -1;
+        if (kind > s->kind) s->kind = kind;
+        return kind >= 0;
+    }
+    Py_ssize_t n = 0;
+    PyObject **items = fdl_items(a, &n);
+    if (items == NULL || n != s->shape[depth]) return 0;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (!fdl_survey(items[i], depth + 1, s)) return 0;
+    return 1;
+}
+
+/* Writes a plain number as an element of `type`; 0 where its dtype is another's to choose, or the
+   element cannot hold it. */
+static inline int fdl_put_number(PyObject *a, int type, void *to)
+{
+    if (PyFloat_CheckExact(a)) {
+        if (type == NPY_FLOAT)
+            *(float *)to = (float)PyFloat_AS_DOUBLE(a);
+        else if (type == NPY_DOUBLE)
+            *(double *)to = PyFloat_AS_DOUBLE(a);
+        else
+            return 0;
+        return 1;
+    }
+    if (!PyLong_CheckExact(a) && !PyBool_Check(a)) return 0;
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(a, &overflow);
+    if (overflow) return 0;
+    if (type == NPY_INT64)
+        *(npy_int64 *)to = value;
+    else if (type == NPY_INT32 && value == (npy_int32)value)
+        *(npy_int32 *)to = (npy_int32)value;
+    else if (type == NPY_UINT8 && value == (npy_uint8)value)
+        *(npy_uint8 *)to = (npy_uint8)value;
+    else if (type == NPY_BOOL && PyBool_Check(a))
+        *(npy_bool *)to = value != 0;
+    else if (value > 1LL << 53 || value < -(1LL << 53))
+        return 0; /* a double would round it first */
+    else if (type == NPY_FLOAT)
+        *(float *)to = (float)value;
+    else if (type == NPY_DOUBLE)
+        *(double *)to = (double)value;
+    else
+        return 0;
+    return 1;
+}
+
+static int fdl_put_nested(PyObject *a, int depth, const fdl_nested *s, int type, int item,
+                          char **to)
+{
+    if (depth == s->ndim) {
+        if (!fdl_put_number(a, type, *to)) return 0;
+        *to += item;
+        return 1;
+    }
+    Py_ssize_t n = 0;
+    PyObject **items = fdl_items(a, &n);
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (!fdl_put_nested(items[i], depth + 1, s, type, item, to)) return 0;
+    return 1;
+}
+
+/* The array of a plain number or nested lists of them; None for anything else. `type`: of the
+   elements; -1: `floating` if there are floats, else int64, or bool. */
+static PyObject *fdl_array_of(PyObject *data, int type, int floating)
+{
+    fdl_nested s = {0};
+    Py_ssize_t n = 0;
+    PyObject **items;
+    for (PyObject *a = data; (items = fdl_items(a, &n)) != NULL; a = items[0]) {
+        if (n == 0 || s.ndim == FDL_DIMS) Py_RETURN_NONE;
+        s.shape[s.ndim++] = n;
+    }
+    if (!fdl_survey(data, 0, &s)) Py_RETURN_NONE;
+    if (type < 0) type = s.kind == 2 ? floating : s.kind == 1 ? NPY_INT64 : NPY_BOOL;
+    if (type > NPY_DOUBLE) Py_RETURN_NONE; /* none that fdl_put_number knows */
+    PyObject *y = PyArray_SimpleNew(s.ndim, s.shape, type);
+    if (y == NULL) return NULL;
+    char *to = PyArray_BYTES((PyArrayObject *)y);
+    if (fdl_put_nested(data, 0, &s, type, (int)PyArray_ITEMSIZE((PyArrayObject *)y), &to)) return y;
+    Py_DECREF(y);
+    Py_RETURN_NONE;
+}
+
+/* A plain number as a 0-d array of `type`; None if it is none, or `type` does not hold it. */
+static PyObject *fdl_box_of(PyObject *number, int type)
+{
+    union {
+        npy_int64 whole;
+        double real;
+    } room;
+    if (!fdl_put_number(number, type, &room)) Py_RETURN_NONE;
+    PyObject *y = PyArray_SimpleNew(0, NULL, type);
+    if (y != NULL) {
+        PyArrayObject *box = (PyArrayObject *)y;
+        memcpy(PyArray_DATA(box), &room, (size_t)PyArray_ITEMSIZE(box)); /* 1, 4 or 8 bytes */
+    }
+    return y;
+}
+
+/* Replace plain numbers among `arrays`, a new tuple, by 0-d arrays of the dtype of the first of
+   float32 or float64. */
+static int fdl_box_beside(PyObject *arrays)
+{
+    int type = -1;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); i++) {
+        PyObject *a = PyTuple_GET_ITEM(arrays, i), *box;
+        if (PyArray_CheckExact(a)) {
+            int t = PyArray_TYPE((PyArrayObject *)a);
+            if (type < 0 && (t == NPY_FLOAT || t == NPY_DOUBLE)) type = t;
+        } else if (type >= 0 && !PyBool_Check(a)) {
+            if ((box = fdl_box_of(a, type)) == NULL) return -1;
+            if (box == Py_None) {
+                Py_DECREF(box);
+                continue;
+            }
+            PyTuple_SET_ITEM(arrays, i, box);
+            Py_DECREF(a);
+        }
+    }
+    return 0;
+}
+
+/* to[...] = from, arrays of one dtype. 0 if the shapes do not broadcast, -1 with an exception. */
+static int fdl_assign(PyObject *to, PyObject *from)
+{
+    PyArrayObject *y = (PyArrayObject *)to, *x = (PyArrayObject *)from;
+    int lead = PyArray_NDIM(y) - PyArray_NDIM(x);
+    int alike = lead == 0, in_order = PyArray_IS_C_CONTIGUOUS(y);
+    if (lead < 0) return 0;
+    for (int d = 0; d < PyArray_NDIM(x); d++) {
+        npy_intp n = PyArray_DIM(x, d);
+        if (n != PyArray_DIM(y, d + lead)) {
+            alike = 0;
+            if (n != 1) return 0;
+        }
+    }
+    npy_intp item = PyArray_ITEMSIZE(y), n = PyArray_SIZE(y);
+    if (in_order && alike && PyArray_IS_C_CONTIGUOUS(x)) {
+        memmove(PyArray_DATA(y), PyArray_DATA(x), (size_t)(n * item));
+        return 1;
+    }
+    if (in_order && PyArray_NDIM(x) == 0 && PyArray_ISALIGNED(y) && (item == 4 || item == 8)) {
+        if (item == 4) {
+            npy_uint32 bits, *p = (npy_uint32 *)PyArray_DATA(y);
+            memcpy(&bits, PyArray_DATA(x), 4);
+            for (npy_intp i = 0; i < n; i++) p[i] = bits;
+        } else {
+            npy_uint64 bits, *p = (npy_uint64 *)PyArray_DATA(y);
+            memcpy(&bits, PyArray_DATA(x), 8);
+            for (npy_intp i = 0; i < n; i++) p[i] = bits;
+        }
+        return 1;
+    }
+    return PyArray_CopyInto(y, x) < 0 ? -1 : 1;
+}
+
+/* Do all numbers of a C-ordered array of int64 lie in [low, high)? */
+static int fdl_within(PyObject *a, Py_ssize_t low, Py_ssize_t high)
+{
+    PyArrayObject *x = (PyArrayObject *)a;
+    const npy_int64 *p = (const npy_int64 *)PyArray_DATA(x);
+    npy_intp n = PyArray_SIZE(x), outside = 0;
+    for (npy_intp i = 0; i < n; i++) outside |= (p[i] < low) | (p[i] >= high);
+    return !outside;
+}
+
+/* A C-ordered array of int64? */
+static inline int fdl_is_places(PyObject *a)
+{
+    return PyArray_CheckExact(a) && PyArray_TYPE((PyArrayObject *)a) == NPY_INT64 &&
+           PyArray_ISCARRAY_RO((PyArrayObject *)a);
+}
+
+static inline int fdl_is_truth(PyObject *a) { return PyArray_TYPE((PyArrayObject *)a) == NPY_BOOL; }
+
+/* The sum of all elements of a C-ordered array of int64 or bools, as an array; None of another. */
+static PyObject *fdl_count(PyObject *a)
+{
+    PyArrayObject *x = (PyArrayObject *)a;
+    npy_intp n = PyArray_SIZE(x);
+    npy_uint64 sum = 0;
+    if (!PyArray_ISCARRAY_RO(x)) Py_RETURN_NONE;
+    if (PyArray_TYPE(x) == NPY_INT64) {
+        const npy_uint64 *p = (const npy_uint64 *)PyArray_DATA(x);
+        for (npy_intp i = 0; i < n; i++) sum += p[i];
+    } else if (PyArray_TYPE(x) == NPY_BOOL) {
+        const npy_bool *p = (const npy_bool *)PyArray_DATA(x);
+        for (npy_intp i = 0; i < n; i++) sum += p[i] != 0;
+    } else
+        Py_RETURN_NONE;
+    PyObject *y = PyArray_SimpleNew(0, NULL, NPY_INT64);
+    if (y != NULL) *(npy_uint64 *)PyArray_DATA((PyArrayObject *)y) = sum;
+    return y;
+}
+
+/* Is any of the bools of a C-ordered array true, or false? */
+static int fdl_finds(PyObject *a, int truth)
+{
+    PyArrayObject *x = (PyArrayObject *)a;
+    const char *p = PyArray_BYTES(x);
+    size_t n = (size_t)PyArray_SIZE(x);
+    if (n == 0) return 0;
+    if (!truth) return memchr(p, 0, n) != NULL;
+    return p[0] != 0 || memcmp(p, p + 1, n - 1) != 0;
 }
 
 static inline int fdl_is_writable(PyObject *a)

@@ -50,7 +50,8 @@ cdef extern from "_engine.h":
     int fdl_half(tuple)
     int fdl_uniform(tuple, bint)
     int fdl_box(tuple, int) except -1
-    int fdl_kernel_ready(tuple, bint)
+    int fdl_box_beside(tuple) except -1
+    int fdl_kernel_ready(tuple, int)
     int fdl_exclusive(PyObject *)
     int fdl_in_order(object)
     int fdl_shares(object, object)
@@ -76,6 +77,15 @@ cdef extern from "_engine.h":
     Py_ssize_t fdl_length(object, int)
     Py_ssize_t fdl_stride(object, int)
     object fdl_window(object, fdl_layout *)
+    int FDL_FLOATS, FDL_MOVES
+    object fdl_array_of(object, int, int)
+    object fdl_box_of(object, int)
+    int fdl_assign(object, object) except -1
+    int fdl_within(object, Py_ssize_t, Py_ssize_t)
+    int fdl_is_places(object)
+    int fdl_is_truth(object)
+    object fdl_count(object)
+    int fdl_finds(object, int)
     object fdl_call_in(object, object, tuple, PyObject *)
 
 cdef extern from "Python.h":
@@ -127,6 +137,7 @@ cdef object WIDEN = None                # array -> the same in float32, if it is
 cdef object NARROW = None               # (result in float32, operands) -> in their half precision
 cdef Primitive SLICE                    # (tensor, index=basic index) -> view
 cdef object SUBSCRIPT = None            # (tensor, any index) -> tensor
+cdef object ASSIGN = None               # (tensor, any index, value)
 cdef Primitive WINDOW, PUT_WINDOW       # a view as a function of its base, and its opposite
 cdef object GEOMETRY = None             # (array of the base, array of the view) -> their arguments
 cdef object QUIET_CONTEXT = None        # () -> contextvars.Context without floating-point warnings
@@ -141,15 +152,15 @@ def configure(tensor, properties, promote, fit, explain, clone, conj, halves, su
 
     tensor: class of results; properties: class of shapes, and the functions that give the dtype of
     a NumPy one, and the length of a tensor along any dim; subscript: the primitive that slices, and
-    the function that takes any index; aliasing: the primitives window(base, **how) and
-    put_window(base, value, **how), and the function that gives `how` for two arrays, None if they
-    do not share memory; operators: dict from operator name ('add') to Primitive; quiet_context:
-    makes a contextvars.Context in which NumPy does not warn of infinities and NaN; writing: the
-    functions that write a result into an array and into the tensor given as `out`.
+    the functions that take any index, to read and to write; aliasing: the primitives window(base,
+    **how) and put_window(base, value, **how), and the function that gives `how` for two arrays,
+    None if they do not share memory; operators: dict from operator name ('add') to Primitive;
+    quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN;
+    writing: the functions that write a result into an array and into the tensor given as `out`.
     """
     global TENSOR, SIZE, DTYPE_OF, LENGTH, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT
     global WINDOW, PUT_WINDOW, GEOMETRY, PUT, STORE, CONJ, WIDEN, NARROW
-    global SLICE, SUBSCRIPT, ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
+    global SLICE, SUBSCRIPT, ASSIGN, ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
     global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
     TENSOR = tensor
     SIZE, DTYPE_OF, LENGTH = properties
@@ -159,7 +170,7 @@ def configure(tensor, properties, promote, fit, explain, clone, conj, halves, su
     CLONE = clone
     CONJ = conj
     WIDEN, NARROW = halves
-    SLICE, SUBSCRIPT = subscript
+    SLICE, SUBSCRIPT, ASSIGN = subscript
     WINDOW, PUT_WINDOW, GEOMETRY = aliasing
     PUT, STORE = writing
     QUIET_CONTEXT = quiet_context

@@ -22,7 +22,9 @@ cdef class Primitive:
     existing array and serves the in-place form; without it the result is copied.
     node_name: PyTorch's name of the node; the attribute `naming` gives it where that depends on the
     call. kernel(*arrays, out=None, **static) computes the function and its in-place form where all
-    operands are arrays of float32, or all of float64.
+    operands are arrays of float32, or all of float64; with `moves` of any one dtype; beside
+    some of the NumPy dtype `picks`, and then numbers come as 0-d arrays. paired: for a reduction,
+    the primitive that also says where along a dimension, and the class of its results.
 
     float16 and bfloat16 are computed in float32 and rounded once, as the forward sees float32
     arrays; half=True says that it takes them as they are.
@@ -50,13 +52,15 @@ cdef class Primitive:
     cdef dict plans                     # mask -> Plan
     cdef uint64_t differentiable
     cdef Py_ssize_t most                # operands
-    cdef bint elementwise, promotes, floating, view, boxes, moves, half, conjugates
+    cdef bint elementwise, promotes, floating, view, boxes, half, conjugates
+    cdef int takes                      # what the kernel takes: FDL_FLOATS, ...
+    cdef public tuple paired
     cdef object signature
     cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
 
     def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
                  bint promote=True, into=None, kernel=None, bint moves=False,
-                 str node_name=None, bint half=False, bint conjugates=True):
+                 picks=None, str node_name=None, bint half=False, bint conjugates=True):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -73,7 +77,7 @@ cdef class Primitive:
         self.conjugates = conjugates and not self.view  # views move numbers: h is real
         self.boxes = ufunc is not None or kernel is not None
         self.kernel = kernel
-        self.moves = moves
+        self.takes = FDL_MOVES if moves else FDL_FLOATS if picks is None else picks.num
         self.into = into
         self.signature = inspect.signature(forward)
         setattr(self, "__signature__", self.signature)
@@ -245,7 +249,7 @@ cdef class Primitive:
         if self.half or not fdl_half(arrays):
             return self.run(self.forward, arrays, arrays, static)
         wide = tuple([WIDEN(a) for a in arrays])
-        if self.kernel is not None and fdl_kernel_ready(wide, False):
+        if self.kernel is not None and fdl_kernel_ready(wide, self.takes):
             return NARROW(self.run(self.kernel, wide, wide, static), arrays)
         return NARROW(self.run(self.forward, wide, wide, static), arrays)
 
@@ -276,6 +280,8 @@ cdef class Primitive:
                 arrays = <tuple>PROMOTE(self, arrays, self.floating)
             elif uniform > 1 and self.boxes:
                 fdl_box(arrays, uniform)
+        elif self.takes >= 0:
+            fdl_box_beside(arrays)
         return arrays
 
     cdef object call(self, tuple args, dict static):
@@ -298,7 +304,7 @@ cdef class Primitive:
         cdef tuple results
         if self.view:
             y = self.view_of(arrays, static)
-        elif self.kernel is not None and fdl_kernel_ready(arrays, self.moves):
+        elif self.kernel is not None and fdl_kernel_ready(arrays, self.takes):
             y = self.run(self.kernel, arrays, arrays, static)
         else:
             y = self.computed(arrays, static)
@@ -490,7 +496,7 @@ cdef class Primitive:
             raise RuntimeError(REPEATED)
 
     cdef object write(self, object array, tuple arrays, dict static):
-        if self.kernel is not None and fdl_kernel_ready((array,) + arrays, self.moves):
+        if self.kernel is not None and fdl_kernel_ready((array,) + arrays, self.takes):
             options = {"out": array} if static is None else {"out": array, **static}
             self.run(self.kernel, (array,) + arrays[1:], arrays, options)
             return

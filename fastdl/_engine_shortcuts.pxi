@@ -7,6 +7,7 @@
 
 cdef extern from "Python.h":
     bint PyLong_CheckExact(PyObject *)
+    bint PyFloat_CheckExact(PyObject *)
     bint PySlice_Check(PyObject *)
     Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
     int PySlice_Unpack(PyObject *, Py_ssize_t *, Py_ssize_t *, Py_ssize_t *) except -1
@@ -65,7 +66,7 @@ cdef class Shortcut:
         return repr(self.__wrapped__)
 
 
-def shortcut(Primitive op):
+def shortcut(Primitive op=None):
     """Decorator: the function named so is answered here in its usual calls, which run `op`."""
     return lambda function: Shortcut(function, op)
 
@@ -154,6 +155,12 @@ def plain_sizes(tuple given):
         if not 0 <= at.shape[i] < <Py_ssize_t>1 << 31:
             return None
     return shape_tuple(&at) if at.ndim >= 0 else None
+
+
+def plain_array(data, dtype, floating):
+    """The array of a number or of nested lists of numbers, if they are plain ones: of the NumPy
+    dtype `dtype`; if that is None of int64 or bool, or `floating` with floats. Else None."""
+    return fdl_array_of(data, -1 if dtype is None else dtype.num, floating.num)
 
 
 cdef tuple shape_tuple(const fdl_layout *at):
@@ -383,9 +390,9 @@ cdef inline bint plain_slice(PyObject *a) except -1:
                  or (PyLong_CheckExact(s.step) and PyLong_AsSsize_t(s.step) > 0)))
 
 
-cdef object subscript(Primitive op, TensorBase x, object index):
-    """x[index] if `index` is an int, a slice, None, Ellipsis or a tuple of such; else None."""
-    cdef fdl_layout at
+cdef bint part_of(TensorBase x, object index, fdl_layout *at, bint *is_whole) except -1:
+    """Where x[index] lies; False if `index` is no int, slice, None, Ellipsis or tuple of such. Does
+    it name all dimensions, or hold an Ellipsis?"""
     cdef PyObject *alone = <PyObject *>index
     cdef PyObject **parts = &alone
     cdef PyObject *part
@@ -398,7 +405,7 @@ cdef object subscript(Primitive op, TensorBase x, object index):
     for k in range(count):
         named += parts[k] != Py_None and parts[k] != Py_Ellipsis
     if named > ndim or count - named + ndim > FDL_DIMS:
-        return None
+        return False
     at.ndim, at.offset, at.overlaps = 0, 0, False
     for k in range(count):
         part = parts[k]
@@ -409,7 +416,7 @@ cdef object subscript(Primitive op, TensorBase x, object index):
             at.ndim += 1
         elif part == Py_Ellipsis:
             if not is_open:
-                return None
+                return False
             is_open = False
             for i in range(ndim - named):
                 at.shape[at.ndim], at.strides[at.ndim] = (
@@ -419,7 +426,7 @@ cdef object subscript(Primitive op, TensorBase x, object index):
         elif PyLong_CheckExact(part):
             length, i = fdl_length(x.array, d), PyLong_AsSsize_t(part)
             if not -length <= i < length:
-                return None
+                return False
             at.offset += (i + length if i < 0 else i) * fdl_stride(x.array, d)
             d += 1
         elif plain_slice(part):
@@ -431,16 +438,56 @@ cdef object subscript(Primitive op, TensorBase x, object index):
             at.ndim += 1
             d += 1
         else:
-            return None
+            return False
     while d < ndim:
         at.shape[at.ndim], at.strides[at.ndim] = fdl_length(x.array, d), fdl_stride(x.array, d)
         at.ndim += 1
         d += 1
+    is_whole[0] = not is_open
+    return True
+
+
+cdef object subscript(Primitive op, TensorBase x, object index):
+    """x[index] if `index` is an int, a slice, None, Ellipsis or a tuple of such; else None."""
+    cdef fdl_layout at
+    cdef bint is_whole
+    if not part_of(x, index, &at, &is_whole):
+        return None
     y = looking(x, &at)
     if not records(x):
         return y
     index = tuple(index) if isinstance(index, tuple) else (index,)
-    return record_view(op, x, y, {"index": (*index, ...) if is_open else index})
+    return record_view(op, x, y, {"index": index if is_whole else (*index, ...)})
+
+
+cdef Py_ssize_t FEW = 4096              # elements that are moved sooner than a kernel is reached
+
+
+cdef bint assigned(TensorBase x, object index, object value) except -1:
+    """x[index] = value, if the index is basic, the value a tensor of one dtype with x or a plain
+    number, and nothing is recorded. Was it?"""
+    cdef fdl_layout at
+    cdef TensorBase other
+    cdef Version version
+    cdef bint is_whole
+    if observer is not None or not (fdl_is_plain(x.array) and fdl_is_writable(x.array)) or (
+            x.inference and not fdl_inference) or records(x):
+        return False
+    if isinstance(value, TensorBase):
+        other = <TensorBase>value
+        if not (fdl_is_plain(other.array) and fdl_same_type(other.array, x.array)) or (
+                records(other)):
+            return False
+        value = other.array
+    else:
+        value = fdl_box_of(value, fdl_type(x.array))
+        if value is None:
+            return False
+    if not part_of(x, index, &at, &is_whole) or not fdl_assign(fdl_window(x.array, &at), value):
+        return False
+    version = version_of(x)
+    version.version += 1
+    return True
 
 
 cdef object along(int dim, object part):
@@ -581,13 +628,18 @@ cdef object short_chunk(Primitive op, object of, PyObject **args, Py_ssize_t n):
 cdef class Guarded:
     """A function of tensors that says which argument is none: guarded(function).
 
-    It has the name, the signature and the documentation of the function.
+    It has the name, the signature and the documentation of the function. Calls with one of the
+    keywords `others`, which the function itself does not take, go to `taking`.
     """
     cdef readonly object __wrapped__
+    cdef object taking
+    cdef frozenset others
     cdef dict __dict__
 
-    def __init__(self, function):
+    def __init__(self, function, taking=None, others=frozenset()):
         self.__wrapped__ = function
+        self.taking = taking
+        self.others = others
         for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(self, attribute, getattr(function, attribute))
 
@@ -598,18 +650,23 @@ cdef class Guarded:
         return self if instance is None else MethodType(self, instance)
 
     def __reduce__(self):
-        return guarded, (self.__wrapped__,)
+        return (guarded, (self.__wrapped__,)) if self.taking is None else self.__qualname__
 
     def __repr__(self):
         return repr(self.__wrapped__)
 
 
-def guarded(function):
-    """`function`, whose AttributeErrors about arguments that are no tensors become TypeErrors."""
-    return Guarded(function)
+def guarded(function, taking=None, others=frozenset()):
+    """`function`, whose AttributeErrors about arguments that are no tensors become TypeErrors;
+    `taking` is called instead where one of the keywords `others` is given."""
+    return Guarded(function, taking, others)
 
 
 cdef object guarded_call(Guarded self, tuple args, PyObject *keywords):
+    if keywords != NULL and self.taking is not None:
+        for name in <dict>keywords:
+            if name in self.others:
+                return PyObject_Call(self.taking, args, keywords)
     return explained_call(self.__wrapped__, args, keywords)
 
 
@@ -672,8 +729,147 @@ cdef object reduced(Primitive op, TensorBase x, PyObject *dim, PyObject *keepdim
     return op.call((x,), {"dims": dims, "keepdim": keepdim != NULL and <object>keepdim is True})
 
 
+cdef inline bint is_flag(PyObject *a):
+    """Is it True, False or not given?"""
+    return a == NULL or isinstance(<object>a, bool)
+
+
 cdef object short_sum(Primitive op, object of, PyObject **args, Py_ssize_t n):
-    return reduced(op, <TensorBase>of, args[0], args[1])
+    cdef TensorBase x = <TensorBase>of
+    if args[0] == NULL and args[1] == NULL and not fdl_is_real(x.array):
+        total = fdl_count(x.array)
+        if total is not None:
+            return wrap(total)
+    return reduced(op, x, args[0], args[1])
+
+
+cdef object short_any(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    return found(<TensorBase>of, args, True)
+
+
+cdef object short_all(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    return found(<TensorBase>of, args, False)
+
+
+cdef object found(TensorBase x, PyObject **args, bint wanted):
+    """any (all) of all bools of x."""
+    if args[0] != NULL or args[1] != NULL or not fdl_is_truth(x.array) or not fdl_in_order(x.array):
+        return None
+    return wrap(fdl_box_of(fdl_finds(x.array, wanted) == wanted, fdl_type(x.array)))
+
+
+cdef object short_position(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef int d = -1
+    if not fdl_is_real(x.array) or fdl_size(x.array) == 0 or not is_flag(args[1]) or (
+            args[0] != NULL and args[0] != Py_None
+            and not as_dim(args[0], fdl_ndim(x.array), &d)):
+        return None
+    return op.call((x,), {"dim": d if d >= 0 else None,
+                          "keepdim": args[1] != NULL and <object>args[1] is True})
+
+
+cdef object short_norm(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    if not fdl_is_real(x.array) or (args[0] != NULL and not (
+            isinstance(<object>args[0], str) and <object>args[0] == "fro")):
+        return None
+    return reduced(op, x, args[1], args[2])
+
+
+cdef object short_scan(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef int d
+    return op.call((x,), {"dim": d}) if as_dim(args[0], fdl_ndim(x.array), &d) else None
+
+
+cdef object short_softmax(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef int d
+    if not fdl_is_real(x.array) or (args[1] != NULL and args[1] != Py_None) or (
+            not as_dim(args[0], fdl_ndim(x.array), &d)):
+        return None
+    return op.call((x,), {"axis": d})
+
+
+cdef object short_flip(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef tuple dims = tuple([<object>args[i] for i in range(n)])
+    if n == 1 and isinstance(dims[0], (tuple, list)):
+        dims = tuple(dims[0])
+    dims = dims_of(<PyObject *>dims, fdl_ndim(x.array)) if dims else None
+    return None if dims is None else op.call((x,), {"dims": dims})
+
+
+cdef object short_roll(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef Py_ssize_t shift
+    cdef int d
+    if not as_int(args[0], &shift) or not as_dim(args[1], fdl_ndim(x.array), &d) or (
+            fdl_size(x.array) == 0):
+        return None
+    return op.call((x,), {"shifts": (shift,), "dims": (d,)})
+
+
+# ---- places -------------------------------------------------------------------------------------
+
+cdef object short_gather(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef TensorBase index
+    cdef int d, i, ndim = fdl_ndim(x.array)
+    if not as_dim(args[0], ndim, &d) or args[1] == NULL or (
+            not isinstance(<object>args[1], TensorBase)):
+        return None
+    index = <TensorBase>args[1]
+    if not fdl_is_places(index.array) or fdl_ndim(index.array) != ndim or (
+            not fdl_within(index.array, 0, fdl_length(x.array, d))):
+        return None
+    for i in range(ndim):
+        if i != d and fdl_length(index.array, i) > fdl_length(x.array, i):
+            return None
+    return op.call((x, index), {"dim": d})
+
+
+cdef object short_index_select(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef TensorBase index
+    cdef int d
+    if not as_dim(args[0], fdl_ndim(x.array), &d) or args[1] == NULL or (
+            not isinstance(<object>args[1], TensorBase)):
+        return None
+    index = <TensorBase>args[1]
+    if not fdl_is_places(index.array) or fdl_ndim(index.array) != 1 or (
+            not fdl_within(index.array, 0, fdl_length(x.array, d))):
+        return None
+    return op.call((x,), {"index": along(d, index.array)})
+
+
+cdef object short_where(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    """Of tensors of one dtype, or of a floating point one and a number."""
+    cdef TensorBase condition = <TensorBase>of
+    cdef int type = -1, i
+    if not fdl_is_truth(condition.array) or args[0] == NULL or args[1] == NULL:
+        return None
+    for i in range(2):
+        if isinstance(<object>args[i], TensorBase):
+            if not is_plain(<object>args[i]) or (
+                    type >= 0 and fdl_type((<TensorBase>args[i]).array) != type):
+                return None
+            type = fdl_type((<TensorBase>args[i]).array)
+            if not fdl_is_real((<TensorBase>args[i]).array) and not (
+                    isinstance(<object>args[1 - i], TensorBase)):
+                return None
+        elif not (PyLong_CheckExact(args[i]) or PyFloat_CheckExact(args[i])):
+            return None
+    if type < 0:
+        return None
+    x, y = boxed(<object>args[0], type), boxed(<object>args[1], type)
+    return None if x is None or y is None else op.call((condition, x, y), None)
+
+
+cdef inline object boxed(object a, int type):
+    """A tensor as it is, a plain number as a 0-d array; None if `type` does not hold it."""
+    return a if isinstance(a, TensorBase) else fdl_box_of(a, type)
 
 
 cdef object short_mean(Primitive op, object of, PyObject **args, Py_ssize_t n):
@@ -688,9 +884,16 @@ cdef object short_amax(Primitive op, object of, PyObject **args, Py_ssize_t n):
 
 cdef object short_max(Primitive op, object of, PyObject **args, Py_ssize_t n):
     cdef TensorBase x = <TensorBase>of
-    if fdl_size(x.array) == 0 or args[0] != NULL or args[1] != NULL:
+    cdef int d
+    if fdl_size(x.array) == 0 or not is_flag(args[1]):
         return None
-    return reduced(op, x, NULL, NULL)
+    if args[0] == NULL and args[1] == NULL:
+        return reduced(op, x, NULL, NULL)
+    if not as_dim(args[0], fdl_ndim(x.array), &d):
+        return None
+    both = (<Primitive>op.paired[0]).call(
+        (x,), {"dim": d, "keepdim": args[1] != NULL and <object>args[1] is True})
+    return tuple.__new__(op.paired[1], both)
 
 
 cdef object short_var(Primitive op, object of, PyObject **args, Py_ssize_t n):
@@ -792,6 +995,28 @@ cdef Way way_of(str name) except NULL:
         return short_cat
     if name == "stack":
         return short_stack
+    if name == "any":
+        return short_any
+    if name == "all":
+        return short_all
+    if name in ("argmax", "argmin"):
+        return short_position
+    if name == "norm":
+        return short_norm
+    if name in ("cumsum", "cumprod"):
+        return short_scan
+    if name in ("softmax", "log_softmax"):
+        return short_softmax
+    if name == "flip":
+        return short_flip
+    if name == "roll":
+        return short_roll
+    if name == "gather":
+        return short_gather
+    if name == "index_select":
+        return short_index_select
+    if name == "where":
+        return short_where
     raise ValueError(f"shortcut: there is none for {name}()")
 
 

@@ -278,6 +278,19 @@ cdef class TensorBase:
         y = subscript(SLICE, self, index) if fdl_is_plain(self.array) else None
         return SUBSCRIPT(self, index) if y is None else y
 
+    def __setitem__(self, index, value):
+        if not assigned(self, index, value):
+            ASSIGN(self, index, value)
+
+    def __delitem__(self, index):
+        raise TypeError("Tensor does not support deleting items")
+
+    def _overwrite(self, value):
+        """self[...] = value, if this is a small matter: few elements, nothing recorded, a tensor of
+        one dtype with this or a plain number. Was it?"""
+        return fdl_is_plain(self.array) and fdl_size(self.array) <= FEW and (
+            assigned(self, Ellipsis, value))
+
     # -- operators: here, because a slot of a C class is reached without a look-up. Either operand
     # may be the tensor (c_api_binop_methods): so a Python subclass inherits the slots themselves.
 

@@ -15,8 +15,9 @@ cimport cython
 cimport numpy as cnp
 from cython cimport floating
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.math cimport INFINITY, NAN
+from libc.math cimport INFINITY, NAN, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint64_t, uint8_t
+from libc.string cimport memcpy
 
 cnp.import_array()
 

@@ -269,6 +269,10 @@ def fill(cnp.ndarray out not None, value, *, isa=None, int threads=0):
 
 def within(cnp.ndarray index not None, int64_t low, int64_t high):
     """Do all numbers of an int64 array lie in [low, high)?"""
+    return all_within(index, low, high)
+
+
+cdef bint all_within(cnp.ndarray index, int64_t low, int64_t high) except -1:
     cdef int64_t n = cnp.PyArray_SIZE(index)
     cdef const int64_t *i
     cdef int outside
@@ -292,7 +296,8 @@ cdef cnp.ndarray as_pick(
             f"{where}: expected arrays of one number of axes up to {FDL_COPY_AXES} and dim among "
             f"them, got shapes {np.shape(x)} and {np.shape(index)}, dim {dim}"
         )
-    index = np.ascontiguousarray(index, np.int64)
+    if cnp.PyArray_TYPE(index) != cnp.NPY_INT64 or not cnp.PyArray_ISCARRAY_RO(index):
+        index = np.ascontiguousarray(index, np.int64)
     g.axes, g.step = ndim, cnp.PyArray_STRIDE(x, dim) // cnp.PyArray_ITEMSIZE(x)
     for i in range(ndim):
         g.shape[i] = cnp.PyArray_DIM(index, i)
@@ -302,7 +307,7 @@ cdef cnp.ndarray as_pick(
                 f"{where}: index of shape {np.shape(index)} is larger than {np.shape(x)} beside "
                 f"axis {dim}"
             )
-    if not within(index, 0, cnp.PyArray_DIM(x, dim)):
+    if not all_within(index, 0, cnp.PyArray_DIM(x, dim)):
         raise IndexError(
             f"{where}: index out of range [0, {cnp.PyArray_DIM(x, dim)}): {index.min()} to "
             f"{index.max()}"
@@ -371,18 +376,50 @@ def pad_with(x, *, widths, value):
     return pad(x, widths, value)
 
 
+def gather_along(cnp.ndarray x not None, cnp.ndarray index not None, *, int dim):
+    """`gather`."""
+    return gather(x, index, dim)
+
+
 def flip_along(cnp.ndarray x not None, *, dims):
     """x with the order reversed along `dims`, its axes in the order they have in memory; in C order
     if x is expanded."""
-    cdef list steps = [slice(None)] * cnp.PyArray_NDIM(x)
+    cdef const fdl_kernels *kernels = movers_of(x, None)
+    cdef int dim, ndim = cnp.PyArray_NDIM(x), n, status
+    cdef cnp.npy_intp walk[64]
+    cdef char *src = <char *> cnp.PyArray_DATA(x)
+    cdef char *dst
+    cdef fdl_copy g
+    cdef cnp.ndarray y
+    for dim in range(ndim):
+        walk[dim] = cnp.PyArray_STRIDE(x, dim)
+    for dim in dims:
+        if not 0 <= dim < ndim:
+            raise ValueError(f"flip: expected an axis of {ndim}, got {dim}")
+        src += (cnp.PyArray_DIM(x, dim) - 1) * walk[dim]
+        walk[dim] = -walk[dim]
+    if kernels != NULL and cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_SIZE(x):
+        y = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        dst = <char *> cnp.PyArray_DATA(y)
+        if as_copy(ndim, cnp.PyArray_DIMS(x), &src, walk, &dst, cnp.PyArray_STRIDES(y),
+                   <int> cnp.PyArray_ITEMSIZE(x), &g):
+            n = threads_of(0)
+            with nogil:
+                status = kernels.copy(&g, src, dst, n)
+            finish(status, "flip")
+            return y
+    steps = [slice(None)] * ndim
     for dim in dims:
         steps[dim] = slice(None, None, -1)
     turned = x[(*steps, ...)]
-    cdef tuple walk = (<object>x).strides
-    if cnp.PyArray_IS_C_CONTIGUOUS(x) or 0 in walk:
+    lengths = (<object>x).strides
+    if cnp.PyArray_IS_C_CONTIGUOUS(x) or 0 in lengths:
         return copy(turned)
-    order = sorted(range(len(walk)), key=lambda d: -abs(walk[d]))
+    order = sorted(range(ndim), key=lambda d: -abs(lengths[d]))
     return copy(turned.transpose(order)).transpose(np.argsort(order))
+
+
+cdef cnp.npy_intp SMALL_MOVE = 1 << 16      # bytes, below which one thread is soonest done
 
 
 def roll_along(cnp.ndarray x not None, *, shifts, dims):
@@ -393,9 +430,32 @@ def roll_along(cnp.ndarray x not None, *, shifts, dims):
         if not 0 <= dim < cnp.PyArray_NDIM(x):
             raise ValueError(f"roll: expected an axis of {cnp.PyArray_NDIM(x)}, got {dim}")
         n = cnp.PyArray_DIM(x, dim)
-        if n:
+        if n == 0:
+            continue
+        shift = (shift % n + n) % n
+        if cnp.PyArray_NBYTES(x) <= SMALL_MOVE and cnp.PyArray_IS_C_CONTIGUOUS(x):
+            x = rolled(x, dim, shift)
+        else:
             before = (slice(None),) * dim
-            cut = (n - shift) % n
-            halves = x[(*before, slice(cut, None))], x[(*before, slice(0, cut))]
+            halves = x[(*before, slice(n - shift, None))], x[(*before, slice(0, n - shift))]
             x = join(halves, dim, False, "roll", None, 0)
     return x
+
+
+cdef cnp.ndarray rolled(cnp.ndarray x, int dim, cnp.npy_intp shift):
+    """A C-ordered x moved by `shift`, 0 <= shift < its length, along `dim`."""
+    cdef cnp.ndarray y = cnp.PyArray_EMPTY(
+        cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0
+    )
+    cdef cnp.npy_intp step = cnp.PyArray_ITEMSIZE(x), row, first, at
+    cdef const char *src = <const char *> cnp.PyArray_DATA(x)
+    cdef char *dst = <char *> cnp.PyArray_DATA(y)
+    cdef int i
+    for i in range(dim + 1, cnp.PyArray_NDIM(x)):
+        step *= cnp.PyArray_DIM(x, i)
+    row = step * cnp.PyArray_DIM(x, dim)
+    first = step * shift
+    for at in range(0, cnp.PyArray_NBYTES(x), row if row else 1):
+        memcpy(dst + at, src + at + row - first, first)
+        memcpy(dst + at + first, src + at, row - first)
+    return y

@@ -174,6 +174,15 @@ cdef cnp.ndarray reduce_by(
         y = kept_shape(x, reduced, keepdim, typenum)
         y.fill(float("nan") if mean else OF_NOTHING[kind])
         return y
+    if len(dims) == ndim and not keepdim and cnp.PyArray_ISCARRAY_RO(x):
+        g.outer, g.n, g.inner, g.x_n = 1, cnp.PyArray_SIZE(x), 1, 1     # everything, in any order
+        g.x_outer = g.n
+        y = cnp.PyArray_EMPTY(0, NULL, typenum, 0)
+        divisor = <double> g.n if mean else 1
+        with nogil:
+            status = kernels.reduce(kind, &g, data_of(x), data_of(y), divisor, n)
+        finish(status, "reduce")
+        return y
     memory_order(x, order)
     if not cnp.PyArray_ISBEHAVED_RO(x) or not in_order(order, reduced, ndim):
         x = np.array(x, order="C")
@@ -214,16 +223,26 @@ cdef cnp.ndarray reduce_by(
 @cython.final
 @cython.auto_pickle(False)
 cdef class Reduction:
-    """`reduce` with its operation chosen, as operations of the engine call it."""
+    """`reduce` with its operation chosen, as operations of the engine call it; `root`: of that the
+    square root."""
     cdef int kind
-    cdef bint mean
+    cdef bint mean, root
 
-    def __init__(self, op, bint mean=False):
+    def __init__(self, op, bint mean=False, bint root=False):
         self.kind = variant_of("Reduction", REDUCTIONS, op)
         self.mean = mean
+        self.root = root
 
     def __call__(self, cnp.ndarray x not None, *, dims, bint keepdim):
-        return reduce_by(self.kind, x, dims, keepdim, self.mean, None, 0)
+        cdef cnp.ndarray y = reduce_by(self.kind, x, dims, keepdim, self.mean, None, 0)
+        cdef int64_t i
+        if self.root and cnp.PyArray_TYPE(y) == cnp.NPY_FLOAT:
+            for i in range(cnp.PyArray_SIZE(y)):
+                (<float *> data_of(y))[i] = sqrtf((<float *> data_of(y))[i])
+        elif self.root:
+            for i in range(cnp.PyArray_SIZE(y)):
+                (<double *> data_of(y))[i] = sqrt((<double *> data_of(y))[i])
+        return y
 
 
 cdef cnp.ndarray one_axis(cnp.ndarray x, const bint *reduced, fdl_reduce *g):
@@ -255,14 +274,18 @@ def extreme(cnp.ndarray x not None, op, dim, bint keepdim=False, *, isa=None, in
     Of equal elements the first is found, of NaN the first before all others. `dim` None: of the
     whole array, the place counted in C order.
     """
+    cdef int kind = variant_of("extreme", REDUCTIONS, op)
+    if kind != FDL_MAX and kind != FDL_MIN:
+        raise ValueError(f"extreme: op must be 'max' or 'min', got {op!r}")
+    return extreme_by(kind, x, dim, keepdim, isa, threads)
+
+
+cdef tuple extreme_by(int kind, cnp.ndarray x, dim, bint keepdim, isa, int threads):
     cdef const fdl_kernels *kernels = table_of(x, isa, "extreme", "x")
-    cdef int kind = variant_of("extreme", REDUCTIONS, op), n = threads_of(threads), status
-    cdef int ndim = cnp.PyArray_NDIM(x), i
+    cdef int n = threads_of(threads), status, ndim = cnp.PyArray_NDIM(x), i
     cdef bint reduced[64]
     cdef fdl_reduce g
     cdef cnp.ndarray values, places
-    if kind != FDL_MAX and kind != FDL_MIN:
-        raise ValueError(f"extreme: op must be 'max' or 'min', got {op!r}")
     flag_axes(range(ndim) if dim is None else (dim,), ndim, reduced, "extreme")
     for i in range(ndim):
         if reduced[i] and cnp.PyArray_DIM(x, i) == 0:
@@ -278,6 +301,23 @@ def extreme(cnp.ndarray x not None, op, dim, bint keepdim=False, *, isa=None, in
         )
     finish(status, "extreme")
     return values, places
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Extreme:
+    """`extreme` with its operation chosen, as operations of the engine call it; `places`: only the
+    second of its results."""
+    cdef int kind
+    cdef bint places
+
+    def __init__(self, op, bint places=False):
+        self.kind = variant_of("Extreme", REDUCTIONS, op)
+        self.places = places
+
+    def __call__(self, cnp.ndarray x not None, *, dim, bint keepdim):
+        cdef tuple both = extreme_by(self.kind, x, dim, keepdim, None, 0)
+        return both[1] if self.places else both
 
 
 def variance(
@@ -309,13 +349,27 @@ def variance(
 
 def scan(cnp.ndarray x not None, int dim, bint product=False, *, isa=None, int threads=0):
     """Running sums (or products) of a C-contiguous x along axis `dim`, counted from the front."""
+    need_c_order(x, "scan", "x")
+    return scan_by(x, dim, product, isa, threads)
+
+
+def cumsum_along(cnp.ndarray x not None, *, int dim):
+    """Running sums along `dim`, as operations of the engine call `scan`."""
+    return scan_by(in_c_order(x), dim, False, None, 0)
+
+
+def cumprod_along(cnp.ndarray x not None, *, int dim):
+    """Running products along `dim`."""
+    return scan_by(in_c_order(x), dim, True, None, 0)
+
+
+cdef cnp.ndarray scan_by(cnp.ndarray x, int dim, bint product, isa, int threads):
     cdef const fdl_kernels *kernels = table_of(x, isa, "scan", "x")
     cdef int n = threads_of(threads), status, i, ndim = cnp.PyArray_NDIM(x)
     cdef int64_t outer = 1, inner = 1, length
     cdef cnp.ndarray y
     if not 0 <= dim < ndim:
         raise ValueError(f"scan: dim must lie in [0, {ndim}), got {dim}")
-    need_c_order(x, "scan", "x")
     for i in range(ndim):
         if i < dim:
             outer *= cnp.PyArray_DIM(x, i)

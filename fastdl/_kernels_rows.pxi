@@ -68,6 +68,42 @@ cdef int need_middle(cnp.ndarray x, int64_t *p, str where, str argument) except 
     return need_c_order(x, where, argument)
 
 
+cdef inline cnp.ndarray in_c_order(cnp.ndarray x):
+    """x, or a copy of it in C order."""
+    return x if cnp.PyArray_ISCARRAY_RO(x) else copy(x)
+
+
+cdef cnp.ndarray softmax_over(cnp.ndarray x, int axis, bint log):
+    """Softmax over any axis."""
+    cdef const fdl_kernels *kernels = table_of(x, None, "softmax", "x")
+    cdef int n_threads = threads_of(0), status, i, ndim = cnp.PyArray_NDIM(x)
+    cdef int64_t n = 1, p = 1
+    cdef cnp.npy_intp *d = cnp.PyArray_DIMS(x)
+    cdef cnp.ndarray y
+    if not 0 <= axis < ndim:
+        raise ValueError(f"softmax: axis must lie in [0, {ndim}), got {axis}")
+    x = in_c_order(x)
+    for i in range(axis):
+        n *= d[i]
+    for i in range(axis + 1, ndim):
+        p *= d[i]
+    y = cnp.PyArray_EMPTY(ndim, d, cnp.PyArray_TYPE(x), 0)
+    with nogil:
+        status = kernels.softmax(n, d[axis], p, data_of(x), data_of(y), log, n_threads)
+    finish(status, "softmax")
+    return y
+
+
+def softmax_along(cnp.ndarray x not None, *, int axis):
+    """Softmax over `axis`, as operations of the engine call it."""
+    return softmax_over(x, axis, False)
+
+
+def log_softmax_along(cnp.ndarray x not None, *, int axis):
+    """The logarithm of `softmax_along`."""
+    return softmax_over(x, axis, True)
+
+
 def softmax(cnp.ndarray x not None, bint log=False, *, out=None, isa=None, int threads=0):
     """Softmax over the second axis of x (n, c) or (n, c, p); its logarithm if `log`."""
     cdef const fdl_kernels *kernels = table_of(x, isa, "softmax", "x")

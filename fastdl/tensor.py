@@ -260,9 +260,6 @@ class Tensor(TensorBase):
             f"{type(element)}."
         )
 
-    def __delitem__(self, index):
-        raise TypeError("Tensor does not support deleting items")
-
     def __reversed__(self):
         return join.flip(self, *range(self.array.ndim)) if self.array.ndim else self
 
@@ -277,8 +274,6 @@ class Tensor(TensorBase):
         return _printing.text(self)
 
     # -- indexing
-
-    __setitem__ = index.setitem
 
     # -- conversion
 
@@ -384,7 +379,7 @@ class Tensor(TensorBase):
         """The values of `src`, broadcast and cast to this dtype, over the own ones."""
         if not isinstance(src, TensorBase):
             raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
-        return elementwise.fill.inplace(self, src)
+        return self if self._overwrite(src) else elementwise.fill.inplace(self, src)
 
     def fill_(self, value):
         """`value`, a number or 0-d tensor, in every place."""
@@ -393,11 +388,11 @@ class Tensor(TensorBase):
                 "fill_ only supports 0-dimension value tensor but got tensor with "
                 f"{value.array.ndim} dimensions."
             )
-        return elementwise.fill.inplace(self, value)
+        return self if self._overwrite(value) else elementwise.fill.inplace(self, value)
 
     def zero_(self):
         """0 in every place."""
-        return elementwise.fill.inplace(self, 0)
+        return self if self._overwrite(0) else elementwise.fill.inplace(self, 0)
 
     def add_(self, other, *, alpha=1):
         """`self += alpha * other`."""
@@ -763,7 +758,7 @@ _engine.configure(
     clone=elementwise.clone,
     conj=elementwise.conj_of,
     halves=(core.widen, core.narrow),
-    subscript=(shape.slice_of, index.getitem),
+    subscript=(shape.slice_of, index.getitem, index.setitem),
     aliasing=(shape.window, shape.put_window, shape.geometry),
     operators={
         **{name: getattr(elementwise, name) for name in OPERATORS.split()},

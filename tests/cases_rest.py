@@ -112,8 +112,8 @@ for run in (
     lambda t, x: t.nn.functional.softmax(x, 1), lambda t, x: t.split_with_sizes_copy(x, [1, 2]),
 ):  # fmt: skip
     row("elementwise.mul", run, [apart(3, 4)], order=1)
-row("reduce.max_along", lambda t, x: t.argmax(x, 1) + t.argmin(x, -1), [apart(3, 4)])
-row("reduce.max_along", lambda t, x: t.argmax(x) - t.argmin(x, 0, keepdim=True), [apart(3, 4)])
+row("reduce.argmax_over", lambda t, x: t.argmax(x, 1) + t.argmin(x, -1), [apart(3, 4)])
+row("reduce.argmin_over", lambda t, x: t.argmax(x) - t.argmin(x, 0, keepdim=True), [apart(3, 4)])
 row(
     "index.add_at",
     lambda t, x: t.index_put_(x * 1, (t.tensor([0, 2]),), t.tensor(5.0).to(x.dtype)),

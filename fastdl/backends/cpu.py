@@ -283,6 +283,16 @@ KERNELS = {  # what primitives may name as their kernel
     "pad": _kernels.pad_with,
     "flip": _kernels.flip_along,
     "roll": _kernels.roll_along,
+    "gather": _kernels.gather_along,
+    "norm": _kernels.Reduction("sum_squares", root=True),
+    "max": _kernels.Extreme("max"),
+    "min": _kernels.Extreme("min"),
+    "argmax": _kernels.Extreme("max", places=True),
+    "argmin": _kernels.Extreme("min", places=True),
+    "cumsum": _kernels.cumsum_along,
+    "cumprod": _kernels.cumprod_along,
+    "softmax": _kernels.softmax_along,
+    "log_softmax": _kernels.log_softmax_along,
 }
 
 _POWERS = {2: "square", 3: "cube", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
@@ -534,7 +544,7 @@ def extreme(x, op, dim, keepdim):
     _has_order(x, op)
     if dim is None:
         values, places = extreme(x.reshape(-1), op, 0, keepdim)
-        return (a.reshape((1,) * x.ndim) if keepdim else a for a in (values, places))
+        return tuple([a.reshape((1,) * x.ndim) if keepdim else a for a in (values, places)])
     places = (np.argmax if op == "max" else np.argmin)(x, dim, keepdims=True)
     places = places.astype(np.int64, copy=False)
     values = np.take_along_axis(x, places, dim)

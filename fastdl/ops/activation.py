@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl._engine import tensor_of
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops.core import elementwise, normal_dim, primitive, tensor_argument
 from fastdl.ops.creation import zeros_like
 from fastdl.ops.elementwise import erf, exp, expm1, sigmoid, tanh, where
@@ -312,7 +312,7 @@ def glu(input, dim=-1):
 # --------------------------------------------------------------------------------------- softmax
 
 
-@primitive(node_name="Softmax")
+@primitive(node_name="Softmax", kernel="softmax")
 def _softmax(x, *, axis):
     return backends.of(x).softmax(x, axis)
 
@@ -323,7 +323,7 @@ def softmax_backward(g, y, *, axis):
     return backends.of(g).softmax_backward(g, y, axis)
 
 
-@primitive(node_name="LogSoftmax")
+@primitive(node_name="LogSoftmax", kernel="log_softmax")
 def _log_softmax(x, *, axis):
     return backends.of(x).log_softmax(x, axis)
 
@@ -372,6 +372,7 @@ def _along(function, primitive, x, dim, dtype):
     return primitive(x, axis=axis)
 
 
+@shortcut(_softmax)
 def softmax(input, dim=None, dtype=None):
     """exp(input) / sum(exp(input)) along `dim`.
 
@@ -386,6 +387,7 @@ def softmax(input, dim=None, dtype=None):
     return _along("softmax", _softmax, input, dim, dtype)
 
 
+@shortcut(_log_softmax)
 def log_softmax(input, dim=None, dtype=None):
     """log(softmax(input)) along `dim`, without overflow; arguments as in :func:`softmax`."""
     return _along("log_softmax", _log_softmax, input, dim, dtype)

@@ -21,7 +21,7 @@ from collections import namedtuple
 import numpy as np
 
 from fastdl import _dtype, backends, runtime
-from fastdl._engine import Primitive, TensorBase, is_grad_enabled, no_tensor
+from fastdl._engine import Primitive, TensorBase, guarded, is_grad_enabled, no_tensor
 
 REGISTRY = {}  # "module.name" -> Primitive; a package stands for its parts
 
@@ -411,12 +411,7 @@ def _accepting(function, dims, out, casts=False):
     computes = "dtype" in signature.parameters
 
     @functools.wraps(function)
-    def accepting(*args, **kwargs):
-        if not kwargs:
-            try:
-                return function(*args)
-            except AttributeError as error:
-                raise no_tensor(accepting, args, kwargs, error) or error from None
+    def taking(*args, **kwargs):
         target = kwargs.pop("out", None) if out else None
         if dims:
             for old, new in _ALIASES.items():
@@ -429,9 +424,12 @@ def _accepting(function, dims, out, casts=False):
         try:
             result = function(*args, **kwargs)
         except AttributeError as error:
-            raise no_tensor(accepting, args, kwargs, error) or error from None
+            raise no_tensor(function, args, kwargs, error) or error from None
         return result if target is None else store(function.__name__, result, target, casts)
 
+    accepting = guarded(
+        function, taking, frozenset([*(_ALIASES if dims else ()), *(["out"] if out else ())])
+    )
     accepting.takes_aliases = dims
     if out:
         parameters = list(signature.parameters.values())

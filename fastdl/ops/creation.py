@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl._engine import TensorBase, plain_sizes, tensor_of
+from fastdl._engine import TensorBase, plain_array, plain_sizes, tensor_of
 from fastdl.ops.core import (
     as_type,
     dtype_of_number,
@@ -194,8 +194,12 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     tensor([[1, 2],
             [3, 4]])
     """
-    checked_device(device)
-    array = np.array(_array_of(data, dtype), order="C")
+    if device is not None:
+        checked_device(device)
+    wanted = None if dtype is None else _dtype.as_numpy(dtype)
+    array = plain_array(data, wanted, _dtype.get_default_dtype().dtype)
+    if array is None:
+        array = np.array(_array_of(data, dtype), order="C")
     return tensor_of(array, requires_grad)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl._engine import tensor_of
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import (
@@ -168,6 +168,7 @@ def linalg_norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
     return vector_norm(A, ord, dim, keepdim)
 
 
+@shortcut(euclidean_norm)
 @takes_out
 @aliases
 def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None):

@@ -4,7 +4,7 @@ nonzero.
 
 import numpy as np
 
-from fastdl._engine import tensor_of
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import (
@@ -149,12 +149,6 @@ def getitem(input, index):
 
 def setitem(input, index, value):
     """`input[index] = value`."""
-    x = input.array
-    if type(index) is int and type(value) in (int, float, bool):  # a row, an element: the usual
-        count = x.shape[0] if x.ndim else 0
-        if -count <= index < count and x.flags.writeable:
-            put.inplace(input, value, index=(index % count, ...))
-            return
     if is_tensor(value):
         given = value.array
     elif isinstance(value, (int, float, complex, np.ndarray, np.generic)):
@@ -255,6 +249,7 @@ def _vector(input):
     return input if input.array.ndim else S.reshape_to(input, shape=(1,))
 
 
+@shortcut(take_at)
 @takes_out
 @aliases
 def index_select(input, dim, index):

@@ -365,6 +365,7 @@ def arange_of(counts):
     return tensor_of(np.arange(counts.array.size))
 
 
+@shortcut(flip_along)
 def flip(input, *dims, **named):
     """The order reversed along `dims`: `flip(x, 0, 1)` or `flip(x, dims=(0, 1))`; a copy."""
     dims = dims or (named.pop("dims", ()),)
@@ -384,6 +385,7 @@ def flipud(input):
     return flip(input, 0)
 
 
+@shortcut(roll_along)
 def roll(input, shifts, dims=None):
     """Elements moved cyclically by `shifts` along `dims`; flattened first where dims is None."""
     shifts = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)

@@ -5,6 +5,7 @@ write there.
 import numpy as np
 
 from fastdl import backends
+from fastdl._engine import shortcut
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import aliases, is_tensor, normal_dim, primitive, takes_out
@@ -14,7 +15,7 @@ __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce"]
 # ---- primitives -------------------------------------------------------------------------------
 
 
-@primitive(node_name="Gather")
+@primitive(node_name="Gather", kernel="gather", picks=np.dtype(np.int64))
 def gather_along(x, index, *, dim):
     """What `index` (int64, no longer than x in the other dimensions) names along `dim`."""
     return backends.of(x).gather(x, index, dim)
@@ -132,6 +133,7 @@ def _flat(input):
     return input if not is_tensor(input) or input.array.ndim else S.reshape_to(input, shape=(1,))
 
 
+@shortcut(gather_along)
 @takes_out
 @aliases
 def gather(input, dim, index, *, sparse_grad=False):

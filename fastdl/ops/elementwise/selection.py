@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from fastdl import _dtype, backends
+from fastdl._engine import shortcut
 from fastdl.ops.core import (
     as_type,
     elementwise,
@@ -90,7 +91,7 @@ fmin.vjp(
 )
 
 
-@elementwise(promote=False, half=True)
+@elementwise(promote=False, half=True, kernel="select", picks=np.dtype(bool))
 def select(condition, x, y):
     """x where `condition`, else y; x and y of one dtype."""
     return backends.of(condition).select(condition, x, y)
@@ -107,6 +108,7 @@ def _zero_like(g):
     return g.array.dtype.type(0)
 
 
+@shortcut(select)
 @takes_out
 def where(condition, input=None, other=None):
     """`input` where `condition`, else `other`; alone, the places where `condition` is true."""
@@ -140,7 +142,9 @@ def _masked_fill_into(out, x, mask, value):
     backends.of(x).masked_fill(x, mask, np.asarray(value, x.dtype), out)
 
 
-@elementwise(promote=False, into=_masked_fill_into, half=True)
+@elementwise(
+    promote=False, into=_masked_fill_into, half=True, kernel="masked_fill", picks=np.dtype(bool)
+)
 def masked_fill(x, mask, value):
     """x with `value` (a number or 0-d tensor) where `mask` is true."""
     mask = mask.astype(bool, copy=False)

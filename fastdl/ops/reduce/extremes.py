@@ -1,7 +1,7 @@
 """The greatest and the smallest, and where they are."""
 
 from fastdl import backends
-from fastdl._engine import shortcut, tensor_of
+from fastdl._engine import shortcut
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import (
@@ -42,13 +42,13 @@ amax_over.vjp(x=shared_slope)
 amin_over.vjp(x=shared_slope)
 
 
-@primitive(node_name="Max")
+@primitive(node_name="Max", kernel="max")
 def max_along(x, *, dim, keepdim):
     """(greatest along `dim`, its int64 position)."""
     return backends.of(x).extreme(x, "max", dim, keepdim)
 
 
-@primitive(node_name="Min")
+@primitive(node_name="Min", kernel="min")
 def min_along(x, *, dim, keepdim):
     """(smallest along `dim`, its int64 position)."""
     return backends.of(x).extreme(x, "min", dim, keepdim)
@@ -68,6 +68,8 @@ min_along.vjp(x=_picked_slope)
 
 MaxResult = result_type("max")
 MinResult = result_type("min")
+amax_over.paired = max_along, MaxResult
+amin_over.paired = min_along, MinResult
 
 
 AminmaxResult = result_type("aminmax", ("min", "max"))
@@ -153,7 +155,19 @@ def aminmax(input, *, dim=None, keepdim=False):
     )
 
 
-def _position(function, input, dim, keepdim):
+@primitive(kernel="argmax")
+def argmax_over(x, *, dim, keepdim):
+    """Position of the greatest element along `dim` (None: of all), int64."""
+    return backends.of(x).extreme(x, "max", dim, keepdim)[1]
+
+
+@primitive(kernel="argmin")
+def argmin_over(x, *, dim, keepdim):
+    """Position of the smallest element along `dim` (None: of all), int64."""
+    return backends.of(x).extreme(x, "min", dim, keepdim)[1]
+
+
+def _position(function, over, input, dim, keepdim):
     if dim is not None:
         dim = normal_dim(dim, input.array.ndim)
         dim = dim if input.array.ndim else None
@@ -164,19 +178,20 @@ def _position(function, input, dim, keepdim):
         )
     if input.array.dtype.kind == "b":
         raise RuntimeError(f"{function}(): does not support bool input")
-    _, found = backends.of(input.array).extreme(input.array, function[3:], dim, keepdim)
-    return tensor_of(found)
+    return over(input, dim=dim, keepdim=keepdim)
 
 
+@shortcut(argmax_over)
 @takes_out
 @aliases
 def argmax(input, dim=None, keepdim=False):
     """Position of the greatest element along `dim` (None: in the flattened tensor), int64."""
-    return _position("argmax", input, dim, keepdim)
+    return _position("argmax", argmax_over, input, dim, keepdim)
 
 
+@shortcut(argmin_over)
 @takes_out
 @aliases
 def argmin(input, dim=None, keepdim=False):
     """Position of the smallest element along `dim` (None: in the flattened tensor), int64."""
-    return _position("argmin", input, dim, keepdim)
+    return _position("argmin", argmin_over, input, dim, keepdim)

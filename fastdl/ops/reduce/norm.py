@@ -8,7 +8,7 @@ from fastdl.ops import shape as S
 from fastdl.ops.core import primitive
 
 
-@primitive(node_name="LinalgVectorNorm")
+@primitive(node_name="LinalgVectorNorm", kernel="norm")
 def euclidean_norm(x, *, dims, keepdim):
     """Square root of the sum of squares over `dims`."""
     return np.sqrt(backends.of(x).reduce(x, "sum_squares", dims, keepdim))

@@ -5,6 +5,7 @@ import builtins
 import numpy as np
 
 from fastdl import _dtype, backends
+from fastdl._engine import shortcut
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import (
@@ -66,7 +67,7 @@ def over_lines(primitive, input, dim, keepdim):
     return primitive(input, dim=dim, keepdim=keepdim)
 
 
-@primitive(node_name="Cumsum")
+@primitive(node_name="Cumsum", kernel="cumsum")
 def cumsum_along(x, *, dim):
     """Running sum along `dim`."""
     return backends.of(x).scan(x, dim)
@@ -83,7 +84,7 @@ def _reverse_cumsum(g, dim):
 cumsum_along.vjp(x=_reverse_cumsum)
 
 
-@primitive(node_name="Cumprod")
+@primitive(node_name="Cumprod", kernel="cumprod")
 def cumprod_along(x, *, dim):
     """Running product along `dim`."""
     return backends.of(x).scan(x, dim, True)
@@ -201,6 +202,7 @@ def _along(function, input, dim, dtype=None):
     return S.reshape_to(found, shape=())
 
 
+@shortcut(cumsum_along)
 @takes_out
 @aliases
 def cumsum(input, dim, *, dtype=None):
@@ -208,6 +210,7 @@ def cumsum(input, dim, *, dtype=None):
     return _along(cumsum_along, input, dim, dtype)
 
 
+@shortcut(cumprod_along)
 @takes_out
 @aliases
 def cumprod(input, dim, *, dtype=None):

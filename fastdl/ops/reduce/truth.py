@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl._engine import tensor_of
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops.core import aliases, normal_dims, takes_out
 
 __all__ = ["all", "any", "count_nonzero"]
@@ -18,6 +18,7 @@ def _truth(ufunc, input, dim, keepdim):
     return tensor_of(np.asarray(found, np.uint8 if x.dtype == np.uint8 else bool))
 
 
+@shortcut()
 @takes_out
 @aliases
 def all(input, dim=None, keepdim=False):
@@ -25,6 +26,7 @@ def all(input, dim=None, keepdim=False):
     return _truth(np.logical_and, input, dim, keepdim)
 
 
+@shortcut()
 @takes_out
 @aliases
 def any(input, dim=None, keepdim=False):
