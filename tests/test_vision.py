@@ -6,6 +6,7 @@ import importlib
 import io
 import itertools
 import pickle
+import re
 import struct
 import tarfile
 from pathlib import Path
@@ -140,10 +141,92 @@ def test_vgg_features_match_pytorch():
         np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
 
 
-def test_weights_are_files():
-    for options in ({"weights": "DEFAULT"}, {"pretrained": True}, {"weights": "no such file"}):
-        with pytest.raises(ValueError, match="ships no trained weights"):
-            models.resnet18(**options)
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Publishes a state dict as the weights of a network: in a folder, under its checksum."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+
+    def publish(enumeration, state):
+        torch = pytest.importorskip("torch")
+        torch.save(state, tmp_path / "file", _use_new_zipfile_serialization=False)
+        checksum = hashlib.sha256((tmp_path / "file").read_bytes()).hexdigest()[:8]
+        file = tmp_path / f"network-{checksum}.pth"
+        (tmp_path / "file").rename(file)
+        members = {"IMAGENET1K_V1": models.Weights(file.as_uri(), None, {})}
+        made = models.WeightsEnum(enumeration, members)
+        monkeypatch.setitem(models.weights.ENUMERATIONS, enumeration, made)
+        return file, made.IMAGENET1K_V1
+
+    return publish
+
+
+def test_trained_weights_are_fetched_once(published, tmp_path):
+    theirs = in_pytorch("squeezenet")["squeezenet1_1"]()
+    file, member = published("SqueezeNet1_1_Weights", theirs.state_dict())
+    for weights in (member, "IMAGENET1K_V1", "SqueezeNet1_1_Weights.IMAGENET1K_V1"):
+        ours = models.squeezenet1_1(weights=weights)
+        for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+            np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy(), err_msg=name)
+        file.unlink(missing_ok=True)  # the next time the copy is there
+    assert models.get_model("squeezenet1_1", pretrained=True).num_classes == 1000
+    copy = tmp_path / "home" / "hub" / "checkpoints" / file.name
+    copy.write_bytes(copy.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match="not the file that was published"):
+        models.squeezenet1_1(weights=member)
+    copy.unlink()
+    with pytest.raises(ValueError, match="cannot download"):
+        models.squeezenet1_1(weights=member)
+    with pytest.raises(ValueError, match="num_classes"):
+        models.squeezenet1_1(weights=member, num_classes=10)
+    with pytest.raises(TypeError, match="expected AlexNet_Weights"):
+        models.alexnet(weights=member)
+
+
+def test_published_densenet_and_googlenet(published):
+    """The former has older names of its norms; the latter comes without its two classifiers."""
+    torch = pytest.importorskip("torch")
+    theirs = in_pytorch("densenet")["densenet121"]()
+    old = {re.sub(r"(norm|conv)([12])\.", r"\1.\2.", k) if "denselayer" in k else k: v
+           for k, v in theirs.state_dict().items()}  # fmt: skip
+    assert old.keys() != theirs.state_dict().keys()
+    _, member = published("DenseNet121_Weights", old)
+    ours = models.densenet121(weights=member)
+    np.testing.assert_array_equal(
+        ours.features.conv0.weight.detach().numpy(), theirs.features.conv0.weight.detach().numpy()
+    )
+    state = in_pytorch("googlenet")["googlenet"](init_weights=False).state_dict()
+    assert torch.is_tensor(state["aux1.fc1.weight"])
+    _, member = published("GoogLeNet_Weights", state)
+    net = models.googlenet(weights=member)
+    assert (net.aux1, net.aux_logits, net.transform_input) == (None, False, True)
+    assert models.googlenet(weights=member, aux_logits=True).aux2 is not None
+
+
+def test_enumerations_of_weights():
+    for name in models.list_models():
+        kind = models.get_model_weights(name)
+        assert getattr(models, kind.__name__) is kind
+        assert pickle.loads(pickle.dumps(kind.DEFAULT)) is kind.DEFAULT
+        assert kind.DEFAULT.meta["num_params"] == PARAMETERS.get(name, 6624904)  # else GoogLeNet
+        assert models.get_weight(f"{kind.__name__}.IMAGENET1K_V1") is kind.IMAGENET1K_V1
+    assert repr(models.ResNet50_Weights.DEFAULT) == "ResNet50_Weights.IMAGENET1K_V2"
+    assert "resnet18" in models.list_models(include="res*", exclude=["*50*", "*101*"])
+    for call in (models.get_model, models.get_model_weights, models.get_weight):
+        with pytest.raises(ValueError, match=r"[Uu]nknown"):
+            call("resnet19")
+    with pytest.raises(ValueError, match="one of IMAGENET1K_V1, DEFAULT, but got 'no such file'"):
+        models.resnet18(weights="no such file")
+
+
+def test_preprocessing_of_trained_networks(picture):
+    preset = models.ResNet18_Weights.DEFAULT.transforms()
+    steps = transforms.Compose([
+        transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
+        transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ])  # fmt: skip
+    np.testing.assert_array_equal(preset(picture).numpy(), steps(picture).numpy())
+    batch = preset(F.pil_to_tensor(picture)[None])
+    assert tuple(batch.shape) == (1, 3, 224, 224)
 
 
 def test_googlenet_trains_with_three_classifiers():

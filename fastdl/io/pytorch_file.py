@@ -227,6 +227,7 @@ def _allowed():
              "ComplexFloat": "complex64", "ComplexDouble": "complex128"}  # fmt: skip
     found = {
         ("collections", "OrderedDict"): OrderedDict,
+        ("torch._utils", "_rebuild_tensor"): _tensor,  # before PyTorch 0.4
         ("torch._utils", "_rebuild_tensor_v2"): _tensor,
         ("torch._utils", "_rebuild_tensor_v3"): _tensor_with_dtype,
         ("torch._utils", "_rebuild_parameter"): _parameter,

@@ -46,4 +46,4 @@ class AlexNet(nn.Module):
 
 def alexnet(*, weights=None, progress: bool = True, **kwargs) -> AlexNet:
     """AlexNet, 61.1 million parameters. Arguments: see :mod:`fastdl.vision.models`."""
-    return configured(AlexNet, weights, kwargs)
+    return configured("alexnet", AlexNet, weights, kwargs)

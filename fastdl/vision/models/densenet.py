@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
+from functools import partial
 
 from fastdl import cat, nn
 from fastdl.vision.models.weights import configured
@@ -113,11 +115,10 @@ class DenseNet(nn.Module):
 
 
 def _densenet(name, growth_rate, block_config, num_init_features, weights, options) -> DenseNet:
-    def build(**options):
-        return DenseNet(growth_rate, block_config, num_init_features, **options)
-
-    build.__name__ = name
-    return configured(build, weights, options)
+    build = partial(DenseNet, growth_rate, block_config, num_init_features)
+    # The published files are older than names without a dot before the number.
+    renamed = partial(re.sub, r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)", r"\1")
+    return configured(name, build, weights, options, renamed)
 
 
 def densenet121(*, weights=None, progress: bool = True, **kwargs) -> DenseNet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from fastdl import cat, nn
-from fastdl.vision.models.weights import configured
+from fastdl.vision.models.weights import WeightsEnum, chosen, configured
 
 __all__ = ["GoogLeNet", "GoogLeNetOutputs", "googlenet"]
 
@@ -141,5 +141,14 @@ class GoogLeNet(nn.Module):
 
 
 def googlenet(*, weights=None, progress: bool = True, **kwargs) -> GoogLeNet:
-    """GoogLeNet, 6.6 million parameters, 13.0 with the two more classifiers."""
-    return configured(GoogLeNet, weights, kwargs)
+    """GoogLeNet, 6.6 million parameters, 13.0 with the two more classifiers, which weights of
+    torchvision come without unless `aux_logits` is given; they want `transform_input`."""
+    weights = chosen("googlenet", weights, kwargs)
+    if not isinstance(weights, WeightsEnum):
+        return configured("googlenet", GoogLeNet, weights, kwargs)
+    helped = kwargs.get("aux_logits", False)
+    options = {"transform_input": True, "init_weights": False, **kwargs, "aux_logits": True}
+    model = configured("googlenet", GoogLeNet, weights, options)
+    if not helped:
+        model.aux_logits, model.aux1, model.aux2 = False, None, None
+    return model

@@ -125,4 +125,4 @@ class MobileNetV2(nn.Module):
 
 def mobilenet_v2(*, weights=None, progress: bool = True, **kwargs) -> MobileNetV2:
     """MobileNetV2, 3.5 million parameters. Arguments: see :mod:`fastdl.vision.models`."""
-    return configured(MobileNetV2, weights, kwargs)
+    return configured("mobilenet_v2", MobileNetV2, weights, kwargs)

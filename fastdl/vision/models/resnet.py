@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from fastdl import nn
 from fastdl.vision.models.weights import configured
@@ -187,11 +188,7 @@ class ResNet(nn.Module):
 
 
 def _resnet(name: str, block, layers, weights, options) -> ResNet:
-    def build(**options):
-        return ResNet(block, layers, **options)
-
-    build.__name__ = name
-    return configured(build, weights, options)
+    return configured(name, partial(ResNet, block, layers), weights, options)
 
 
 def resnet18(*, weights=None, progress: bool = True, **kwargs) -> ResNet:

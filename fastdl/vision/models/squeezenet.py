@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastdl import cat, nn
 from fastdl.vision.models.weights import configured
 
@@ -81,17 +83,9 @@ class SqueezeNet(nn.Module):
 
 def squeezenet1_0(*, weights=None, progress: bool = True, **kwargs) -> SqueezeNet:
     """SqueezeNet 1.0, 1.25 million parameters."""
-    return configured(_version("1_0"), weights, kwargs)
+    return configured("squeezenet1_0", partial(SqueezeNet, "1_0"), weights, kwargs)
 
 
 def squeezenet1_1(*, weights=None, progress: bool = True, **kwargs) -> SqueezeNet:
     """SqueezeNet 1.1, 1.24 million parameters."""
-    return configured(_version("1_1"), weights, kwargs)
-
-
-def _version(version: str):
-    def build(**options):
-        return SqueezeNet(version, **options)
-
-    build.__name__ = f"squeezenet{version}"
-    return build
+    return configured("squeezenet1_1", partial(SqueezeNet, "1_1"), weights, kwargs)

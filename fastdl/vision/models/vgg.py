@@ -93,8 +93,7 @@ def _vgg(depth: int, batch_norm: bool, weights, options) -> VGG:
     def build(**options):
         return VGG(_features(STAGES[depth], batch_norm), **options)
 
-    build.__name__ = f"vgg{depth}" + "_bn" * batch_norm
-    return configured(build, weights, options)
+    return configured(f"vgg{depth}" + "_bn" * batch_norm, build, weights, options)
 
 
 def vgg11(*, weights=None, progress: bool = True, **kwargs) -> VGG:
