@@ -131,6 +131,8 @@ cdef object PUT = None                  # (array, result): write one into the ot
 cdef object STORE = None                # (function, result, out, casts) -> out, holding the result
 cdef object EXPLAIN = None              # (primitive, arrays, error) -> PyTorch's exception
 cdef object AUTOCAST = None             # set by set_autocast
+cdef type BATCHED = None                # set by set_batching: a stand-in for examples of a batch
+cdef object BATCH = None                # (primitive, operands with such, static) -> result
 cdef object CLONE = None                # differentiable copy
 cdef object CONJ = None                 # differentiable complex conjugate
 cdef object WIDEN = None                # array -> the same in float32, if it is of half precision
@@ -234,6 +236,15 @@ def set_observer(function):
     """
     global observer
     observer = function
+
+
+def set_batching(batched, batch):
+    """Operands of the class `batched`, no TensorBase, send their primitive to batch(primitive,
+    operands, static), whose result is that of the call.
+    """
+    global BATCHED, BATCH
+    BATCHED = batched
+    BATCH = batch
 
 
 def set_anomaly(int level):

@@ -254,7 +254,8 @@ cdef class Primitive:
         return NARROW(self.run(self.forward, wide, wide, static), arrays)
 
     cdef tuple unwrap(self, tuple args, uint64_t *mask):
-        """Arrays of the operands; bits of those that have a node."""
+        """Arrays of the operands; bits of those that have a node. None if one of them stands for
+        the examples of a batch."""
         cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
         cdef tuple arrays = PyTuple_New(n)
         cdef TensorBase t
@@ -272,6 +273,8 @@ cdef class Primitive:
                 if t.node is not None:
                     mask[0] |= <uint64_t>1 << (i if i < 63 else 63)
                 a = t.array
+            elif type(a) is BATCHED:
+                return None
             Py_INCREF(a)
             PyTuple_SET_ITEM(arrays, i, a)
         if self.promotes:
@@ -302,6 +305,8 @@ cdef class Primitive:
         cdef TensorBase out
         cdef Node node
         cdef tuple results
+        if arrays is None:
+            return BATCH(self, args, {} if static is None else static)
         if self.view:
             y = self.view_of(arrays, static)
         elif self.kernel is not None and fdl_kernel_ready(arrays, self.takes):
@@ -431,6 +436,8 @@ cdef class Primitive:
         cdef tuple arrays = self.unwrap(args, &mask)
         cdef Node node
         cdef Version version = version_of(target)
+        if arrays is None:
+            raise TypeError(f"{self.name}_: a tensor outside of vmap cannot hold a batch")
         cdef Py_ssize_t n = PyTuple_GET_SIZE(args)
         cdef bint recorded = fdl_recording and mask != 0
         cdef tuple before = args
@@ -582,6 +589,9 @@ def attach(Primitive op, tuple inputs, tuple outputs, tuple saved, dict static, 
     cdef Node node
     cdef TensorBase t
     cdef Py_ssize_t i
+    for value in outputs:
+        if value is not None:
+            <TensorBase?>value          # a stand-in of vmap is none, whatever Python believes
     node = Node.__new__(Node)
     node.op = op
     for t in dirty:

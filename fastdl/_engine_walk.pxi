@@ -417,7 +417,7 @@ cpdef tuple edge_of(object item):
     """(node, output) of a tensor; GradientEdge has them already."""
     if isinstance(item, TensorBase):
         return (<TensorBase>item).node, (<TensorBase>item).index
-    return item[0], item[1]
+    return (<Node?>item[0]), item[1]
 
 
 def backward(list roots, list seeds, bint retain_graph, bint create_graph, targets=None):
@@ -433,6 +433,8 @@ def backward(list roots, list seeds, bint retain_graph, bint create_graph, targe
     cdef Py_ssize_t i
     cdef int before = fdl_recording
     cdef list edges = [edge_of(root) for root in roots]
+    for seed in seeds:
+        <TensorBase?>seed               # a stand-in of vmap is none, whatever Python believes
     walk.heap = Heap.__new__(Heap)
     walk.pending = {}
     walk.retain = retain_graph

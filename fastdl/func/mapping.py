@@ -1,9 +1,15 @@
 """`vmap`: a function of one example becomes a function of a batch."""
 
+import numpy as np
+
+import fastdl.func.rules  # noqa: F401  (fills the table that Batched asks)
 from fastdl._engine import TensorBase
+from fastdl.func.batching import Batched, NoRule, entered, repeated
 from fastdl.func.pytree import broadcast, flatten, is_node, unflatten
-from fastdl.ops.join import stack, unbind
+from fastdl.ops.elementwise import clone
+from fastdl.ops.join import cat, stack, unbind
 from fastdl.ops.random import default_generator
+from fastdl.ops.shape import movedim, slice_of
 
 __all__ = ["vmap"]
 
@@ -17,9 +23,11 @@ def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
     'error' forbids random numbers in func, 'different' draws others for each example, 'same' the
     same for all. chunk_size: so many examples at a time. Keyword arguments go to func unchanged.
 
-    func runs once per example, on views of the arguments: it may do anything, also branch on values
-    or call `item()`, and gradients of any order, other transforms and `vmap` itself go through.
-    What it cannot do is save the time that a batched operation would.
+    func runs once, on stand-ins for all examples of a chunk, if all it is made of has a batched
+    form: see `fastdl.func.rules`. Otherwise - it branches on values, draws different random
+    numbers, changes a tensor in place, sorts - it runs once per example, on views of the arguments,
+    begun anew, so that what else it does it may do once more. Both ways gradients of any order,
+    other transforms and `vmap` itself go through, and the results are the same.
 
     ValueError where in_dims or out_dims do not fit, or sizes differ; RuntimeError for random
     numbers under 'error'.
@@ -39,30 +47,91 @@ def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
 
     def mapped(*args, **kwargs):
         leaves, dims, spec, size = _batched_inputs(name, in_dims, args)
-        columns = [unbind(x, d) if d is not None and size else x for x, d in zip(leaves, dims)]
-        random = _Randomness(randomness)
-        rows, form = [], None
-        for i in range(max(size, 1)):
-            if size:
-                row = [c if d is None else c[i] for c, d in zip(columns, dims)]
-            else:  # no example: a made-up one tells the form of the results
-                row = [x if d is None else _example(x, d) for x, d in zip(leaves, dims)]
-            with random:
-                out = func(*unflatten(row, spec), **kwargs)
-            found, form = flatten(out)
-            for y in found:
+
+        def call(row):
+            found = func(*unflatten(row, spec), **kwargs)
+            outs = flatten(found)[0]
+            for y in outs:
                 if not isinstance(y, TensorBase):
                     raise ValueError(
                         f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(y)}."
                     )
-            rows.append(found)
-        where = _output_dims(name, out_dims, out, len(rows[0]))
-        done = [_joined(name, column, d, size) for column, d in zip(zip(*rows), where)]
-        return unflatten(done, form)
+            return found, outs
+
+        results = _at_once(call, leaves, dims, size, randomness, chunk_size) if size else None
+        if results is None:
+            results = _one_by_one(call, leaves, dims, size, randomness)
+        out, columns = results
+        where = _output_dims(name, out_dims, out, len(columns))
+        done = [_placed(name, column, d) for column, d in zip(columns, where)]
+        return unflatten(done, flatten(out)[1])
 
     mapped.__name__ = name
     mapped.__wrapped__ = func
     return mapped
+
+
+def _at_once(call, leaves, dims, size, randomness, chunk_size):
+    """(func's result for stand-ins, for each Tensor in it the pair of a Tensor whose dimension 0 is
+    the batch and whether the examples differ); None if they have to be gone through one by one."""
+    start = default_generator.get_state()
+    whole = [x if d is None else movedim(x, d, 0) for x, d in zip(leaves, dims)]
+    step = size if chunk_size is None else chunk_size
+    chunks = []
+    try:
+        for begin in range(0, size, step):
+            count = min(step, size - begin)
+            part = slice(begin, begin + count)
+            if randomness == "same":
+                default_generator.set_state(start)
+            with entered(count) as level:
+                row = [
+                    x if d is None else Batched(slice_of(x, index=(part, ...)), level)
+                    for x, d in zip(whole, dims)
+                ]
+                out, outs = call(row)
+            chunks.append([_values(y, level, count) for y in outs])
+    except Exception:  # something has no batched form, or fails as it will for an example
+        default_generator.set_state(start)
+        return None
+    if _drawn_since(start):
+        if randomness == "error":
+            raise RuntimeError(RANDOM)
+        if randomness == "different":
+            default_generator.set_state(start)
+            return None
+    columns = [
+        (parts[0][0] if len(parts) == 1 else cat([y for y, _ in parts], 0), parts[0][1])
+        for parts in zip(*chunks)
+    ]
+    return out, columns
+
+
+def _values(y, level, count):
+    """(a result for all examples, whether they differ)."""
+    if type(y) is Batched and y.level == level:
+        return y.value, True
+    if isinstance(y.array, np.ndarray) or (type(y) is Batched and y.level < level):
+        return clone(repeated(y, count)), False
+    raise NoRule("a result of another vmap")
+
+
+def _one_by_one(call, leaves, dims, size, randomness):
+    """The same, from a call for each example."""
+    columns = [unbind(x, d) if d is not None and size else x for x, d in zip(leaves, dims)]
+    random = _Randomness(randomness)
+    rows = []
+    for i in range(max(size, 1)):
+        if size:
+            row = [c if d is None else c[i] for c, d in zip(columns, dims)]
+        else:  # no example: a made-up one tells the form of the results
+            row = [x if d is None else _example(x, d) for x, d in zip(leaves, dims)]
+        with random:
+            out, outs = call(row)
+        rows.append(outs)
+    if size:
+        return out, [(stack(column), None) for column in zip(*rows)]
+    return out, [(y.new_zeros((0, *y.array.shape)), None) for y in rows[0]]
 
 
 def _example(x, dim):
@@ -137,20 +206,32 @@ def _output_dims(name, out_dims, out, count):
     return dims
 
 
-def _joined(name, column, dim, size):
+def _placed(name, column, dim):
+    """A result with its dimension 0, the batch, at `dim`; for None that of any example."""
+    y, differs = column
     if dim is None:
-        return column[0]
-    ndim = column[0].array.ndim + 1
+        if differs:
+            raise ValueError(
+                f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None"
+            )
+        return y[0]
+    ndim = y.array.ndim
     if not -ndim <= dim < ndim:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got "
             f"{dim})"
         )
-    if size:
-        return stack(column, dim=dim)
-    at = dim % ndim
-    shape = column[0].array.shape
-    return column[0].new_zeros((*shape[:at], 0, *shape[at:]))
+    return y if dim == 0 else movedim(y, 0, dim)
+
+
+RANDOM = (
+    "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+    "'different' randomness flags on vmap or perform the randomness operation out of vmap"
+)
+
+
+def _drawn_since(state):
+    return (default_generator.get_state().array != state.array).any()
 
 
 class _Randomness:
@@ -165,11 +246,5 @@ class _Randomness:
             default_generator.set_state(self.start)
 
     def __exit__(self, kind, error, trace):
-        if self.how != "error" or kind is not None:
-            return
-        if (default_generator.get_state().array != self.start.array).any():
-            raise RuntimeError(
-                "vmap: called random operation while in randomness error mode. Please either use "
-                "the 'same' or 'different' randomness flags on vmap or perform the randomness "
-                "operation out of vmap"
-            )
+        if self.how == "error" and kind is None and _drawn_since(self.start):
+            raise RuntimeError(RANDOM)

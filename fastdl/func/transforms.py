@@ -11,6 +11,7 @@ from fastdl import _engine
 from fastdl._engine import TensorBase, tensor_of
 from fastdl.autograd import enable_grad
 from fastdl.autograd.gradients import grad as gradients
+from fastdl.func.batching import add_levels, base, like, match_levels
 from fastdl.func.pytree import flatten, same_form, tree_map, unflatten
 from fastdl.ops.join import stack
 from fastdl.ops.shape import reshape, view
@@ -65,18 +66,20 @@ class _Run:
                     f"{name}(f, *primals): Expected f(*primals) to return only tensors, got "
                     f"unsupported type {type(y)}"
                 )
-        self.own = {_engine.edge_of(x)[0] for x in self.xs if x.is_leaf}
+        self.own = {_engine.edge_of(base(x))[0] for x in self.xs if base(x).is_leaf}
         self.free = not self.recording or not self.depends(self.ys)
 
     def fresh(self, x):
-        """Another tensor for `x`, to differentiate by."""
-        if self.recording and x.requires_grad:
-            return view(x, x.array.shape)
-        return x.detach().requires_grad_()
+        """Another tensor for `x`, to differentiate by; in vmap one for each example."""
+        x = add_levels(x)
+        held = base(x)
+        if self.recording and held.requires_grad:
+            return like(x, view(held, held.array.shape))
+        return like(x, held.detach().requires_grad_())
 
     def depends(self, tensors):
         """Do the tensors depend on a leaf that is none of the fresh inputs?"""
-        return not _engine.leaves_of(tensors) <= self.own
+        return not _engine.leaves_of([base(t) for t in tensors]) <= self.own
 
     def release(self, t):
         """`t`, detached if only the fresh inputs hold it in a graph."""
@@ -100,8 +103,8 @@ class _Run:
         """
         if not hasattr(self, "seeds"):
             with enable_grad():
-                self.seeds = [_zeros(y).requires_grad_() for y in self.ys]
-                self.own |= {_engine.edge_of(g)[0] for g in self.seeds}
+                self.seeds = [like(y, _zeros(base(y)).requires_grad_()) for y in self.ys]
+                self.own |= {_engine.edge_of(base(g))[0] for g in self.seeds}
                 self.pulled = self._gradients(self.ys, self.xs, self.seeds, True)
         keep = not self.free or any(v.requires_grad for v in tangents)
         found = self._gradients(self.pulled, self.seeds, tangents, keep)
@@ -109,11 +112,19 @@ class _Run:
 
     @staticmethod
     def _gradients(outputs, inputs, seeds, create_graph):
-        used = [(y, g) for y, g in zip(outputs, seeds) if y is not None and y.requires_grad]
+        """Examples do not depend on one another: the gradient of the sum over a batch is that of
+        each one."""
+        used = [
+            (base(y), base(match_levels(g, y)))
+            for y, g in zip(outputs, seeds)
+            if y is not None and y.requires_grad
+        ]
         if not used:
             return [None] * len(inputs)
         ys, gs = zip(*used)
-        return gradients(ys, inputs, gs, True, create_graph, allow_unused=True)
+        held = [base(x) for x in inputs]
+        found = gradients(ys, held, gs, True, create_graph, allow_unused=True)
+        return [None if g is None else like(x, g) for x, g in zip(inputs, found)]
 
 
 def _numbers(name, argnums, count):
