@@ -33,6 +33,21 @@ PARAMETERS = {
     "squeezenet1_1": 1235496, "vgg11": 132863336, "vgg11_bn": 132868840, "vgg13": 133047848,
     "vgg13_bn": 133053736, "vgg16": 138357544, "vgg16_bn": 138365992, "vgg19": 143667240,
     "vgg19_bn": 143678248, "wide_resnet50_2": 68883240, "wide_resnet101_2": 126886696,
+
+    "efficientnet_b0": 5288548,
+    "efficientnet_b1": 7794184,
+    "efficientnet_b2": 9109994,
+    "efficientnet_b3": 12233232,
+    "efficientnet_b4": 19341616,
+    "efficientnet_b5": 30389784,
+    "efficientnet_b6": 43040704,
+    "efficientnet_b7": 66347960,
+    "vit_b_16": 86567656,
+    "vit_b_32": 88224232,
+
+    "vit_h_14": 632045800,
+    "vit_l_16": 304326632,
+    "vit_l_32": 306535400,
 }  # fmt: skip
 
 
@@ -93,6 +108,9 @@ SMALL = [
     ("squeezenet", "squeezenet1_1", {}, 40),
     ("mobilenet", "mobilenet_v2", {"width_mult": 0.5}, 40),
     ("googlenet", "googlenet", {"init_weights": False, "transform_input": True}, 64),
+    ("efficientnet", "efficientnet_b0", {"stochastic_depth_prob": 0.0}, 40),
+    ("efficientnet", "efficientnet_b5", {"stochastic_depth_prob": 0.0}, 32),
+    ("vision_transformer", "vit_b_32", {"image_size": 64, "representation_size": 20}, 64),
 ]
 
 
@@ -123,6 +141,24 @@ def test_files_written_by_pytorch_give_the_same_logits(module, name, options, si
     from safetensors.torch import load_file
 
     theirs.load_state_dict(load_file(tmp_path / "back.safetensors"))
+
+
+def test_stochastic_depth():
+    """Rows are kept whole with probability 1 - p, and divided by it."""
+    from fastdl.vision.models.efficientnet import stochastic_depth
+
+    fastdl.manual_seed(0)
+    x = fastdl.ones(4000, 2, 3)
+    y = stochastic_depth(x, 0.2, "row")
+    kept = y[:, 0, 0] != 0
+    assert (y[kept] == 1.25).all()
+    assert (y[~kept] == 0).all()
+    assert abs(kept.float().mean().item() - 0.8) < 5 * (0.16 / 4000) ** 0.5
+    assert stochastic_depth(x, 0.5, "batch").std() == 0
+    assert stochastic_depth(x, 0.5, "row", training=False) is x
+    for p, mode in ((1.5, "row"), (0.5, "column")):
+        with pytest.raises(ValueError, match=r"probability|mode"):
+            stochastic_depth(x, p, mode)
 
 
 def test_vgg_features_match_pytorch():
@@ -207,8 +243,9 @@ def test_enumerations_of_weights():
         kind = models.get_model_weights(name)
         assert getattr(models, kind.__name__) is kind
         assert pickle.loads(pickle.dumps(kind.DEFAULT)) is kind.DEFAULT
-        assert kind.DEFAULT.meta["num_params"] == PARAMETERS.get(name, 6624904)  # else GoogLeNet
-        assert models.get_weight(f"{kind.__name__}.IMAGENET1K_V1") is kind.IMAGENET1K_V1
+        counts = [weights.meta["num_params"] for weights in kind]
+        assert PARAMETERS.get(name, 6624904) in counts  # else GoogLeNet
+        assert models.get_weight(f"{kind.__name__}.DEFAULT") is kind.DEFAULT
     assert repr(models.ResNet50_Weights.DEFAULT) == "ResNet50_Weights.IMAGENET1K_V2"
     assert "resnet18" in models.list_models(include="res*", exclude=["*50*", "*101*"])
     for call in (models.get_model, models.get_model_weights, models.get_weight):
