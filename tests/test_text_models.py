@@ -522,3 +522,22 @@ def test_mixed_tokens():
     assert abs(share - 0.3) < 6 * (0.21 / 10**4) ** 0.5
     with pytest.raises(ValueError, match="ratio"):
         text.mix_tokens(given, predicted, 1.1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("queries", [1, 4])
+def test_attention_of_few_queries(queries, dtype, rng):
+    """Without gradients: the definition's products in place of the tiled kernel, also on part of a
+    cache; the same as with gradients."""
+    q = fastdl.tensor(rng.standard_normal((2, 3, queries, 8)).astype(dtype))
+    store = rng.standard_normal((2, 2, 3, 50, 8)).astype(dtype)
+    k, v = (fastdl.from_numpy(s)[:, :, :37] for s in store)
+    found = F.scaled_dot_product_attention(q, k, v, scale=0.7).numpy()
+    scores = 0.7 * q.numpy().astype(np.float64) @ store[0][:, :, :37].swapaxes(2, 3)
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    wanted = p / p.sum(-1, keepdims=True) @ store[1][:, :, :37]
+    tolerance = 64 * np.finfo(dtype).eps * np.abs(store).max()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
+    recorded = F.scaled_dot_product_attention(q.requires_grad_(), k, v, scale=0.7)
+    assert "ScaledDotProductAttention" in recorded.grad_fn.name()
+    np.testing.assert_allclose(recorded.detach().numpy(), found, rtol=0, atol=tolerance)

@@ -131,7 +131,7 @@ class TransformerTranslator(EncoderDecoder):
         memory = self.transformer.encoder(
             self._embedded(self.src_embedding, src), src_key_padding_mask=padding
         )
-        fixed = {"padding": padding}
+        fixed = {"seen": ~padding[:, None, None]} if padding.any() else {}
         for i, layer in enumerate(self.transformer.decoder.layers):
             fixed[f"key{i}"], fixed[f"value{i}"] = _projected(layer.multihead_attn, memory, 1, 3)
         return KVCache(fixed)
@@ -142,7 +142,7 @@ class TransformerTranslator(EncoderDecoder):
         before, length = cache.length, ids.shape[1]
         x = self._embedded(self.tgt_embedding, ids, before)
         later = ~causal_mask(length, before) if length > 1 else None  # the new one sees all
-        seen = ~cache.fixed["padding"][:, None, None]
+        seen = cache.fixed.get("seen")
         for i, layer in enumerate(self.transformer.decoder.layers):
 
             def attend(x, i=i, attention=layer.self_attn):
