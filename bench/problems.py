@@ -526,11 +526,18 @@ def adversarial(torch, batch):
     return call, lambda: [call().detach()]
 
 
-def predict(torch, model, *input_shape):
+def predict(torch, model, *input_shape, ready=lambda torch, model: model):
     """Inference of one batch, layers in evaluation mode."""
-    model = prepare(torch, model(torch)).eval()
+    model = ready(torch, prepare(torch, model(torch)).eval())
     x = normal(torch, *input_shape)
     return inference(torch, lambda: model(x))
+
+
+def predict_frozen(torch, model, *input_shape):
+    """The same with the weights as constants: of PyTorch's ways (a trace, optimize_for_inference)
+    this is the fastest."""
+    freeze = lambda torch, model: torch.jit.freeze(torch.jit.script(model))
+    return predict(torch, model, *input_shape, ready=freeze)
 
 
 # ---- the lists ----------------------------------------------------------------------------------
@@ -635,6 +642,7 @@ def cases():
     for batch in (1, 16):
         name = f"predict: ResNet-18, batch {batch}"
         add("predict", name, predict, models.resnet18, batch, *image)
+        add("predict", f"{name}, frozen", predict_frozen, models.resnet18, batch, *image)
     return found
 
 

@@ -48,6 +48,7 @@ typedef struct fdl_conv {
     int64_t stride_h, stride_w;
     int64_t pad_h, pad_w;           /* top, left; bottom and right follow from oh, ow */
     int64_t dil_h, dil_w, groups;
+    const void *ready;              /* forward: what conv_ready made of w, or NULL    */
 } fdl_conv;
 
 enum { FDL_CONV_FORWARD, FDL_CONV_GRAD_INPUT, FDL_CONV_GRAD_WEIGHT, FDL_CONV_PASSES };
@@ -69,6 +70,9 @@ enum { FDL_CONV_NAIVE, FDL_CONV_IM2COL, FDL_CONV_IMPLICIT, /* the ladder; any ge
  * results that meet it at a zero of the padding only: which, depends on the algorithm. */
 typedef int fdl_conv_forward_fn(const fdl_conv *g, const void *x, const void *w, const void *bias,
                                 void *y, int threads);
+/* What a variant makes of w first, in u, if that is not NULL. Returns the elements of it: they
+ * serve every n, h and w. */
+typedef int64_t fdl_conv_ready_fn(const fdl_conv *g, const void *w, void *u);
 typedef int fdl_conv_grad_input_fn(const fdl_conv *g, const void *dy, const void *w, void *dx,
                                    int threads);
 typedef int fdl_conv_grad_weight_fn(const fdl_conv *g, const void *x, const void *dy, void *dw,
@@ -235,6 +239,7 @@ typedef struct fdl_kernels {
     fdl_gemm_fn *gemm[FDL_GEMM_VARIANTS];
 
     fdl_conv_forward_fn *conv_forward[FDL_CONV_VARIANTS];
+    fdl_conv_ready_fn *conv_ready[FDL_CONV_VARIANTS];
     fdl_conv_grad_input_fn *conv_grad_input[FDL_CONV_VARIANTS];
     fdl_conv_grad_weight_fn *conv_grad_weight[FDL_CONV_VARIANTS];
 

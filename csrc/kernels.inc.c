@@ -102,6 +102,10 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_DOTS] = F(conv_dots_forward),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_forward),
     },
+    .conv_ready = {
+        [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_ready),
+        [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_ready),
+    },
     .conv_grad_input = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_input),
         [FDL_CONV_IM2COL] = F(conv_im2col_grad_input),

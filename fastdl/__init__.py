@@ -237,6 +237,7 @@ def __getattr__(name):
         "audio",
         "datasets",
         "distributions",
+        "jit",
         "kernels",
         "metrics",
         "text",

@@ -25,8 +25,10 @@ cdef extern from "fastdl.h" nogil:
     ctypedef struct fdl_conv:
         int64_t n, c, h, w, k, r, s, oh, ow
         int64_t stride_h, stride_w, pad_h, pad_w, dil_h, dil_w, groups
+        const void *ready
     ctypedef int fdl_conv_forward_fn(const fdl_conv *g, const void *x, const void *w,
             const void *bias, void *y, int threads) noexcept nogil
+    ctypedef int64_t fdl_conv_ready_fn(const fdl_conv *g, const void *w, void *u) noexcept nogil
     ctypedef int fdl_conv_grad_input_fn(const fdl_conv *g, const void *dy, const void *w,
             void *dx, int threads) noexcept nogil
     ctypedef int fdl_conv_grad_weight_fn(const fdl_conv *g, const void *x, const void *dy,
@@ -149,9 +151,10 @@ cdef extern from "fastdl.h" nogil:
         const char *isa
         int itemsize, vector_bytes, mr, nr, mc, kc, nc
         fdl_gemm_fn *gemm[6]
-        fdl_conv_forward_fn *conv_forward[8]
-        fdl_conv_grad_input_fn *conv_grad_input[8]
-        fdl_conv_grad_weight_fn *conv_grad_weight[8]
+        fdl_conv_forward_fn *conv_forward[9]
+        fdl_conv_ready_fn *conv_ready[9]
+        fdl_conv_grad_input_fn *conv_grad_input[9]
+        fdl_conv_grad_weight_fn *conv_grad_weight[9]
         fdl_max_forward_fn *max_forward[3]
         fdl_max_scatter_fn *max_scatter[3]
         fdl_max_gather_fn *max_gather

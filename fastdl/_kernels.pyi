@@ -126,9 +126,16 @@ def recurrence_backward(
     isa: str | None = None,
     threads: int = 0,
 ) -> tuple[ndarray, ...]: ...
+
+@final
+class ReadyFilters:
+    w: ndarray
+    nbytes: int
+    def __init__(self, w: ndarray) -> None: ...
+
 def conv2d(
     x: ndarray,
-    w: ndarray,
+    w: ndarray | ReadyFilters,
     bias: ndarray | None,
     geom: Sequence[int],
     *,

@@ -20,6 +20,7 @@ cdef int conv_geometry(object geom, fdl_conv *g, str where) except -1:
     g.n, g.c, g.h, g.w, g.k, g.r, g.s = v[0], v[1], v[2], v[3], v[4], v[5], v[6]
     g.oh, g.ow, g.stride_h, g.stride_w, g.pad_h, g.pad_w = v[7], v[8], v[9], v[10], v[11], v[12]
     g.dil_h, g.dil_w, g.groups = v[13], v[14], v[15]
+    g.ready = NULL
     if g.r < 1 or g.s < 1:
         raise ValueError(f"{where}: geom: the filter must not be empty, got {g.r} x {g.s}")
     if g.stride_h < 1 or g.stride_w < 1 or g.dil_h < 1 or g.dil_w < 1:
@@ -112,26 +113,70 @@ cdef cnp.ndarray conv_out(out, str where, cnp.ndarray p, cnp.ndarray q, int64_t 
     return out
 
 
-def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, out=None,
+@cython.final
+cdef class ReadyFilters:
+    """Filters w (k, c / groups, r, s) that do not change any more.
+
+    `conv2d` takes them in place of an array. What its algorithm makes of filters before it can use
+    them (csrc/conv/winograd.c) is then made by the first call, and kept: `nbytes` of it all.
+    """
+    cdef readonly cnp.ndarray w
+    cdef dict made                      # (instruction set, variant, groups) -> array
+
+    def __init__(self, cnp.ndarray w not None):
+        self.w = np.ascontiguousarray(w)
+        self.made = {}
+
+    def __reduce__(self):
+        return ReadyFilters, (self.w,)
+
+    @property
+    def nbytes(self):
+        """Bytes of the filters and of what was made of them."""
+        return self.w.nbytes + sum([u.nbytes for u in self.made.values()])
+
+    cdef const void *ready(self, const fdl_kernels *kernels, int v, const fdl_conv *g) except? NULL:
+        """What variant v makes of them; NULL if that is nothing."""
+        cdef cnp.ndarray u
+        cdef void *data
+        if kernels.conv_ready[v] == NULL or not (g.k and g.c):
+            return NULL
+        key = kernels.isa, v, g.groups
+        u = self.made.get(key)
+        if u is None:
+            size = kernels.conv_ready[v](g, cnp.PyArray_DATA(self.w), NULL)
+            u = np.empty(size, self.w.dtype)
+            data = cnp.PyArray_DATA(u)
+            with nogil:
+                kernels.conv_ready[v](g, cnp.PyArray_DATA(self.w), data)
+            self.made[key] = u
+        return cnp.PyArray_DATA(u)
+
+
+def conv2d(cnp.ndarray x not None, w not None, bias, geom, *, out=None,
            variant="auto", isa=None, int threads=0):
     """Cross-correlation of x (n, c, h, w) with filters w (k, c / groups, r, s), plus bias (k).
 
     `bias` may be None. `geom`: the 16 numbers n, c, h, w, k, r, s, oh, ow, stride_h, stride_w,
     pad_h, pad_w (top, left), dil_h, dil_w, groups. Reads outside the image give zero, so bottom and
     right padding follow from oh and ow.
-    Arrays are C-contiguous, all float32 or all float64. `variant`: a name among CONV_VARIANTS, or
-    "auto", which chooses by shape (csrc/conv/select.c). Returns y (n, k, oh, ow), `out` if given.
+    Arrays are C-contiguous, all float32 or all float64; w may be `ReadyFilters`. `variant`: a name
+    among CONV_VARIANTS, or "auto", which chooses by shape (csrc/conv/select.c). Returns
+    y (n, k, oh, ow), `out` if given.
     """
     cdef const fdl_kernels *kernels = table_of(x, isa, "conv2d", "x")
     cdef int n = threads_of(threads), v, status
     cdef fdl_conv g
-    cdef cnp.ndarray y, b
+    cdef cnp.ndarray y, b, filters
     cdef const void *bias_data = NULL
+    filters = (<ReadyFilters>w).w if isinstance(w, ReadyFilters) else w
     conv_geometry(geom, &g, "conv2d")
     v = conv_variant("conv2d", kernels, FDL_CONV_FORWARD, &g, variant)
-    same_dtype(x, w, "conv2d", "w")
+    same_dtype(x, filters, "conv2d", "w")
     conv_array(x, "conv2d", "x", g.n, g.c, g.h, g.w)
-    conv_array(w, "conv2d", "w", g.k, g.c // g.groups, g.r, g.s)
+    conv_array(filters, "conv2d", "w", g.k, g.c // g.groups, g.r, g.s)
+    if isinstance(w, ReadyFilters):
+        g.ready = (<ReadyFilters>w).ready(kernels, v, &g)
     if bias is not None:
         b = bias
         same_dtype(x, b, "conv2d", "bias")
@@ -139,10 +184,10 @@ def conv2d(cnp.ndarray x not None, cnp.ndarray w not None, bias, geom, *, out=No
         if cnp.PyArray_DIM(b, 0) != g.k:
             raise ValueError(f"conv2d: bias must have {g.k} values, got {cnp.PyArray_DIM(b, 0)}")
         bias_data = cnp.PyArray_DATA(b)
-    y = conv_out(out, "conv2d", x, w, g.n, g.k, g.oh, g.ow)
+    y = conv_out(out, "conv2d", x, filters, g.n, g.k, g.oh, g.ow)
     with nogil:
         status = kernels.conv_forward[v](
-            &g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), bias_data, cnp.PyArray_DATA(y), n
+            &g, cnp.PyArray_DATA(x), cnp.PyArray_DATA(filters), bias_data, cnp.PyArray_DATA(y), n
         )
     finish(status, "conv2d")
     return y

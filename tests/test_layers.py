@@ -42,6 +42,7 @@ ARROWS = {
     "cuda": {"_dtype", "amp"},
     "accelerator": {"_dtype"},
     "compiler": set(),
+    "jit": {"_engine", "_kernels", "autograd", "nn", "ops", "tensor"},
     "version": {"_version"},
     "nn": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd"},
     "optim": {"_engine", "_dtype", "backends", "ops", "tensor", "autograd", "nn"},

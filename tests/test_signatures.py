@@ -12,6 +12,7 @@ MODULES = [
     "autograd.functional",
     "autograd.forward_ad",
     "func",
+    "jit",
     "profiler",
     "utils.checkpoint",
     "amp",
@@ -33,7 +34,7 @@ MODULES = [
     "utils.data",
 ]
 # PyTorch's own: internal arguments, and a buffer for the result that few functions offer.
-LEFT_OUT = {"_stacklevel", "_weight", "_freeze", "out"}
+LEFT_OUT = {"_stacklevel", "_weight", "_freeze", "_compilation_unit", "out"}
 
 
 OWN = {"value_and_grad", "summary", "KFold", "StratifiedKFold"}  # names that PyTorch lacks

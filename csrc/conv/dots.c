@@ -93,7 +93,7 @@ static void F(dots_filters)(const F(dots) *e, int64_t group, int64_t piece, int6
 {
     const int64_t p0 = F(dots_piece)(e, piece), pixels = F(dots_piece)(e, piece + 1) - p0;
     const int64_t image = e->g->oh * e->g->ow, tiles = ceil_div(pixels, DOT_NR);
-    const F(conv_runs) runs = {.n = 1, .pixels = e->taps, .x = e->patches, .ldy = e->taps};
+    F(conv_runs) runs = {.n = 1, .pixels = e->taps, .x = e->patches, .ldy = e->taps};
     for (int64_t k = k0, mr; k < k1; k += mr) {
         const int64_t channel = group * e->k + k;
         REAL *out = e->y + channel * image;
@@ -103,8 +103,10 @@ static void F(dots_filters)(const F(dots) *e, int64_t group, int64_t piece, int6
                 out[i * image + e->to[p]] = e->bias[channel + i];
         for (int64_t t = 0; t < tiles; t++) {
             const int64_t j0 = t * pixels / tiles, nr = (t + 1) * pixels / tiles - j0;
-            F(conv_dots)[mr][nr](&runs, e->w + channel * e->taps, e->off + j0, out, image,
-                                 e->to + p0 + j0, !e->bias);
+            const REAL *w = e->w + channel * e->taps;
+            /* the next filters come from memory meanwhile */
+            runs.ahead = w + (t < DOT_MR / 2 ? mr + 2 * t : 0) * e->taps;
+            F(conv_dots)[mr][nr](&runs, w, e->off + j0, out, image, e->to + p0 + j0, !e->bias);
         }
     }
 }

@@ -39,6 +39,7 @@ typedef struct F(conv_runs) {
     int64_t n, pixels;
     const REAL *dy, *x;
     int64_t dy_run, x_run, ldy;
+    const REAL *ahead;                  /* fetched meanwhile: two elements for each of a run      */
 } F(conv_runs);
 typedef void F(conv_dot_fn)(const F(conv_runs) *runs, const REAL *dy, const int64_t *off, REAL *out,
                             int64_t ldo, const int64_t *to, int first);
@@ -56,6 +57,8 @@ INLINE void F(conv_dot)(const int mr, const int nr, const F(conv_runs) *runs, co
         for (int64_t p = 0; p < whole; p += VL) {
             V d[DOT_MR];
             UNROLL(8) for (int i = 0; i < mr; i++) d[i] = LD(dy + i * ldy + p);
+            __builtin_prefetch(runs->ahead + 2 * p, 0, 1);
+            __builtin_prefetch(runs->ahead + 2 * p + VL, 0, 1);
             UNROLL(8) for (int j = 0; j < nr; j++) {
                 V v = LD(xj[j] + p);
                 KEEP(v);                /* gcc would load it again for each FMA                   */
@@ -188,7 +191,7 @@ static int F(dot_item)(const F(conv_grad) *e, int64_t item)
         F(conv_runs) runs = {.n = runs_n, .pixels = p.rows * p.g * p.cols, .x = x,
                              .dy_run = g->k * g->oh * g->ow, .x_run = planes * plane,
                              .ldy = g->oh * g->ow};
-        runs.dy = e->dy + (p.n0 * g->k + group * K) * runs.ldy + p.i0 * g->ow + p.j0;
+        runs.ahead = runs.dy = e->dy + (p.n0 * g->k + group * K) * runs.ldy + p.i0 * g->ow + p.j0;
         for (int64_t n = 0; n < runs_n; n++, p.n0++)
             F(conv_lower)(&source, &e->cols, g->stride_h, &b, &p, &chains, plane,
                           x + n * runs.x_run);

@@ -166,7 +166,7 @@ static int F(winograd_channel)(const F(winograd) *e, int64_t g, int64_t c, const
 
 static int F(winograd_whole_chunk)(const F(winograd) *e, int64_t g, const winograd_chunk *p)
 {
-    const REAL *u = e->u + g * F(winograd_u_at)(e, e->c, e->panels);
+    const REAL *u = (e->ready ? e->ready : e->u) + g * F(winograd_u_at)(e, e->c, e->panels);
     REAL *v = fdl_scratch(FDL_SCRATCH_CONV_2,
                           e->positions * F(winograd_plane_of)(e, e->c) * sizeof(REAL));
     REAL *products = F(winograd_products_scratch)(e, min64(e->k, 2 * CONV_MR));
@@ -187,10 +187,18 @@ static int F(winograd_one_panel)(const F(winograd) *e, int64_t g, int64_t q,
 {
     const int64_t mr = F(winograd_panel)(e, q + 1) - F(winograd_panel)(e, q);
     const int64_t channels = ceil_div(e->c, e->blocks);
+    REAL *products = F(winograd_products_scratch)(e, mr);
+    if (!products) return FDL_NOMEM;
+    if (e->ready) {
+        const REAL *u = e->ready + g * F(winograd_u_at)(e, e->c, e->panels) +
+                        F(winograd_u_at)(e, e->c, q);
+        F(winograd_products)(e, q, q + 1, 0, e->blocks, p->rows * p->cols, e->v, u, products);
+        F(winograd_outputs)(e, g, q, q + 1, p, products);
+        return FDL_OK;
+    }
     REAL *u = fdl_scratch(FDL_SCRATCH_CONV_2,
                           e->positions * F(winograd_u_plane)(channels, mr) * sizeof(REAL));
-    REAL *products = F(winograd_products_scratch)(e, mr);
-    if (!u || !products) return FDL_NOMEM;
+    if (!u) return FDL_NOMEM;
     for (int64_t b = 0; b < e->blocks; b++) {
         e->filters(e, g, q, F(winograd_block)(e, b), F(winograd_block)(e, b + 1), u);
         F(winograd_products)(e, q, q + 1, b, b + 1, p->rows * p->cols, e->v, u, products);
@@ -199,17 +207,22 @@ static int F(winograd_one_panel)(const F(winograd) *e, int64_t g, int64_t q,
     return FDL_OK;
 }
 
+/* U of panel q of group g, to its place among all of them. */
+static void F(winograd_make)(const F(winograd) *e, int64_t g, int64_t q, REAL *u)
+{
+    e->filters(e, g, q, 0, e->c,
+               u + g * F(winograd_u_at)(e, e->c, e->panels) + F(winograd_u_at)(e, e->c, q));
+}
+
 /* What every thread of the region runs. */
 static void F(winograd_share)(F(winograd) *e)
 {
     const int64_t chunks = e->nrows * e->ncols;
-    if (e->u) {
-        OMP(for schedule(dynamic))
-        for (int64_t t = 0; t < e->groups * e->panels; t++) {
-            const int64_t g = t / e->panels, q = t % e->panels;
-            e->filters(e, g, q, 0, e->c,
-                       e->u + g * F(winograd_u_at)(e, e->c, e->panels) +
-                           F(winograd_u_at)(e, e->c, q));
+    if (!e->v) {
+        if (e->u) {
+            OMP(for schedule(dynamic))
+            for (int64_t t = 0; t < e->groups * e->panels; t++)
+                F(winograd_make)(e, t / e->panels, t % e->panels, e->u);
         }
         const int64_t phases = e->yi * e->yi;   /* of a chunk on one thread: they share rows      */
         OMP(for schedule(dynamic))
@@ -268,11 +281,12 @@ static int F(winograd_run)(F(winograd) *e, int threads)
     e->blocks = ceil_div(e->c, WINOGRAD_PANEL / channel);
     F(winograd_cut)(e, WINOGRAD_TILES);
     const int keep = e->groups * e->nrows * e->ncols >= 4 * threads &&
-                     u_size * (int64_t)sizeof(REAL) <= WINOGRAD_FILTERS;
+                     (e->ready || u_size * (int64_t)sizeof(REAL) <= WINOGRAD_FILTERS);
     if (!keep) {
         const int64_t most = WINOGRAD_DATA / (e->positions * e->c * (int64_t)sizeof(REAL));
         F(winograd_cut)(e, max64(WINOGRAD_TILES, min64(WINOGRAD_MOST_TILES, most)));
-        e->panels = min64(e->k, ceil_div(e->panels, threads) * threads);    /* even shares */
+        if (!e->ready)                                                      /* even shares */
+            e->panels = min64(e->k, ceil_div(e->panels, threads) * threads);
     }
     e->ldv = ((ceil_div(e->rows * e->cols, VL) + 1) | 1) * VL;
 
@@ -281,14 +295,16 @@ static int F(winograd_run)(F(winograd) *e, int threads)
     const int64_t v_size = e->positions * F(winograd_plane_of)(e, e->c);
     REAL *buffer = fdl_scratch(FDL_SCRATCH_CONV,
                                ceil_div(e->c, 8) * 8 * sizeof(int64_t) +
-                                   (zeros + (keep ? u_size : v_size)) * sizeof(REAL));
+                                   (zeros + (!keep ? v_size : e->ready ? 0 : u_size)) *
+                                       sizeof(REAL));
     if (!buffer) return FDL_NOMEM;
     e->koff = (int64_t *)buffer;
     for (int64_t c = 0; c < e->c; c++) e->koff[c] = c * e->ldv;
     buffer = (REAL *)(e->koff + ceil_div(e->c, 8) * 8);
     F(conv_zero)(buffer, zeros);
     e->zeros = buffer;
-    *(keep ? &e->u : &e->v) = buffer + zeros;
+    if (!keep) e->v = buffer + zeros;
+    else if (!e->ready) e->u = buffer + zeros;
     OMP(parallel num_threads(threads))
     F(winograd_share)(e);
     return e->status;
@@ -321,20 +337,37 @@ FILTERS(6)
 #undef STEPS
 #undef FILTERS
 
-INLINE int F(winograd_forward)(const int a, const fdl_conv *g, const void *x, const void *w,
-                               const void *bias, void *y, int threads)
+INLINE F(winograd) F(winograd_of)(const int a, const fdl_conv *g, const void *x, const void *w,
+                                  const void *bias, void *y)
 {
-    if (!g->n || !g->k || !g->oh || !g->ow) return FDL_OK;
-    if (!g->c) return F(conv_naive_forward)(g, x, w, bias, y, threads);      /* the bias alone */
     const int64_t C = g->c / g->groups, K = g->k / g->groups;
-    F(winograd) e = {
+    return (F(winograd)){
         .groups = g->groups, .n = g->n, .c = C, .h = g->h, .w = g->w, .k = K, .oh = g->oh,
         .ow = g->ow, .xc = g->c, .yc = g->k, .step = 1, .yi = 1, .pad_h = {g->pad_h},
         .pad_w = {g->pad_w}, .x = x, .filter = w, .bias = bias, .y = y, .fg = K * C * 9,
         .fk = C * 9, .fc = 9, .a = a, .input = a == 4 ? F(winograd_input_4) : F(winograd_input_6),
         .filters = a == 4 ? F(winograd_filters_4) : F(winograd_filters_6),
-        .output = a == 4 ? F(winograd_output_4) : F(winograd_output_6)};
+        .output = a == 4 ? F(winograd_output_4) : F(winograd_output_6), .ready = g->ready};
+}
+
+INLINE int F(winograd_forward)(const int a, const fdl_conv *g, const void *x, const void *w,
+                               const void *bias, void *y, int threads)
+{
+    if (!g->n || !g->k || !g->oh || !g->ow) return FDL_OK;
+    if (!g->c) return F(conv_naive_forward)(g, x, w, bias, y, threads);      /* the bias alone */
+    F(winograd) e = F(winograd_of)(a, g, x, w, bias, y);
     return F(winograd_run)(&e, threads);
+}
+
+/* U of all groups and panels, as winograd_run deals them for a `ready` one. */
+INLINE int64_t F(winograd_ready)(const int a, const fdl_conv *g, const void *w, REAL *u)
+{
+    F(winograd) e = F(winograd_of)(a, g, NULL, w, NULL, NULL);
+    e.positions = a * a;
+    e.panels = ceil_div(e.k, CONV_MR);
+    for (int64_t t = 0; u && t < e.groups * e.panels; t++)
+        F(winograd_make)(&e, t / e.panels, t % e.panels, u);
+    return e.groups * F(winograd_u_at)(&e, e.c, e.panels);
 }
 
 /* A convolution of dy, channels exchanged and the filter flipped. */
@@ -359,6 +392,10 @@ INLINE int F(winograd_grad_input)(const int a, const fdl_conv *g, const void *dy
 }
 
 #define PASSES(m, a)                                                                               \
+    static int64_t F(conv_winograd_##m##x##m##_ready)(const fdl_conv *g, const void *w, void *u)   \
+    {                                                                                              \
+        return F(winograd_ready)(a, g, w, u);                                                      \
+    }                                                                                              \
     static int F(conv_winograd_##m##x##m##_forward)(const fdl_conv *g, const void *x,              \
                                                     const void *w, const void *bias, void *y,      \
                                                     int threads)                                   \

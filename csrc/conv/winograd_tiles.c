@@ -39,6 +39,7 @@ struct F(winograd) {
     int64_t rows, cols, nrows, ncols;   /* tiles of a chunk; chunks along n * th and tw           */
     int64_t panels, blocks;             /* of k, and of c                                         */
     int64_t ldv;                        /* elements between channels of V, and rows of products   */
+    const REAL *ready;                  /* U made by an earlier call, or NULL                     */
     REAL *u, *v;                        /* shared by all threads, or NULL                         */
     const REAL *zeros;                  /* a row outside the image                                */
     int64_t *koff;                      /* c * ldv                                                */
