@@ -240,6 +240,7 @@ def __getattr__(name):
         "jit",
         "kernels",
         "metrics",
+        "testing",
         "text",
         "train",
         "vision",

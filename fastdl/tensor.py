@@ -305,10 +305,11 @@ class Tensor(TensorBase):
         return elementwise.clone(self) if copy and found is self else found
 
     def type(self, dtype=None, non_blocking=False):
-        """The old name of the type ('fastdl.FloatTensor'), or the tensor as another type."""
+        """The old name of the type, PyTorch's, which programs compare ('torch.FloatTensor'), or the
+        tensor as another type."""
         if dtype is None:
             name = next(k for k, d in _dtype.LEGACY.items() if d is self.dtype)
-            return f"fastdl.{name}"
+            return f"torch.{name}"
         if isinstance(dtype, str):
             dtype = _dtype.LEGACY.get(dtype.rpartition(".")[2], dtype)
         return self.to(getattr(dtype, "legacy_dtype", dtype))

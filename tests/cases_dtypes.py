@@ -239,3 +239,12 @@ for name in ("hann", "hamming", "blackman", "bartlett", "kaiser"):
 row("elementwise.mul", lambda t, x: x * t.hamming_window(4, False, 0.5, 0.3, dtype=x.real.dtype)
     * t.kaiser_window(4, True, 3.0, dtype=x.real.dtype) * t.hann_window(1, dtype=x.real.dtype),
     [normal(4)], name="windows with factors")
+on_numbers(
+    "elementwise.logaddexp",
+    lambda t, x, y: t.logaddexp(x, y),
+    normal(3, 4),
+    normal(3, 4),
+    more=[[normal(3, 1)] * 2 + [normal(4)] * 2, [normal(), normal(), normal(2), normal(2)]],
+    exact=256,
+    name="complex logaddexp",
+)

@@ -235,7 +235,8 @@ def facts(t, x):
         x.is_set_to(y), t.equal(x, x), t.equal(x, x + 1), x.equal(x), t.allclose(x, x + 1e-12),
         t.allclose(x, x + 1e-3), x.allclose(x * 2), x.data_ptr() != 0, x.const_data_ptr() != 0,
         x.data_ptr() == x.t().data_ptr(), *x.dim_order(), *x.shape, len(x.tolist()),
-        x[0, 0].item() == x.tolist()[0][0], x.element_size() > 0, len(t.typename(x)) > 0,
+        x[0, 0].item() == x.tolist()[0][0], x.element_size() > 0,
+        t.typename(x) in ("torch.DoubleTensor", "torch.FloatTensor"),
     ])  # fmt: skip
 
 
@@ -323,3 +324,14 @@ for run in (
     lambda t, x: t.zeros_like(x, dtype=t.int64),
 ):  # fmt: skip
     row("elementwise.mul", run, [normal(2, 3)], single="any", name="creation-like")
+
+row(
+    "elementwise.fill",
+    lambda t, x, v: (t.fill(x, 2.5), t.fill(x, v), t.fill(x.long(), 2.7), t.fill(x[0, 0], 1)),
+    [normal(2, 3), normal()],
+    order=1,
+    bad=[
+        (lambda t: t.fill(t.ones(2), t.ones(2)), RuntimeError),
+        (lambda t: t.fill([1], 2), TypeError),
+    ],
+)

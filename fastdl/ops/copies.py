@@ -1,10 +1,11 @@
-"""Copies of what the views of other modules show: PyTorch's `NAME_copy` functions."""
+"""Copies of what the views of other modules show: PyTorch's `NAME_copy` functions; and `fill`."""
 
 import functools
 
 from fastdl.ops import diagonal, join, shape, split, strided
-from fastdl.ops.core import takes_out
+from fastdl.ops.core import is_tensor, takes_out, tensor_argument
 from fastdl.ops.elementwise import clone
+from fastdl.ops.elementwise import fill as filled
 
 VIEWS = {
     diagonal: "diagonal",
@@ -27,7 +28,19 @@ def _copying(function):
     return takes_out(copied)
 
 
-__all__ = []
+@takes_out
+def fill(input, value):
+    """`value`, a number or 0-d tensor, in the shape and dtype of `input`."""
+    tensor_argument("fill", "input", input)
+    if is_tensor(value) and value.array.ndim:
+        raise RuntimeError(
+            "fill_ only supports 0-dimension value tensor but got tensor with "
+            f"{value.array.ndim} dimensions."
+        )
+    return filled(input, value)
+
+
+__all__ = ["fill"]
 for _module, _names in VIEWS.items():
     for _name in _names.split():
         globals()[_name + "_copy"] = _copying(getattr(_module, _name))

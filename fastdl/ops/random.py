@@ -241,6 +241,20 @@ def bernoulli_array(shape, dtype, generator=None, p=0.5):
     return drawn.astype(dtype, copy=False)
 
 
+def category_array(weights, count, generator=None):
+    """`count` draws in proportion to each row of (n, k) weights, float64: (n, count) int64."""
+    n, k = weights.shape
+    rows = np.arange(n)[:, None]
+    edges = np.cumsum(weights, 1)
+    edges = edges / edges[:, -1:] + rows  # row i between i and i + 1: one list for all
+    drawn = uniform_array((n, count), np.float64, generator) + rows
+    found = np.searchsorted(edges.reshape(-1), drawn.reshape(-1), side="right")
+    found = found.reshape(n, count) - rows * k
+    # u may round up to the end of the row, beyond the last interval of positive length
+    last = k - 1 - (weights[:, ::-1] > 0).argmax(1)
+    return np.minimum(found, last[:, None])
+
+
 def integer_array(shape, generator, low, high):
     """NumPy array of int64 in [low, high)."""
     array = np.empty(shape, np.int64)
@@ -439,12 +453,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
     if (rows.sum(1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     if replacement:
-        edges = np.cumsum(rows, 1)
-        places = uniform_array((len(rows), num_samples), np.float64, generator) * edges[:, -1:]
-        found = np.stack([np.searchsorted(e, u, side="right") for e, u in zip(edges, places)])
-        # u * total may round up to total, beyond the last interval of positive length
-        last = np.stack([np.flatnonzero(r)[-1] for r in rows])
-        found = np.minimum(found, last[:, None])
+        found = category_array(rows, num_samples, generator)
     else:
         if ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(

@@ -36,16 +36,8 @@ def standard_gamma(shape):
 
 def categories(probabilities, count):
     """`count` draws from each row of (n, k) probabilities: (count, n) int64."""
-    p = probabilities.array.astype(np.float64)
-    rows = np.arange(len(p))
-    edges = np.cumsum(p, 1)
-    edges = edges / edges[:, -1:] + rows[:, None]
-    drawn = random.uniform_array((count, len(p)), np.float64) + rows
-    found = np.searchsorted(edges.reshape(-1), drawn.reshape(-1), side="right")
-    found = found.reshape(count, len(p)) - rows * p.shape[1]
-    # u may round up to the end of the row, beyond the last interval of positive length
-    last = p.shape[1] - 1 - (p[:, ::-1] > 0).argmax(1)
-    return tensor_of(np.minimum(found, last).astype(np.int64))
+    found = random.category_array(probabilities.array.astype(np.float64), count)
+    return tensor_of(np.ascontiguousarray(found.T))
 
 
 def angles(concentration, shape):

@@ -106,7 +106,7 @@ def is_storage(obj):
 
 
 def typename(obj):
-    """The name of an object's type: 'fastdl.FloatTensor' of a tensor."""
+    """The name of an object's type: 'torch.FloatTensor' of a tensor."""
     if hasattr(obj, "array") and hasattr(obj, "type"):
         return obj.type()
     kind = obj if isinstance(obj, type) else type(obj)

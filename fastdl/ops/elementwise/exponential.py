@@ -4,7 +4,14 @@ import math
 
 import numpy as np
 
-from fastdl.ops.core import as_arrays, elementwise, is_tensor, of_kinds, takes_out
+from fastdl.ops.core import (
+    as_arrays,
+    elementwise,
+    is_tensor,
+    of_kinds,
+    require_kinds,
+    takes_out,
+)
 from fastdl.ops.elementwise.selection import where
 
 __all__ = [
@@ -107,9 +114,16 @@ log1p_backward.vjp(
 )
 
 
-@elementwise(ufunc=of_kinds("f", np.logaddexp))
+@elementwise
 def logaddexp(x, y):
     """`log(e**x + e**y)` without overflow."""
+    x, y = as_arrays(x, y)
+    require_kinds("fc", x, y)
+    if x.dtype.kind == "f":
+        return np.logaddexp(x, y)
+    less = x.real < y.real
+    low, high = np.where(less, x, y), np.where(less, y, x)
+    return np.where(high.real == -np.inf, high, high + np.log1p(np.exp(low - high)))
 
 
 logaddexp.vjp(
