@@ -120,6 +120,60 @@ def test_layers_of_every_kind():
         assert text in str(found)
 
 
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_recurrent_layers(cell):
+    """Each element of a sequence meets the weights (gates x 5) of each of 3 inputs and 5 states."""
+    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[cell]
+    layer = getattr(nn, cell)(3, 5)
+    step = gates * 5 * (3 + 5)
+    assert summary(layer, input_size=(7, 2, 3)).mult_adds == 14 * step
+    assert summary(layer, input_size=(7, 3)).mult_adds == 7 * step
+    packed = nn.utils.rnn.pack_sequence([fastdl.ones(n, 3) for n in (7, 4, 1)])
+    assert summary(layer, (packed,)).mult_adds == 12 * step
+    assert summary(getattr(nn, cell + "Cell")(3, 5), input_size=(2, 3)).mult_adds == 2 * step
+    both = getattr(nn, cell)(3, 5, num_layers=2, bidirectional=True, batch_first=True)
+    found = summary(both, {"hx": None, "input": fastdl.ones(2, 7, 3)})
+    assert found.mult_adds == 14 * 2 * (step + gates * 5 * (10 + 5))
+    small = summary(nn.LSTM(3, 5, proj_size=2), input_size=(7, 2, 3))
+    assert small.mult_adds == 14 * (20 * (3 + 2) + 5 * 2)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("more", [{}, {"kdim": 5, "vdim": 7}, {"add_zero_attn": True}])
+def test_attention(batch_first, more):
+    """What PyTorch's counter finds."""
+    torch = pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    inputs = [(2, 6, 8), (2, 9, more.get("kdim", 8)), (2, 9, more.get("vdim", 8))]
+    if not batch_first:
+        inputs = [(length, n, width) for n, length, width in inputs]
+    theirs = torch.nn.MultiheadAttention(8, 2, batch_first=batch_first, **more)
+    with FlopCounterMode(display=False) as counter:
+        theirs(*map(torch.ones, inputs))
+    ours = nn.MultiheadAttention(8, 2, batch_first=batch_first, **more)
+    found = summary(ours, input_size=inputs)
+    assert found.mult_adds == counter.get_total_flops() // 2
+    assert [row.name for row in found.layers] == [""]  # out_proj is used, not called
+    assert found.total_parameters == sum(p.numel() for p in theirs.parameters())
+    query, key, value = map(fastdl.ones, inputs)
+    named = {"value": value, "key": key, "query": query}
+    assert summary(ours, named).mult_adds == found.mult_adds
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+def test_transformer():
+    torch = pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    sizes = {"num_encoder_layers": 1, "num_decoder_layers": 2, "dim_feedforward": 12}
+    inputs = [(5, 2, 8), (4, 2, 8)]
+    with FlopCounterMode(display=False) as counter:
+        torch.nn.Transformer(8, 2, **sizes)(*map(torch.ones, inputs))
+    found = summary(nn.Transformer(8, 2, **sizes), input_size=inputs)
+    assert found.mult_adds == counter.get_total_flops() // 2
+
+
 def test_inputs():
     two = nn.Bilinear(3, 4, 5)
     assert summary(two, input_size=[(2, 3), (2, 4)]).mult_adds == 2 * 5 * 12

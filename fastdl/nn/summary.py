@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from fastdl.autograd import no_grad
 from fastdl.nn.conv import _Conv, _ConvTranspose
 from fastdl.nn.linear import Bilinear, Linear
 from fastdl.nn.module import Module
+from fastdl.nn.multihead import MultiheadAttention
+from fastdl.nn.rnn import RNNBase, RNNCellBase
 from fastdl.ops.creation import zeros
 from fastdl.tensor import Tensor
 
@@ -25,7 +28,7 @@ class LayerSummary:
         name: its dotted path; ``""`` for the model itself.
         type: the name of its class.
         depth: how deep in the tree of modules; 0 for the model.
-        is_leaf: whether it has no layers of its own.
+        is_leaf: whether it has no layers of its own that are called.
         output_shape: of its output; a list for several Tensors, None if it was not called.
         parameters, trainable: how many numbers it holds itself, without its children's; 0 at the
             second call of the same layer.
@@ -140,11 +143,43 @@ def _mult_adds(module: Module, inputs: list[Tensor], outputs: list[Tensor]) -> i
         return inputs[0].numel() * module.weight[0].numel()
     if isinstance(module, _Conv | Linear | Bilinear):  # each output is a sum over a filter
         return outputs[0].numel() * module.weight[0].numel()
+    if isinstance(module, RNNBase | RNNCellBase):  # each step of a sequence meets all weights
+        return _rows(inputs[0]) * sum(p.numel() for p in module.parameters() if p.dim() > 1)
+    if isinstance(module, MultiheadAttention):
+        return _attention_mult_adds(module, *inputs[:3])
     return 0
 
 
+def _rows(x: Tensor) -> int:
+    return x.numel() // max(x.shape[-1], 1)
+
+
+def _attention_mult_adds(module: MultiheadAttention, query, key, value) -> int:
+    """Projections in and out, and of each query with each key and value; those that the layer adds
+    itself (`bias_k`, `add_zero_attn`) are keys too."""
+    width = module.embed_dim
+    batch_first = module.batch_first or query.dim() == 2
+    keys = key.shape[-2 if batch_first else 0]
+    keys += (module.bias_k is not None) + module.add_zero_attn
+    projected = 2 * _rows(query) * width  # of the query and of the result
+    projected += _rows(key) * module.kdim + _rows(value) * module.vdim
+    return width * (projected + 2 * _rows(query) * keys)
+
+
 def _is_leaf(module: Module) -> bool:
-    return next(module.children(), None) is None
+    """Whether it has no layers of its own that are called."""
+    return isinstance(module, MultiheadAttention) or next(module.children(), None) is None
+
+
+def _arguments(module: Module, args: tuple, kwargs: dict) -> list[Tensor]:
+    """The Tensors a module was called with, in the order of its parameters."""
+    if kwargs:
+        try:
+            bound = inspect.signature(module.forward).bind(*args, **kwargs)
+        except (TypeError, ValueError):  # no Python function
+            return _tensors((args, kwargs))
+        return _tensors((bound.args, bound.kwargs))
+    return _tensors(args)
 
 
 def summary(
@@ -169,8 +204,9 @@ def summary(
 
     Returns:
         A :class:`ModelSummary` of numbers, which prints as a table. Mult-adds are those of
-        convolutions and Linear and Bilinear layers; biases, normalisation and functions called
-        without a layer are not counted.
+        convolutions, Linear and Bilinear layers, recurrent layers and cells, and MultiheadAttention
+        (as without a mask); biases, gates, softmax, normalisation and functions called without a
+        layer are not counted.
 
     Raises:
         TypeError: neither or both of `input` and `input_size` are given.
@@ -217,7 +253,7 @@ def summary(
         row.is_leaf = _is_leaf(module)
         _count_parameters(module, row, counted)
         if row.is_leaf:
-            row.mult_adds = _mult_adds(module, _tensors((args, kwargs)), outputs)
+            row.mult_adds = _mult_adds(module, _arguments(module, args, kwargs), outputs)
             row.activation_bytes = _size(outputs)
 
     modules = list(model.modules())
@@ -256,8 +292,8 @@ def summary(
 
 
 def _count_parameters(module: Module, row: LayerSummary, counted: set[int]) -> None:
-    """The module's own parameters that were not counted yet."""
-    for parameter in module.parameters(recurse=False):
+    """The module's own parameters that were not counted yet; of a leaf, all."""
+    for parameter in module.parameters(recurse=_is_leaf(module)):
         if id(parameter) not in counted:
             counted.add(id(parameter))
             row.parameters += parameter.numel()
