@@ -100,7 +100,7 @@ def test_block_masks_match_torch(mask, theirs):
         lists = [blocks.kv_indices, blocks.full_kv_indices, blocks.q_indices, blocks.full_q_indices]
         found[-1] += lists
         text = [str(blocks), repr(blocks), repr(blocks.shape), blocks.numel(), blocks.sparsity()]
-        words.append([str(x).replace(t.__name__, "") for x in text])
+        words.append([str(x).replace(t.__name__, "").split("...")[0] for x in text])
         assert len(blocks.as_tuple()) == 17
         assert blocks.as_tuple(flatten=False)[0] == LENGTHS
     for a, b in zip(*found):

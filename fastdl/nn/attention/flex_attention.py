@@ -352,7 +352,7 @@ class BlockMask:
         dense, drawn = self.to_dense().float(), []
         for batch in itertools.product(*map(range, dense.shape[:-2])):
             if len(drawn) == limit:
-                drawn.append("...")
+                drawn.append("... to_string(limit=N) draws more")
                 break
             rows, columns = (
                 range(0, n, max(1, -(-n // most if most > 0 else 1)))
