@@ -153,6 +153,38 @@ def test_a_training_step_keeps_little():
     assert runtime.memory_stats()["live"] - before <= 1.5 * MIB  # x.grad
 
 
+ATTENTIONS = {
+    "causal": {"is_causal": True},
+    "dropout": {"dropout_p": 0.1},
+    "keys hidden": {"attn_mask": True},
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_memory_of_attention_is_linear_in_length(kind, training):
+    """Twice the tokens, twice the peak, for any mask that is itself no larger; the matrix of scores
+    would be four times as large, and as large as all of this at 256 tokens."""
+
+    def peak(length):
+        tensors = [fastdl.randn(1, 2, length, 32, requires_grad=training) for _ in range(3)]
+        options = dict(ATTENTIONS[kind])
+        if "attn_mask" in options:
+            options["attn_mask"] = fastdl.arange(length) % 3 > 0
+        before = runtime.memory_stats()["live"]
+        runtime.reset_peak_memory_stats()
+        y = fastdl.nn.functional.scaled_dot_product_attention(*tensors, **options)
+        if training:
+            y.backward(y.detach())
+        return runtime.memory_stats()["peak"] - before
+
+    peak(2048)  # scratch memory, which stays
+    few, many = peak(1024), peak(2048)
+    assert many >= 2 * 2048 * 32 * 4  # the result at least
+    assert many < 2.1 * few
+    assert many < (10 if training else 2) * 2 * 2048 * 32 * 4
+
+
 def test_gradients_that_meet_are_added_in_place():
     """Eight gradients of one tensor: a sum and the one that arrives, not a sum for each pair."""
     n = 4 * MIB

@@ -1,5 +1,6 @@
 """Recurrent layers, cells and packed sequences against PyTorch in float64."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -156,6 +157,25 @@ def test_dropout_between_layers():
         fastdl.nn.GRU(4, 5, dropout=0.5)
 
 
+def test_dropout_zeroes_what_goes_between_layers_and_scales_the_rest():
+    """The second layer passes on what it gets: relu(1 x + 0 h), x >= 0."""
+    layer = fastdl.nn.RNN(4, 64, num_layers=2, nonlinearity="relu", bias=False, dropout=0.3)
+    with fastdl.no_grad():
+        layer.weight_ih_l1.copy_(fastdl.eye(64))
+        layer.weight_hh_l1.zero_()
+        layer.weight_ih_l0.abs_()
+        layer.weight_hh_l0.abs_().mul_(0.1)
+    x = fastdl.rand(20, 16, 4)
+    fastdl.manual_seed(0)
+    given = layer(x)[0].detach().numpy()
+    layer.eval()
+    kept = layer(x)[0].detach().numpy()
+    dropped = given == 0
+    # a binomial share of 20 * 16 * 64 elements: 5 standard deviations
+    assert abs(dropped.mean() - 0.3) < 5 * (0.3 * 0.7 / given.size) ** 0.5
+    np.testing.assert_allclose(given[~dropped] * 0.7, kept[~dropped], rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"])
 def test_initialisation(name):
     layer = getattr(fastdl.nn, name)(30, 100)
@@ -166,9 +186,12 @@ def test_initialisation(name):
 
 def test_layers_are_copied_and_pickled():
     layer = fastdl.nn.LSTM(3, 4, 2, bidirectional=True)
-    again = pickle.loads(pickle.dumps(layer))
     x = fastdl.randn(5, 2, 3)
-    assert fastdl.equal(layer(x)[0], again(x)[0])
+    for again in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
+        assert fastdl.equal(layer(x)[0], again(x)[0])
+        flat_weights = zip(again._flat_weights, again.parameters(), strict=True)
+        assert all(w is p for w, p in flat_weights)
+        assert again.weight_ih_l0 is not layer.weight_ih_l0
     assert layer.flatten_parameters() is None
     assert [len(weights) for weights in layer.all_weights] == [4] * 4
 
@@ -194,6 +217,9 @@ REFUSED = {
     "h_unbatched": lambda t: t.nn.GRU(4, 5)(t.ones(3, 4), t.ones(1, 1, 5)),
     "h_lstm": lambda t: t.nn.LSTM(4, 5)(t.ones(3, 2, 4), (t.ones(1, 2, 4), t.ones(1, 2, 5))),
     "c": lambda t: t.nn.LSTM(4, 5)(t.ones(3, 2, 4), (t.ones(1, 2, 5), t.ones(1, 2, 4))),
+    "h_dtype": lambda t: t.nn.GRU(4, 5)(t.ones(3, 2, 4), t.ones(1, 2, 5, dtype=t.float64)),
+    "h_alone": lambda t: t.nn.LSTM(4, 5)(t.ones(3, 2, 4), t.ones(1, 2, 5)),
+    "cell_pair": lambda t: t.nn.LSTMCell(4, 5)(t.ones(2, 4), (t.ones(2, 5),)),
     "cell_input": lambda t: t.nn.GRUCell(4, 5)(t.ones(2, 3)),
     "cell_dims": lambda t: t.nn.LSTMCell(4, 5)(t.ones(2, 3, 4)),
     "cell_h": lambda t: t.nn.RNNCell(4, 5)(t.ones(2, 4), t.ones(3, 5)),
@@ -208,7 +234,7 @@ REFUSED = {
     "none": lambda t: t.nn.utils.rnn.pad_sequence([]),
     "side": lambda t: t.nn.utils.rnn.pad_sequence([t.ones(3)], padding_side="top"),
 }
-OTHER_WORDS = {"steps", "h_dims", "shapes", "zero"}
+OTHER_WORDS = {"steps", "h_dims", "shapes", "zero", "h_dtype", "h_alone"}
 
 
 @pytest.mark.parametrize("name", REFUSED)
