@@ -317,6 +317,15 @@ def nll_loss(torch, rows, columns, mode):
     return in_mode(torch, mode, lambda: torch.nn.functional.nll_loss(x, target), x)
 
 
+def ctc_loss(torch, steps, batch, classes, labels, mode):
+    """Of log-probabilities: log_softmax is measured elsewhere."""
+    x = torch.nn.functional.log_softmax(normal(torch, steps, batch, classes), -1)
+    x.requires_grad_(mode == "training")
+    target = 1 + integers(torch, classes - 1, batch, labels)
+    lengths = [torch.tensor([n] * batch) for n in (steps, labels)]
+    return in_mode(torch, mode, lambda: torch.nn.functional.ctc_loss(x, target, *lengths), x)
+
+
 def layer_norm(torch, rows, columns, mode, name="layer_norm"):
     train = mode == "training"
     x, weight, bias = (
@@ -608,6 +617,8 @@ def cases():
         add_modes("loss", "nll_loss {} x {}".format(*shape), nll_loss, *shape)
     for name in ("cross_entropy", "nll_loss"):
         add_modes("loss", f"{name} 4x21x128x128", pixel_loss, name, 4, 21, 128, 128)
+    for shape in ((150, 16, 30, 20), (200, 32, 1000, 30)):
+        add_modes("loss", "ctc_loss {}x{}x{}, {} labels".format(*shape), ctc_loss, *shape)
     for shape in LAYER_NORM:
         add_modes("norm", "layer norm {} x {}".format(*shape), layer_norm, *shape)
     for mode in BOTH:

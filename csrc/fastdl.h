@@ -162,6 +162,17 @@ typedef struct fdl_recurrence {
 } fdl_recurrence;
 typedef int fdl_recurrence_fn(const fdl_recurrence *g, int threads);
 
+/* ---- connectionist temporal classification --------------------------------------------------- */
+typedef struct fdl_ctc {
+    int64_t t, n, c, s, blank;      /* at most t steps and s labels of n sequences, c classes    */
+    const void *x;                  /* (t, n, c): log probabilities                              */
+    const int64_t *targets;         /* (n, s)                                                    */
+    const int64_t *steps, *lengths; /* (n)                                                       */
+    int zero_infinity;              /* an infinite loss counts as 0, with a gradient of 0        */
+    void *loss;                     /* (n): -log of the labellings' probabilities                */
+    void *grad;                     /* (t, n, c): of each sequence's loss in x; NULL: not wanted */
+} fdl_ctc;
+
 /* ---- optimizer steps, over all parameters at once -------------------------------------------- */
 typedef struct fdl_param {
     int64_t n;          /* values in each of its arrays, which do not overlap            */
@@ -296,6 +307,7 @@ typedef struct fdl_kernels {
     int (*nll_backward)(int64_t n, int64_t c, int64_t p, const void *dy, int64_t dy_step,
                         const int64_t *target, int64_t ignore_index, const void *weight,
                         double scale, void *dx, int threads);
+    int (*ctc_loss)(const fdl_ctc *g, int threads);
     /* db[c] = sum over n and p of dy[n, c, p] */
     int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db, int threads);
 

@@ -45,6 +45,7 @@
 #include "nnops/softmax.c"
 #include "nnops/cross_entropy.c"
 #include "nnops/nll.c"
+#include "nnops/ctc.c"
 #include "nnops/channel_sum.c"
 #include "random/philox.c"
 #include "random/fill.c"
@@ -163,6 +164,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .soft_cross_entropy = F(soft_cross_entropy),
     .nll = F(nll),
     .nll_backward = F(nll_backward),
+    .ctc_loss = F(ctc_loss),
     .channel_sum = F(channel_sum),
     .copy = F(copy),
     .join = F(join),

@@ -3,6 +3,7 @@
  * fdl_<isa>_f32 and fdl_<isa>_f64. A tier file is the whole translation unit: kernels are `static`.
  */
 #include "fastdl.h"
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -119,6 +119,16 @@ cdef extern from "fastdl.h" nogil:
 
     enum:
         FDL_UNIFORM, FDL_NORMAL, FDL_EXPONENTIAL, FDL_BERNOULLI
+    ctypedef struct fdl_ctc:
+        int64_t t, n, c, s, blank
+        const void *x
+        const int64_t *targets
+        const int64_t *steps
+        const int64_t *lengths
+        int zero_infinity
+        void *loss
+        void *grad
+
     ctypedef struct fdl_param:
         int64_t n
         void *p
@@ -195,6 +205,7 @@ cdef extern from "fastdl.h" nogil:
         int (*nll_backward)(int64_t n, int64_t c, int64_t p, const void *dy, int64_t dy_step,
                 const int64_t *target, int64_t ignore_index, const void *weight, double scale,
                 void *dx, int threads) noexcept nogil
+        int (*ctc_loss)(const fdl_ctc *g, int threads) noexcept nogil
         int (*channel_sum)(int64_t n, int64_t c, int64_t p, const void *dy, void *db,
                 int threads) noexcept nogil
         int (*copy)(const fdl_copy *g, const void *x, void *y, int threads) noexcept nogil

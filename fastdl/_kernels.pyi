@@ -344,6 +344,18 @@ def nll_backward(
     isa: str | None = None,
     threads: int = 0,
 ) -> ndarray: ...
+def ctc_loss(
+    x: ndarray,
+    targets: ndarray,
+    steps: ndarray,
+    lengths: ndarray,
+    blank: int = 0,
+    zero_infinity: bool = False,
+    gradient: bool = True,
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+) -> tuple[ndarray, ndarray | None]: ...
 def channel_sum(
     dy: ndarray, *, out: ndarray | None = None, isa: str | None = None, threads: int = 0
 ) -> ndarray: ...

@@ -354,6 +354,54 @@ def nll_backward(
     return dx
 
 
+cdef const int64_t *ctc_numbers(cnp.ndarray given, tuple shape, most, str name) except? NULL:
+    """The data of int64 numbers in [0, most], or anything if `most` is None."""
+    if cnp.PyArray_TYPE(given) != cnp.NPY_INT64:
+        raise TypeError(f"ctc_loss: {name} must be int64, got {given.dtype}")
+    need_c_order(given, "ctc_loss", name)
+    if np.shape(given) != shape:
+        raise ValueError(f"ctc_loss: {name} must have shape {shape}, got {np.shape(given)}")
+    if most is not None and given.size and not (given.min() >= 0 and given.max() <= most):
+        raise ValueError(f"ctc_loss: {name} must lie in [0, {most}]")
+    return <const int64_t *> data_of(given)
+
+
+def ctc_loss(
+    cnp.ndarray x not None, cnp.ndarray targets not None, cnp.ndarray steps not None,
+    cnp.ndarray lengths not None, int64_t blank=0, bint zero_infinity=False, bint gradient=True,
+    *, isa=None, int threads=0
+):
+    """-log of the probability that sequences of log-probabilities x (t, n, c) spell labellings.
+
+    targets (n, s) int64, of which lengths[i] in [0, s] count, labels in [0, c); steps (n,): those
+    of a sequence, in [0, t]. -> the losses (n,), and if `gradient` the gradient (t, n, c) of their
+    sum, taking e^x to sum to 1, else None. With `zero_infinity` infinite losses count as 0.
+    """
+    cdef const fdl_kernels *kernels = table_of(x, isa, "ctc_loss", "x")
+    cdef int n_threads = threads_of(threads), status
+    cdef fdl_ctc g
+    cdef cnp.ndarray loss, grad
+    need_contiguous(x, 3, "ctc_loss", "x")
+    need_c_order(x, "ctc_loss", "x")
+    g.t, g.n, g.c = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1), cnp.PyArray_DIM(x, 2)
+    g.s = targets.shape[1] if cnp.PyArray_NDIM(targets) == 2 else 0
+    g.targets = ctc_numbers(targets, (g.n, g.s), g.c - 1, "targets")
+    g.steps = ctc_numbers(steps, (g.n,), g.t, "steps")
+    g.lengths = ctc_numbers(lengths, (g.n,), g.s, "lengths")
+    if not 0 <= blank < g.c:
+        raise ValueError(f"ctc_loss: blank must lie in [0, {g.c}), got {blank}")
+    g.x, g.blank, g.zero_infinity, g.grad = data_of(x), blank, zero_infinity, NULL
+    loss = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(x) + 1, cnp.PyArray_TYPE(x), 0)
+    g.loss = data_of(loss)
+    grad = np.empty_like(x) if gradient else None
+    if gradient:
+        g.grad = data_of(grad)
+    with nogil:
+        status = kernels.ctc_loss(&g, n_threads)
+    finish(status, "ctc_loss")
+    return loss, grad
+
+
 def channel_sum(cnp.ndarray dy not None, *, out=None, isa=None, int threads=0):
     """dy (n, c, ...) summed over everything but its second axis: (c,), the gradient of a bias."""
     cdef const fdl_kernels *kernels = table_of(dy, isa, "channel_sum", "dy")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastdl
+from fastdl import _kernels
 
 torch = pytest.importorskip("torch")
 
@@ -128,3 +129,82 @@ def test_refused_as_by_torch(name):
     for t in (torch, fastdl):
         with pytest.raises((RuntimeError, ValueError)):
             REFUSED[name](t, t.nn.functional, t.tensor(x))
+
+
+@pytest.mark.parametrize("isa", _kernels.isa_available())
+@pytest.mark.parametrize("labels", [0, 1, 7, 8, 15, 16, 17, 40])
+def test_kernel_in_floats_and_doubles(isa, labels, rng):
+    """Rows that fill no vector or several. Floats keep their digits over 300 steps, where the
+    logarithms of probabilities pass -500: states are within some 128 of the greatest of their step,
+    so that each step rounds by 2^-24 of that, and 300 of them by sqrt(300) times as much."""
+    x = torch.tensor(2 * rng.standard_normal((300, 2, 6))).log_softmax(-1)
+    targets = rng.integers(1, 6, (2, labels))
+    steps, lengths = np.array([300, 2 * labels + 1]), np.array([labels, labels // 2])
+    x.requires_grad_()
+    expected = torch.nn.functional.ctc_loss(
+        x, torch.tensor(targets), torch.tensor(steps), torch.tensor(lengths), reduction="none"
+    )
+    expected.sum().backward()
+    for dtype, bound in (("float64", 1e-11), ("float32", 300**0.5 * 128 * 2**-24)):
+        args = (x.detach().numpy().astype(dtype), targets, steps, lengths)
+        loss, grad = _kernels.ctc_loss(*args, isa=isa)
+        alone, none = _kernels.ctc_loss(*args, gradient=False, isa=isa)
+        assert none is None
+        assert (alone == loss).all()
+        np.testing.assert_allclose(loss, expected.detach().numpy(), rtol=1e-6, atol=bound)
+        np.testing.assert_allclose(grad, x.grad.numpy(), rtol=0, atol=bound)
+
+
+def test_infinite_losses_and_nan(rng):
+    """As in PyTorch the gradient of an infinite loss is NaN, up to the sequence's end; a NaN stays
+    in its sequence."""
+    x = rng.standard_normal((4, 3, 5))
+    x[1, 2, 0] = np.nan
+    args = (np.array([[1, 1, 1]] * 3), np.array([3, 4, 4]), np.array([3, 1, 1]))
+    loss, grad = _kernels.ctc_loss(x, *args)
+    assert math.isinf(loss[0])
+    assert np.isnan(grad[:3, 0]).all()
+    assert (grad[3, 0] == 0).all()
+    assert np.isfinite(loss[1])
+    assert np.isfinite(grad[:, 1]).all()
+    assert np.isnan(loss[2])
+    loss, grad = _kernels.ctc_loss(x, *args, zero_infinity=True)
+    assert loss[0] == 0
+    assert (grad[:, 0] == 0).all()
+
+
+def test_impossible_classes_and_half_precision(rng):
+    """Log probabilities of -inf; float16 in and out."""
+    x = np.log(rng.dirichlet(np.ones(4), (6, 2)))
+    x[2, :, 3] = -np.inf
+
+    def call(t, x):
+        return t.nn.functional.ctc_loss(x, t.tensor([[1, 2], [3, 3]]), (6, 6), (2, 2), 0, "none")
+
+    found, expected = (call(t, t.tensor(x)).numpy() for t in (fastdl, torch))
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    half = fastdl.tensor(x[:, :1]).half().requires_grad_()
+    loss = fastdl.nn.functional.ctc_loss(half, fastdl.tensor([[1, 2]]), [6], [2])
+    loss.backward()
+    assert loss.dtype == half.grad.dtype == fastdl.float16
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"x": np.zeros((4, 2))}, ValueError, "x must be C-contiguous with 3 dimensions"),
+        ({"x": np.zeros((4, 2, 3), "i8")}, TypeError, "x must be float32 or float64"),
+        ({"targets": np.zeros((1, 2), "i8")}, ValueError, "targets must have shape"),
+        ({"targets": np.zeros((2, 2), "i4")}, TypeError, "targets must be int64"),
+        ({"targets": np.full((2, 2), 3)}, ValueError, r"targets must lie in \[0, 2\]"),
+        ({"steps": np.array([4, 5])}, ValueError, r"steps must lie in \[0, 4\]"),
+        ({"lengths": np.array([-1, 2])}, ValueError, r"lengths must lie in \[0, 2\]"),
+        ({"lengths": np.array([2])}, ValueError, "lengths must have shape"),
+        ({"blank": 3}, ValueError, "blank must lie in"),
+    ],
+)
+def test_kernel_refuses(change, error, words):
+    args = {"x": np.zeros((4, 2, 3)), "targets": np.zeros((2, 2), "i8")}
+    args |= {"steps": np.array([4, 4]), "lengths": np.array([2, 2])}
+    with pytest.raises(error, match=words):
+        _kernels.ctc_loss(**{**args, **change})

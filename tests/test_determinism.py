@@ -222,6 +222,18 @@ ROWS = {
         (x(997), x.integers(1000, 997), 1000, 3, None, 1.0),
         (x(), x.integers(21, 7, 5000), 21, 3, x.positive(21), "mean"),
     ],
+    "ctc_loss": lambda x: [
+        (
+            x(60, 9, 30),
+            x.integers(30, 9, 20),
+            np.arange(52, 61),
+            np.arange(20, 11, -1),
+            3,
+            False,
+            gradient,
+        )
+        for gradient in (True, False)
+    ],
     "map_sum": lambda x: [
         ("squared_error", x(1500007), x(1500007)),
         ("huber", x(1100, 1300).T, x(1100), {"factor": 0.1, "delta": 0.5}),

@@ -45,6 +45,7 @@ VOCABULARY = (
     "soft_cross_entropy",
     "nll",
     "nll_backward",
+    "ctc_loss",
     "map_sum",
     "copy",
     "copy_into",

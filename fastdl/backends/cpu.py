@@ -432,6 +432,16 @@ def nll_backward(g, target, classes, ignore_index, weight, scale):
     return dx.astype(g.dtype, copy=False)
 
 
+def ctc_loss(x, targets, steps, lengths, blank, zero_infinity, gradient):
+    """The losses (N,) of log-probabilities x (T, N, C) against labellings, int64: targets (N, S) of
+    `lengths`, over the first `steps` (N,); and their gradient (T, N, C), or None."""
+    wide = _wide(x)
+    loss, grad = _kernels.ctc_loss(wide, targets, steps, lengths, blank, zero_infinity, gradient)
+    if wide.dtype != x.dtype:
+        loss, grad = loss.astype(x.dtype), grad.astype(x.dtype) if gradient else None
+    return loss, grad
+
+
 def map_sum(name, *arrays, factor=1.0, **parameters):
     """`factor` times the sum of the elementwise function `name` of _kernels.MAPS, 0-d."""
     dtype = arrays[0].dtype
