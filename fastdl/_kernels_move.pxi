@@ -382,8 +382,7 @@ def gather_along(cnp.ndarray x not None, cnp.ndarray index not None, *, int dim)
 
 
 def flip_along(cnp.ndarray x not None, *, dims):
-    """x with the order reversed along `dims`, its axes in the order they have in memory; in C order
-    if x is expanded."""
+    """x with the order reversed along `dims`, its axes in the order they have in memory."""
     cdef const fdl_kernels *kernels = movers_of(x, None)
     cdef int dim, ndim = cnp.PyArray_NDIM(x), n, status
     cdef cnp.npy_intp walk[64]
@@ -412,11 +411,31 @@ def flip_along(cnp.ndarray x not None, *, dims):
     for dim in dims:
         steps[dim] = slice(None, None, -1)
     turned = x[(*steps, ...)]
-    lengths = (<object>x).strides
-    if cnp.PyArray_IS_C_CONTIGUOUS(x) or 0 in lengths:
+    if cnp.PyArray_IS_C_CONTIGUOUS(x):
         return copy(turned)
-    order = sorted(range(ndim), key=lambda d: -abs(lengths[d]))
+    order = axes_in_memory((<object>x).strides, (<object>x).shape)
     return copy(turned.transpose(order)).transpose(np.argsort(order))
+
+
+def axes_in_memory(strides, shape):
+    """The axes from the outermost in memory to the innermost, as PyTorch orders them for a copy:
+    an expanded axis stays where it is among its neighbours, of equal strides the longer axis goes
+    outside."""
+    order = list(range(len(shape)))[::-1]
+    for last in range(1, len(order)):
+        place = last
+        for other in range(last - 1, -1, -1):
+            a, b = order[other], order[place]
+            if strides[a] == 0 or strides[b] == 0:
+                continue
+            if abs(strides[a]) < abs(strides[b]) or (
+                    abs(strides[a]) == abs(strides[b]) and shape[a] <= shape[b]):
+                if strides[a] != strides[b]:
+                    break
+                continue
+            order[other], order[place] = b, a
+            place = other
+    return order[::-1]
 
 
 cdef cnp.npy_intp SMALL_MOVE = 1 << 16      # bytes, below which one thread is soonest done

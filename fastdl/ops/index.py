@@ -176,8 +176,8 @@ def setitem(input, index, value):
             put.inplace(input, value, index=view)
             return
         if is_tensor(value) and given.dtype != input.array.dtype:
-            masks = all(i.dtype.kind == "b" for i in rest if isinstance(i, np.ndarray))
-            if given.size != 1 or not masks:
+            masks = [i.dtype.kind == "b" for i in rest if isinstance(i, np.ndarray)]
+            if given.size != 1 or masks != [True]:  # PyTorch fills one mask with any number
                 raise RuntimeError(
                     "Index put requires the source and destination dtypes match, got "
                     f"{legacy_name(input.array.dtype)} for the destination and "

@@ -4,6 +4,6 @@
 """
 
 from fastdl._version import __version__
-from fastdl.vision import datasets, io, models, transforms, utils
+from fastdl.vision import datasets, io, models, ops, transforms, utils
 
-__all__ = ["__version__", "datasets", "io", "models", "transforms", "utils"]
+__all__ = ["__version__", "datasets", "io", "models", "ops", "transforms", "utils"]
