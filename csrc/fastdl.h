@@ -300,6 +300,9 @@ typedef struct fdl_kernels {
     int (*soft_cross_entropy)(int64_t n, int64_t c, const void *x, const void *target,
                               const void *weight, double smoothing, double scale, void *loss,
                               void *mass, void *grad, int threads);
+    /* 0 unless each target is a class or ignore_index; *total: the weights of the classes */
+    int (*classes)(int64_t rows, const int64_t *target, int64_t c, int64_t ignore_index,
+                   const void *weight, double *total);
     /* loss (n, p) = -scale weight[target] x[n, target, p]; 0 where the target is ignore_index */
     int (*nll)(int64_t n, int64_t c, int64_t p, const void *x, const int64_t *target,
                int64_t ignore_index, const void *weight, double scale, void *loss, int threads);

@@ -162,6 +162,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .softmax_backward = F(softmax_backward),
     .cross_entropy = F(cross_entropy),
     .soft_cross_entropy = F(soft_cross_entropy),
+    .classes = F(classes),
     .nll = F(nll),
     .nll_backward = F(nll_backward),
     .ctc_loss = F(ctc_loss),

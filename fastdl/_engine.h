@@ -389,16 +389,16 @@ static PyObject *fdl_box_of(PyObject *number, int type)
     return y;
 }
 
-/* Replace plain numbers among `arrays`, a new tuple, by 0-d arrays of the dtype of the first of
-   float32 or float64. */
-static int fdl_box_beside(PyObject *arrays)
+/* Replace plain numbers among `arrays`, a new tuple, by 0-d arrays of the dtype of the first array
+   that is not of the type `aside`. */
+static int fdl_box_beside(PyObject *arrays, int aside)
 {
     int type = -1;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); i++) {
         PyObject *a = PyTuple_GET_ITEM(arrays, i), *box;
         if (PyArray_CheckExact(a)) {
             int t = PyArray_TYPE((PyArrayObject *)a);
-            if (type < 0 && (t == NPY_FLOAT || t == NPY_DOUBLE)) type = t;
+            if (type < 0 && t != aside) type = t;
         } else if (type >= 0 && !PyBool_Check(a)) {
             if ((box = fdl_box_of(a, type)) == NULL) return -1;
             if (box == Py_None) {
@@ -465,13 +465,14 @@ static inline int fdl_is_places(PyObject *a)
 
 static inline int fdl_is_truth(PyObject *a) { return PyArray_TYPE((PyArrayObject *)a) == NPY_BOOL; }
 
-/* The sum of all elements of a C-ordered array of int64 or bools, as an array; None of another. */
+/* The sum of the elements, few, of a C-ordered array of int64 or bools, as an array; None of
+   another. */
 static PyObject *fdl_count(PyObject *a)
 {
     PyArrayObject *x = (PyArrayObject *)a;
     npy_intp n = PyArray_SIZE(x);
     npy_uint64 sum = 0;
-    if (!PyArray_ISCARRAY_RO(x)) Py_RETURN_NONE;
+    if (!PyArray_ISCARRAY_RO(x) || n > 1 << 16) Py_RETURN_NONE;
     if (PyArray_TYPE(x) == NPY_INT64) {
         const npy_uint64 *p = (const npy_uint64 *)PyArray_DATA(x);
         for (npy_intp i = 0; i < n; i++) sum += p[i];

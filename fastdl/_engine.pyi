@@ -19,7 +19,11 @@ def configure(
     conj: Callable[[TensorBase], TensorBase],
     halves: tuple[Callable[[Any], Any], Callable[[Any, tuple[Any, ...]], Any]],
     subscript: tuple[
-        Primitive, Callable[[TensorBase, Any], TensorBase], Callable[[TensorBase, Any, Any], None]
+        Primitive,
+        Callable[[TensorBase, Any], TensorBase],
+        Callable[[TensorBase, Any, Any], None],
+        Primitive,
+        Primitive,
     ],
     aliasing: tuple[Primitive, Primitive, Callable[[Any, Any], dict[str, Any] | None]],
     operators: dict[str, Primitive],

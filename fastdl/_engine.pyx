@@ -50,7 +50,7 @@ cdef extern from "_engine.h":
     int fdl_half(tuple)
     int fdl_uniform(tuple, bint)
     int fdl_box(tuple, int) except -1
-    int fdl_box_beside(tuple) except -1
+    int fdl_box_beside(tuple, int) except -1
     int fdl_kernel_ready(tuple, int)
     int fdl_exclusive(PyObject *)
     int fdl_in_order(object)
@@ -140,6 +140,7 @@ cdef object NARROW = None               # (result in float32, operands) -> in th
 cdef Primitive SLICE                    # (tensor, index=basic index) -> view
 cdef object SUBSCRIPT = None            # (tensor, any index) -> tensor
 cdef object ASSIGN = None               # (tensor, any index, value)
+cdef Primitive TAKE, PLACE              # x[index], x[index] = value for an index with arrays
 cdef Primitive WINDOW, PUT_WINDOW       # a view as a function of its base, and its opposite
 cdef object GEOMETRY = None             # (array of the base, array of the view) -> their arguments
 cdef object QUIET_CONTEXT = None        # () -> contextvars.Context without floating-point warnings
@@ -153,16 +154,18 @@ def configure(tensor, properties, promote, fit, explain, clone, conj, halves, su
     """Hand the engine what it does not know itself; called once, by `fastdl.tensor`.
 
     tensor: class of results; properties: class of shapes, and the functions that give the dtype of
-    a NumPy one, and the length of a tensor along any dim; subscript: the primitive that slices, and
-    the functions that take any index, to read and to write; aliasing: the primitives window(base,
-    **how) and put_window(base, value, **how), and the function that gives `how` for two arrays,
-    None if they do not share memory; operators: dict from operator name ('add') to Primitive;
-    quiet_context: makes a contextvars.Context in which NumPy does not warn of infinities and NaN;
-    writing: the functions that write a result into an array and into the tensor given as `out`.
+    a NumPy one, and the length of a tensor along any dim; subscript: the primitive that slices, the
+    functions that take any index, to read and to write, and the primitives that do so with an index
+    of arrays; aliasing: the primitives window(base, **how) and put_window(base, value, **how), and
+    the function that gives `how` for two arrays, None if they do not share memory; operators: dict
+    from operator name ('add') to Primitive; quiet_context: makes a contextvars.Context in which
+    NumPy does not warn of infinities and NaN; writing: the functions that write a result into an
+    array and into the tensor given as `out`.
     """
     global TENSOR, SIZE, DTYPE_OF, LENGTH, PROMOTE, FIT, EXPLAIN, CLONE, QUIET_CONTEXT
     global WINDOW, PUT_WINDOW, GEOMETRY, PUT, STORE, CONJ, WIDEN, NARROW
-    global SLICE, SUBSCRIPT, ASSIGN, ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
+    global SLICE, SUBSCRIPT, ASSIGN, TAKE, PLACE
+    global ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
     global EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT
     TENSOR = tensor
     SIZE, DTYPE_OF, LENGTH = properties
@@ -172,7 +175,7 @@ def configure(tensor, properties, promote, fit, explain, clone, conj, halves, su
     CLONE = clone
     CONJ = conj
     WIDEN, NARROW = halves
-    SLICE, SUBSCRIPT, ASSIGN = subscript
+    SLICE, SUBSCRIPT, ASSIGN, TAKE, PLACE = subscript
     WINDOW, PUT_WINDOW, GEOMETRY = aliasing
     PUT, STORE = writing
     QUIET_CONTEXT = quiet_context

@@ -23,7 +23,8 @@ cdef class Primitive:
     node_name: PyTorch's name of the node; the attribute `naming` gives it where that depends on the
     call. kernel(*arrays, out=None, **static) computes the function and its in-place form where all
     operands are arrays of float32, or all of float64; with `moves` of any one dtype; beside
-    some of the NumPy dtype `picks`, and then numbers come as 0-d arrays. paired: for a reduction,
+    some of the NumPy dtype `picks`; then numbers come as 0-d arrays. It may answer NotImplemented,
+    and the forward runs. paired: for a reduction,
     the primitive that also says where along a dimension, and the class of its results.
 
     float16 and bfloat16 are computed in float32 and rounded once, as the forward sees float32
@@ -250,7 +251,9 @@ cdef class Primitive:
             return self.run(self.forward, arrays, arrays, static)
         wide = tuple([WIDEN(a) for a in arrays])
         if self.kernel is not None and fdl_kernel_ready(wide, self.takes):
-            return NARROW(self.run(self.kernel, wide, wide, static), arrays)
+            y = self.run(self.kernel, wide, wide, static)
+            if y is not NotImplemented:
+                return NARROW(y, arrays)
         return NARROW(self.run(self.forward, wide, wide, static), arrays)
 
     cdef tuple unwrap(self, tuple args, uint64_t *mask):
@@ -283,8 +286,8 @@ cdef class Primitive:
                 arrays = <tuple>PROMOTE(self, arrays, self.floating)
             elif uniform > 1 and self.boxes:
                 fdl_box(arrays, uniform)
-        elif self.takes >= 0:
-            fdl_box_beside(arrays)
+        elif self.takes != FDL_FLOATS:
+            fdl_box_beside(arrays, self.takes)
         return arrays
 
     cdef object call(self, tuple args, dict static):
@@ -311,6 +314,8 @@ cdef class Primitive:
             y = self.view_of(arrays, static)
         elif self.kernel is not None and fdl_kernel_ready(arrays, self.takes):
             y = self.run(self.kernel, arrays, arrays, static)
+            if y is NotImplemented:
+                y = self.computed(arrays, static)
         else:
             y = self.computed(arrays, static)
         mask &= self.differentiable
@@ -505,8 +510,8 @@ cdef class Primitive:
     cdef object write(self, object array, tuple arrays, dict static):
         if self.kernel is not None and fdl_kernel_ready((array,) + arrays, self.takes):
             options = {"out": array} if static is None else {"out": array, **static}
-            self.run(self.kernel, (array,) + arrays[1:], arrays, options)
-            return
+            if self.run(self.kernel, (array,) + arrays[1:], arrays, options) is not NotImplemented:
+                return
         if self.into is not None and (self.half or not fdl_half(arrays)):
             self.run(self.into, (array,) + arrays[1:], (array,) + arrays, static)
             return

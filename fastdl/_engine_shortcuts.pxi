@@ -292,6 +292,28 @@ cdef object short_unsqueeze(Primitive op, object of, PyObject **args, Py_ssize_t
     return reshaped(op, x, &at)
 
 
+cdef object short_unfold(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef fdl_layout at
+    cdef Py_ssize_t size, step, full
+    cdef int dim
+    same(x.array, &at)
+    if at.ndim == FDL_DIMS or not (as_dim(args[0], at.ndim, &dim) and as_int(args[1], &size)
+                                   and as_int(args[2], &step)):
+        return None
+    full = at.shape[dim]
+    if not 0 < size <= full or step < 1:
+        return None
+    at.shape[at.ndim], at.strides[at.ndim] = size, at.strides[dim]
+    at.shape[dim] = (full - size) // step + 1
+    at.strides[dim] *= step
+    at.ndim += 1
+    y = looking(x, &at)
+    if not records(x):
+        return y
+    return record_view(op, x, y, {"dim": dim, "size": size, "step": step})
+
+
 cdef object short_expand(Primitive op, object of, PyObject **args, Py_ssize_t n):
     cdef TensorBase x = <TensorBase>of
     cdef fdl_layout at
@@ -487,6 +509,64 @@ cdef bint assigned(TensorBase x, object index, object value) except -1:
         return False
     version = version_of(x)
     version.version += 1
+    return True
+
+
+cdef tuple places_of(TensorBase x, object index):
+    """`index` as arrays, if it is a tensor of places or a mask of the first dimensions, or a tuple
+    of tensors of places and full slices; else None."""
+    cdef TensorBase mask
+    cdef tuple items = index if isinstance(index, tuple) else (index,)
+    cdef list found = []
+    cdef bint named = False
+    cdef PySliceObject *s
+    if isinstance(index, TensorBase) and is_plain(index) and (
+            fdl_is_truth((<TensorBase>index).array)):
+        mask = <TensorBase>index
+        if not 0 < fdl_ndim(mask.array) <= fdl_ndim(x.array):
+            return None
+        for i in range(fdl_ndim(mask.array)):
+            if fdl_length(mask.array, i) != fdl_length(x.array, i):
+                return None
+        return (mask.array, Ellipsis)
+    if PyTuple_GET_SIZE(items) > fdl_ndim(x.array):
+        return None
+    for item in items:
+        if isinstance(item, TensorBase):
+            if not fdl_is_places((<TensorBase>item).array) or (
+                    fdl_ndim((<TensorBase>item).array) == 0):
+                return None
+            found.append((<TensorBase>item).array)
+            named = True
+        elif PySlice_Check(<PyObject *>item):
+            s = <PySliceObject *><PyObject *>item
+            if s.start != Py_None or s.stop != Py_None or s.step != Py_None:
+                return None
+            found.append(item)
+        else:
+            return None
+    return (*found, Ellipsis) if named else None
+
+
+cdef bint placed(TensorBase x, object index, object value) except -1:
+    """x[index] = value for an index as `places_of` takes, where nothing is recorded. Was it?"""
+    cdef tuple places
+    cdef object given = value
+    if not (fdl_is_plain(x.array) and fdl_is_writable(x.array)) or records(x):
+        return False
+    if isinstance(value, TensorBase):
+        if not is_plain(value) or records(<TensorBase>value) or (
+                not fdl_same_type((<TensorBase>value).array, x.array)):
+            return False
+    else:
+        given = fdl_box_of(value, fdl_type(x.array))
+    places = None if given is None else places_of(x, index)
+    if places is None:
+        return False
+    try:
+        PLACE.call_inplace((x, given), {"index": places})
+    except (IndexError, RuntimeError, TypeError, ValueError):       # which are explained there
+        return False
     return True
 
 
@@ -830,6 +910,56 @@ cdef object short_gather(Primitive op, object of, PyObject **args, Py_ssize_t n)
     return op.call((x, index), {"dim": d})
 
 
+cdef tuple scattering(TensorBase x, PyObject **args, int *dim):
+    """The operands of a scatter of a tensor shaped as `index`, or a number; None of another."""
+    cdef TensorBase index, source
+    cdef int i, ndim = fdl_ndim(x.array)
+    if not as_dim(args[0], ndim, dim) or args[1] == NULL or args[2] == NULL or (
+            not isinstance(<object>args[1], TensorBase)):
+        return None
+    index = <TensorBase>args[1]
+    if not fdl_is_places(index.array) or fdl_ndim(index.array) != ndim or (
+            fdl_size(index.array) == 0
+            or not fdl_within(index.array, 0, fdl_length(x.array, dim[0]))):
+        return None
+    for i in range(ndim):
+        if i != dim[0] and fdl_length(index.array, i) > fdl_length(x.array, i):
+            return None
+    if isinstance(<object>args[2], TensorBase):
+        source = <TensorBase>args[2]
+        if not (is_plain(source) and fdl_same_type(source.array, x.array)
+                and fdl_ndim(source.array) == ndim):
+            return None
+        for i in range(ndim):
+            if fdl_length(source.array, i) != fdl_length(index.array, i):
+                return None
+        return (x, index, source)
+    box = fdl_box_of(<object>args[2], fdl_type(x.array))
+    return None if box is None else (x, index, box)
+
+
+cdef object short_scatter(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef int d = 0
+    cdef tuple operands = scattering(<TensorBase>of, args, &d)
+    return None if operands is None else op.call(operands, {"dim": d})
+
+
+cdef object short_scatter_(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef int d = 0
+    cdef tuple operands = scattering(<TensorBase>of, args, &d)
+    return None if operands is None else op.call_inplace(operands, {"dim": d})
+
+
+cdef object short_scatter_add(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    return short_scatter(op, of, args, n) if args[2] != NULL and (
+        isinstance(<object>args[2], TensorBase)) else None
+
+
+cdef object short_scatter_add_(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    return short_scatter_(op, of, args, n) if args[2] != NULL and (
+        isinstance(<object>args[2], TensorBase)) else None
+
+
 cdef object short_index_select(Primitive op, object of, PyObject **args, Py_ssize_t n):
     cdef TensorBase x = <TensorBase>of
     cdef TensorBase index
@@ -961,6 +1091,8 @@ cdef Way way_of(str name) except NULL:
         return short_squeeze
     if name == "unsqueeze":
         return short_unsqueeze
+    if name == "unfold":
+        return short_unfold
     if name == "expand":
         return short_expand
     if name == "transpose":
@@ -1013,6 +1145,14 @@ cdef Way way_of(str name) except NULL:
         return short_roll
     if name == "gather":
         return short_gather
+    if name == "scatter":
+        return short_scatter
+    if name == "scatter_":
+        return short_scatter_
+    if name == "scatter_add":
+        return short_scatter_add
+    if name == "scatter_add_":
+        return short_scatter_add_
     if name == "index_select":
         return short_index_select
     if name == "where":

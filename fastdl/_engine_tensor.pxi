@@ -275,11 +275,21 @@ cdef class TensorBase:
         return self.array.ndim
 
     def __getitem__(self, index):
-        y = subscript(SLICE, self, index) if fdl_is_plain(self.array) else None
-        return SUBSCRIPT(self, index) if y is None else y
+        cdef tuple places
+        if fdl_is_plain(self.array):
+            y = subscript(SLICE, self, index)
+            if y is not None:
+                return y
+            places = places_of(self, index)
+            if places is not None:
+                try:
+                    return TAKE.call((self,), {"index": places})
+                except IndexError:          # which is explained there
+                    pass
+        return SUBSCRIPT(self, index)
 
     def __setitem__(self, index, value):
-        if not assigned(self, index, value):
+        if not assigned(self, index, value) and not placed(self, index, value):
             ASSIGN(self, index, value)
 
     def __delitem__(self, index):

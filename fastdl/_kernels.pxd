@@ -199,6 +199,8 @@ cdef extern from "fastdl.h" nogil:
         int (*soft_cross_entropy)(int64_t n, int64_t c, const void *x, const void *target,
                 const void *weight, double smoothing, double scale, void *loss, void *mass,
                 void *grad, int threads) noexcept nogil
+        int (*classes)(int64_t rows, const int64_t *target, int64_t c, int64_t ignore_index,
+                const void *weight, double *total) noexcept nogil
         int (*nll)(int64_t n, int64_t c, int64_t p, const void *x, const int64_t *target,
                 int64_t ignore_index, const void *weight, double scale, void *loss,
                 int threads) noexcept nogil

@@ -13,11 +13,10 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
-from cython cimport floating
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.math cimport INFINITY, NAN, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint64_t, uint8_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cnp.import_array()
 
@@ -35,6 +34,7 @@ include "_kernels_embedding.pxi"
 include "_kernels_optim.pxi"
 include "_kernels_elementwise.pxi"
 include "_kernels_memory.pxi"
+include "_kernels_places.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")
 cdef int current_tier = fdl_best_tier()

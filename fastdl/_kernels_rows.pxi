@@ -141,17 +141,16 @@ def softmax_backward(
 
 
 cdef const int64_t *classes_of(
-    cnp.ndarray target, int64_t rows, int64_t classes, int64_t ignore_index, cnp.ndarray weight,
-    double *scale, str where
+    const fdl_kernels *kernels, cnp.ndarray target, int64_t rows, int64_t classes,
+    int64_t ignore_index, void *weight, double *scale, str where
 ) except NULL:
     """The data of `target`, every one of which is a class or `ignore_index`, else IndexError.
 
     A *scale that is NaN becomes 1 / the sum of the weights of all targets, for a mean over them;
     infinity, then, if there are none.
     """
-    cdef int64_t i, t, used = 0
-    cdef bint wrong = False
     cdef double total = 0
+    cdef int right
     cdef const int64_t *targets = <const int64_t *> cnp.PyArray_DATA(target)
     if cnp.PyArray_TYPE(target) != cnp.NPY_INT64:
         raise TypeError(f"{where}: target must be int64, got {target.dtype}")
@@ -159,34 +158,13 @@ cdef const int64_t *classes_of(
     if cnp.PyArray_SIZE(target) != rows:
         raise ValueError(f"{where}: target must have {rows} elements, got {np.shape(target)}")
     with nogil:
-        for i in range(rows):                           # without branches: vectors
-            t = targets[i]
-            used += t != ignore_index
-            wrong |= (t != ignore_index) & ((t < 0) | (t >= classes))
-    if wrong:
+        right = kernels.classes(rows, targets, classes, ignore_index, weight, &total)
+    if not right:
         t = next(t for t in target.flat if t != ignore_index and not 0 <= t < classes)
         raise IndexError(f"Target {t} is out of bounds.")
-    if scale[0] == scale[0]:
-        return targets
-    if weight is None:
-        total = <double> used
-    elif cnp.PyArray_TYPE(weight) == cnp.NPY_FLOAT:
-        total = chosen_sum(<const float *> data_of(weight), targets, rows, ignore_index)
-    else:
-        total = chosen_sum(<const double *> data_of(weight), targets, rows, ignore_index)
-    scale[0] = 1 / total if total != 0 else INFINITY
+    if scale[0] != scale[0]:
+        scale[0] = 1 / total if total != 0 else INFINITY
     return targets
-
-
-cdef double chosen_sum(
-    const floating *weight, const int64_t *targets, int64_t rows, int64_t ignore_index
-) noexcept nogil:
-    cdef double total = 0
-    cdef int64_t i
-    for i in range(rows):
-        if targets[i] != ignore_index:
-            total += weight[targets[i]]
-    return total
 
 
 cdef cnp.ndarray summed_rows(
@@ -236,7 +214,7 @@ def cross_entropy(
             f"got {np.shape(target)}"
         )
     w = vector_of(logits, weight, d[1], "cross_entropy", "weight")
-    t = classes_of(target, d[0] * p, d[1], ignore_index, weight, &factor, "cross_entropy")
+    t = classes_of(kernels, target, d[0] * p, d[1], ignore_index, w, &factor, "cross_entropy")
     loss_out, grad_out = (None, None) if out is None else out
     loss = output(
         loss_out, cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(logits),
@@ -306,7 +284,7 @@ def nll(
     cdef void *w
     need_middle(x, &p, "nll", "x")
     w = vector_of(x, weight, d[1], "nll", "weight")
-    t = classes_of(target, d[0] * p, d[1], ignore_index, weight, &factor, "nll")
+    t = classes_of(kernels, target, d[0] * p, d[1], ignore_index, w, &factor, "nll")
     loss = cnp.PyArray_EMPTY(
         cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target), cnp.PyArray_TYPE(x), 0
     )
@@ -340,7 +318,8 @@ def nll_backward(
     need_c_order(dy, "nll_backward", "dy")
     w = vector_of(dy, weight, classes, "nll_backward", "weight")
     t = classes_of(
-        target, cnp.PyArray_SIZE(target), classes, ignore_index, weight, &factor, "nll_backward"
+        kernels, target, cnp.PyArray_SIZE(target), classes, ignore_index, w, &factor,
+        "nll_backward"
     )
     shape[0], shape[1] = cnp.PyArray_DIM(target, 0), classes
     shape[2] = cnp.PyArray_DIM(target, 1) if ndim == 2 else 1

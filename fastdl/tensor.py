@@ -285,6 +285,13 @@ class Tensor(TensorBase):
 
         copy: a new tensor even then. memory_format: the order of the dimensions in memory.
         """
+        if len(args) == 1 and dtype is device is memory_format is None and not copy:  # the usual
+            wanted = args[0]
+            if type(wanted) is _dtype.dtype:
+                same = wanted.dtype == self.array.dtype
+                return self if same else elementwise.cast(self, dtype=wanted.dtype)
+            if wanted is _dtype.CPU or (type(wanted) is str and wanted == "cpu"):
+                return self
         flags = [a for a in args if isinstance(a, bool)]  # non_blocking, copy
         if len(flags) > 1:
             copy = flags[1]
@@ -759,7 +766,7 @@ _engine.configure(
     clone=elementwise.clone,
     conj=elementwise.conj_of,
     halves=(core.widen, core.narrow),
-    subscript=(shape.slice_of, index.getitem, index.setitem),
+    subscript=(shape.slice_of, index.getitem, index.setitem, index.take_at, index.put),
     aliasing=(shape.window, shape.put_window, shape.geometry),
     operators={
         **{name: getattr(elementwise, name) for name in OPERATORS.split()},

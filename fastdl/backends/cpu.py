@@ -284,6 +284,13 @@ KERNELS = {  # what primitives may name as their kernel
     "flip": _kernels.flip_along,
     "roll": _kernels.roll_along,
     "gather": _kernels.gather_along,
+    "take": _kernels.take_at,
+    "put": _kernels.put_at,
+    "scatter": _kernels.scatter_values,
+    "scatter_sum": _kernels.scatter_sum,
+    "tril": _kernels.tril,
+    "triu": _kernels.triu,
+    "matmul": _kernels.product,
     "norm": _kernels.Reduction("sum_squares", root=True),
     "max": _kernels.Extreme("max"),
     "min": _kernels.Extreme("min"),
@@ -419,9 +426,10 @@ def nll(x, target, ignore_index, weight, scale):
     that each target chooses, times its weight and `scale`, 0 where it is `ignore_index`. `scale`
     "mean": the mean, weighted by the targets' weights. IndexError for other targets."""
     wide = _wide(x)
-    weight = _vector(weight, wide.dtype)
+    if weight is not None:
+        weight = _vector(weight, wide.dtype)
     loss = _kernels.nll(wide, _ordered(target), ignore_index, weight, scale)
-    return loss.astype(x.dtype, copy=False)
+    return loss if wide.dtype is x.dtype else loss.astype(x.dtype)
 
 
 def nll_backward(g, target, classes, ignore_index, weight, scale):

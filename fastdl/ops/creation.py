@@ -47,7 +47,7 @@ __all__ = [
 
 def checked_device(device):
     """CPU only for now: 'cuda' raises."""
-    if device is None:
+    if device is None or device is _dtype.CPU or (type(device) is str and device == "cpu"):
         return
     if _dtype.device(device).type != "cpu":
         raise RuntimeError(
@@ -448,7 +448,12 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, **ke
         )
     if dtype is None and keywords.get("out") is None:
         dtype = dtype_of_number(value)
-    make = lambda shape, d: _filled_with(of_numbers(np.asarray(value), d))(shape, d)
+
+    def make(shape, d):
+        number = plain_array(value, d, d)
+        number = of_numbers(np.asarray(value), d) if number is None else number
+        return backends.cpu.fill(np.empty(shape, d), number)
+
     return filled("full", make, (size,), dtype, device, requires_grad, keywords)
 
 
@@ -496,8 +501,13 @@ def full_like(
     requires_grad=False, memory_format=None,
 ):  # fmt: skip
     """`full` with the shape, dtype and memory order of `input`."""
-    value = np.asarray(number(fill_value))
-    make = lambda shape, d: _filled_with(of_numbers(value, d))(shape, d)
+    value = number(fill_value)
+
+    def make(shape, d):
+        filling = plain_array(value, d, d)
+        filling = of_numbers(np.asarray(value), d) if filling is None else filling
+        return backends.cpu.fill(np.empty(shape, d), filling)
+
     return like("full_like", make, input, dtype, device, requires_grad, memory_format)
 
 
@@ -551,6 +561,8 @@ def _ranged(function, start, end, step, inclusive, dtype, device, requires_grad,
             raise NotImplementedError(f'"{function}_cpu" not implemented for {legacy_name(d)!r}')
         if _dtype.is_float(d):
             steps = np.arange(count, dtype=np.float64)
+            if d.char in "fd" and abs(start) < _LARGE > abs(end):
+                return (start + steps * step).astype(d, copy=False)
             with np.errstate(all="ignore"):
                 return (start + steps * step).astype(d)
         first, each = int(start), int(step)
@@ -603,6 +615,18 @@ def range_inclusive(start=0, end=None, step=1, *, dtype=None, device=None, requi
     return _ranged("range", start, end, step, True, dtype, device, requires_grad, keywords)
 
 
+_LARGE = 1e30  # up to here, nothing can overflow
+
+
+def _even(start, end, count):
+    """numpy.linspace of numbers."""
+    if count < 2 or start == end:
+        return np.linspace(start, end, count)
+    found = np.arange(count) * ((end - start) / (count - 1)) + start
+    found[-1] = end
+    return found
+
+
 def _spaced(function, spaced, start, end, steps, dtype, device, requires_grad, keywords):
     if isinstance(steps, bool) or not hasattr(steps, "__index__"):
         raise TypeError(f"{function}(): argument 'steps' must be int, not {type(steps).__name__}")
@@ -611,6 +635,13 @@ def _spaced(function, spaced, start, end, steps, dtype, device, requires_grad, k
         raise RuntimeError("number of steps must be non-negative")
 
     def make(shape, d):
+        if (
+            spaced is _even
+            and d.char in "fd"
+            and -_LARGE < start < _LARGE
+            and -_LARGE < end < _LARGE
+        ):
+            return _even(start, end, shape[0]).astype(d)
         with np.errstate(all="ignore"):
             return spaced(start, end, shape[0]).astype(d)
 
@@ -626,9 +657,7 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     >>> fastdl.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    return _spaced(
-        "linspace", np.linspace, start, end, steps, dtype, device, requires_grad, keywords
-    )
+    return _spaced("linspace", _even, start, end, steps, dtype, device, requires_grad, keywords)
 
 
 def logspace(
@@ -646,8 +675,14 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False, **keywords):
             raise TypeError(f"eye(): argument {name!r} must be int, not {type(length).__name__}")
         if length < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
-    make = lambda shape, d: np.eye(*shape, dtype=d)
     size = (n, n if m is None else m)
+
+    def make(shape, d):
+        ones = np.zeros(shape, d)
+        columns = shape[1]
+        ones.reshape(-1)[: columns * columns : columns + 1] = 1
+        return ones
+
     return filled("eye", make, (size,), dtype, device, requires_grad, keywords)
 
 

@@ -54,7 +54,7 @@ onto_diagonal.vjp(
 )
 
 
-@primitive(node_name="Tril")
+@primitive(node_name="Tril", kernel="tril", moves=True)
 def lower(x, *, diagonal):
     """x with what lies above diagonal number `diagonal` of its last two dimensions set to 0."""
     return np.asarray(np.tril(x, _within(diagonal, x.shape, -2, -1)), order="C")
@@ -63,7 +63,7 @@ def lower(x, *, diagonal):
 lower.vjp(x=lambda g, diagonal: lower(g, diagonal=diagonal))
 
 
-@primitive(node_name="Triu")
+@primitive(node_name="Triu", kernel="triu", moves=True)
 def upper(x, *, diagonal):
     """x with what lies below diagonal number `diagonal` of its last two dimensions set to 0."""
     return np.asarray(np.triu(x, _within(diagonal, x.shape, -2, -1)), order="C")

@@ -4,6 +4,7 @@ nonzero.
 
 import numpy as np
 
+from fastdl import backends
 from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
@@ -57,7 +58,7 @@ def _single(index):
     return found
 
 
-@primitive(node_name="Index")
+@primitive(node_name="Index", kernel="take", moves=True)
 def take_at(x, *, index):
     """x[index] for an advanced index (a tuple with integer or bool arrays); a row-major copy."""
     alone = _single(index)
@@ -110,7 +111,7 @@ def writable(view):
     return laid_over(memory, view.shape, steps, offset_of(view))
 
 
-@primitive(node_name="CopySlices", into=_put_into, half=True)
+@primitive(node_name="CopySlices", into=_put_into, half=True, kernel="put", moves=True)
 def put(x, value, *, index, view=...):
     """x with `value`, broadcast, at [view][index]; `view` is a basic index."""
     result = x.copy()
@@ -446,7 +447,7 @@ def _flat_places(function, input, index):
         found = legacy_name(index.array.dtype) if is_tensor(index) else type(index).__name__
         raise RuntimeError(f"{function}(): Expected a long tensor for index, but got {found}")
     n, places = input.array.size, index.array
-    if places.size and (places.min() < -n or places.max() >= n):
+    if not backends.of(places).within(places, -n, n):
         wrong = places[(places < -n) | (places >= n)].flat[0]
         raise IndexError(
             f"out of range: tried to access index {wrong} on a tensor of {n} elements."
@@ -532,6 +533,8 @@ def masked_select(input, mask):
     """Elements where `mask`, broadcast against `input`, is true; one dimension."""
     if mask.array.dtype.kind != "b":
         raise RuntimeError("masked_select: expected BoolTensor for mask")
+    if input.array.shape == mask.array.shape and mask.array.ndim:
+        return take_at(input, index=(mask.array,))
     shape = _common_shape(input, mask)
     input = S.expand_to(input, shape=shape)
     return take_at(input, index=(np.broadcast_to(mask.array, shape),))

@@ -22,12 +22,13 @@ from fastdl.ops.shape import (
     atleast_2d,
     atleast_3d,
     cut,
-    expand_to,
+    expand,
     named_sizes,
     narrow,
     reshape,
     reshape_to,
     slice_of,
+    unsqueeze,
 )
 
 __all__ = [
@@ -241,9 +242,16 @@ def _raised(function, tensors, raising):
     return [raising(x) for x in tensors]
 
 
+def _all_of(tensors, ndim):
+    """Are all tensors of at least so many dimensions?"""
+    return all(is_tensor(x) and x.array.ndim >= ndim for x in tensors)
+
+
 @takes_out
 def hstack(tensors):
     """cat along dimension 1, or 0 for vectors."""
+    if isinstance(tensors, (tuple, list)) and tensors and _all_of(tensors, 1):
+        return cat(tensors, 0 if tensors[0].array.ndim == 1 else 1)
     tensors = _raised("hstack", tensors, atleast_1d)
     return cat(tensors, 0 if tensors[0].array.ndim == 1 else 1)
 
@@ -251,6 +259,8 @@ def hstack(tensors):
 @takes_out
 def vstack(tensors):
     """cat along dimension 0 of at least two-dimensional tensors."""
+    if isinstance(tensors, (tuple, list)) and tensors and _all_of(tensors, 2):
+        return cat(tensors, 0)
     return cat(_raised("vstack", tensors, atleast_2d), 0)
 
 
@@ -315,9 +325,9 @@ def repeat(input, *repeats, **named):
             f"Trying to create tensor with negative dimension {min(counts)}: {list(counts)}"
         )
     shape = (1,) * extra + shape
-    spaced = reshape_to(input, shape=tuple([k for n in shape for k in (1, n)]))
-    spread_out = expand_to(spaced, shape=tuple([k for c, n in zip(counts, shape) for k in (c, n)]))
-    return reshape_to(E.clone(spread_out), shape=tuple([c * n for c, n in zip(counts, shape)]))
+    spaced = reshape(input, tuple([k for n in shape for k in (1, n)]))
+    spread_out = expand(spaced, tuple([k for c, n in zip(counts, shape) for k in (c, n)]))
+    return reshape(E.clone(spread_out), tuple([c * n for c, n in zip(counts, shape)]))
 
 
 def tile(input, *dims, **named):
@@ -347,6 +357,10 @@ def repeat_interleave(input=None, repeats=None, dim=None, *, output_size=None):
     dim = normal_dim(dim, input.array.ndim)
     if input.array.ndim == 0:
         input = reshape_to(input, shape=(1,))
+    if isinstance(repeats, int) and repeats >= 0:
+        shape = input.array.shape
+        apart = expand(unsqueeze(input, dim + 1), (*shape[: dim + 1], repeats, *shape[dim + 1 :]))
+        return reshape(E.clone(apart), (*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :]))
     if counts.size != 1 and counts.shape != (input.array.shape[dim],):
         raise RuntimeError(
             "repeats must have the same size as input along dim, but got repeats.size(0) = "

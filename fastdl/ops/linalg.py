@@ -44,7 +44,7 @@ def _same_dtype(function, *arrays):
             )
 
 
-@primitive(node_name="Mm")
+@primitive(node_name="Mm", kernel="matmul")
 def matmul(x, y):
     """Matrix product (..., m, k) @ (..., k, n); vectors take part as rows or columns."""
     try:
@@ -131,16 +131,19 @@ def _of_ndim(function, name, x, ndim):
 @takes_out
 def mm(input, mat2):
     """Product of two matrices; no broadcasting."""
+    if input.array.ndim == mat2.array.ndim == 2:
+        return matmul(input, mat2)
     return matmul(_of_ndim("mm", "input", input, 2), _of_ndim("mm", "mat2", mat2, 2))
 
 
 @takes_out
 def bmm(input, mat2):
     """Products of two equally long stacks of matrices: (b, m, k), (b, k, n) -> (b, m, n)."""
-    _of_ndim("bmm", "input", input, 3)
-    _of_ndim("bmm", "mat2", mat2, 3)
-    (b, _, k), other = input.array.shape, mat2.array.shape
-    if other[:2] != (b, k):
+    first, other = input.array.shape, mat2.array.shape
+    if len(first) != 3 or len(other) != 3:
+        _of_ndim("bmm", "input", input, 3), _of_ndim("bmm", "mat2", mat2, 3)
+    b, _, k = first
+    if other[0] != b or other[1] != k:
         raise RuntimeError(
             f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: "
             f"[{other[0]}, {other[1]}]."
@@ -157,12 +160,11 @@ def mv(input, vec):
 @takes_out
 def dot(input, tensor):
     """Sum of products of two vectors."""
-    tensor_argument("dot", "input", input), tensor_argument("dot", "tensor", tensor)
-    if input.array.ndim != 1 or tensor.array.ndim != 1:
-        raise RuntimeError(
-            f"1D tensors expected, but got {input.array.ndim}D and {tensor.array.ndim}D tensors"
-        )
-    _same_dtype("dot", input.array, tensor.array)
+    x, y = input.array, tensor.array
+    if x.ndim != 1 or y.ndim != 1:
+        raise RuntimeError(f"1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors")
+    if x.dtype != y.dtype:
+        _same_dtype("dot", x, y)
     return matmul(input, tensor)
 
 

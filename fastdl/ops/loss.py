@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 REDUCTIONS = ("none", "mean", "sum")
+INT64 = np.dtype(np.int64)
 
 
 def check_reduction(reduction: str) -> str:
@@ -422,6 +423,8 @@ def _(h, g_shape, target, weight, classes, ignore_index, scale):
 def _check_classes(function: str, input, target) -> None:
     """Raises unless class indices `target` fit the scores `input` in shape and dtype."""
     x, y = input.array, target.array
+    if x.ndim == 2 and y.dtype is INT64 and y.shape == x.shape[:1]:  # the usual
+        return
     if x.ndim == 0:
         raise RuntimeError(f"{function}: expected at least 1 dimension, but got a 0-d input")
     expected = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
@@ -484,26 +487,23 @@ def nll_loss(
     if not _dtype.is_float(input.array.dtype):
         raise NotImplementedError(f"nll_loss: not implemented for input of dtype {input.dtype}")
     x, classes = _planes(input, target)
-    loss = nll(
-        x,
-        classes,
-        weight,
-        ignore_index=ignore_index,
-        scale="mean" if reduction == "mean" else 1.0,
-    )
+    scale = "mean" if reduction == "mean" else 1.0
+    loss = nll(x, classes, weight, ignore_index=ignore_index, scale=scale)
+    if reduction == "mean":
+        return loss
     if reduction == "none":
         return loss.reshape(target.shape)
-    return loss.sum() if reduction == "sum" else loss
+    return loss.sum()
 
 
 def _planes(input, target):
     """Scores (N, C), (N, C, ...) or (C,) and classes that fit, as (N, C) or (N, C, P), int64."""
-    if target.array.dtype != np.int64:
+    if target.array.dtype is not INT64:
         target = target.long()
-    if input.ndim == 1:
-        return input.unsqueeze(0), target.reshape(1)
-    if input.ndim == 2:
+    if input.array.ndim == 2:
         return input, target
+    if input.array.ndim == 1:
+        return input.unsqueeze(0), target.reshape(1)
     pixels = math.prod(input.shape[2:])
     return input.reshape(*input.shape[:2], pixels), target.reshape(input.shape[0], pixels)
 

@@ -45,9 +45,9 @@ def _order(input, dim, descending):
     if x.dtype.kind == "c":
         raise RuntimeError("Sort does not support complex dtypes on CPU")
     if not descending:
-        return np.argsort(x, dim, kind="stable").astype(np.int64, copy=False)
-    back = np.flip(x, dim)
-    order = np.flip(np.argsort(back, dim, kind="stable"), dim)
+        return x.argsort(dim, kind="stable").astype(np.int64, copy=False)
+    backwards = (*(slice(None),) * dim, slice(None, None, -1))
+    order = x[backwards].argsort(dim, kind="stable")[backwards]
     return np.ascontiguousarray(x.shape[dim] - 1 - order)
 
 
@@ -168,6 +168,10 @@ def _middle_place(x, dim, skip_nan):
 def middle_of_all(x, *, skip_nan):
     """The lower median of all elements; those that equal it share the gradient."""
     x = x.reshape(-1)
+    if x.size and not skip_nan:
+        k = (x.size - 1) // 2
+        found = np.partition(x, (k, x.size - 1))  # NaN is last
+        return found[k if found[-1] == found[-1] else -1]
     return x[_middle_place(x, 0, skip_nan)[0]] if x.size else np.array(np.nan).astype(x.dtype)
 
 

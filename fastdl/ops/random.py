@@ -192,8 +192,9 @@ def next_draw(generator=None):
 
 def _drawn(name, shape, dtype, generator, *parameters):
     """An array of `shape` filled by the kernel `name`; dtypes it does not take are cast."""
-    _need_floating(dtype)
     direct = dtype.char in "fd"
+    if not direct:
+        _need_floating(dtype)
     array = np.empty(shape, dtype if direct else np.float32)
     getattr(backends.of(array), name)(array, *next_draw(generator), *parameters)
     return array if direct else array.astype(dtype)
@@ -214,16 +215,18 @@ def _of_parts(draw, shape, dtype, *parameters):
 
 def uniform_array(shape, dtype, generator=None, low=0, high=1):
     """NumPy array of uniform numbers in [low, high), complex ones with such parts."""
-    if np.dtype(dtype).kind == "c":
+    dtype = np.dtype(dtype)
+    if dtype.kind == "c":
         return _of_parts(uniform_array, shape, dtype, generator, low, high)
-    return _drawn("random_uniform", shape, np.dtype(dtype), generator, low, high)
+    return _drawn("random_uniform", shape, dtype, generator, low, high)
 
 
 def normal_array(shape, dtype, generator=None, mean=0, std=1):
     """NumPy array of normal numbers; complex ones have two parts with half the variance each."""
-    if np.dtype(dtype).kind == "c":
+    dtype = np.dtype(dtype)
+    if dtype.kind == "c":
         return mean + _of_parts(normal_array, shape, dtype, generator, 0, std / 2**0.5)
-    return _drawn("random_normal", shape, np.dtype(dtype), generator, mean, std)
+    return _drawn("random_normal", shape, dtype, generator, mean, std)
 
 
 def exponential_array(shape, dtype, generator=None, rate=1):
@@ -233,7 +236,7 @@ def exponential_array(shape, dtype, generator=None, rate=1):
 
 def bernoulli_array(shape, dtype, generator=None, p=0.5):
     """NumPy array of ones with probability `p` (a number, or an array that broadcasts), else 0."""
-    if np.ndim(p):
+    if isinstance(p, np.ndarray) and p.ndim:
         return (uniform_array(shape, np.float64, generator) < p).astype(dtype)
     dtype = np.dtype(dtype)
     drawn_as = dtype if _dtype.is_float(dtype) else np.dtype(np.float32)
@@ -425,7 +428,7 @@ def bernoulli(input, p=None, *, generator=None):
     if p is None:
         p = input.array
         _need_floating(p.dtype)
-        if p.size and not ((p >= 0) & (p <= 1)).all():
+        if p.size and np.count_nonzero((p >= 0) & (p <= 1)) < p.size:
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     return tensor_of(bernoulli_array(input.array.shape, input.array.dtype, generator, p))
 

@@ -45,7 +45,13 @@ def _scatter_into(out, x, index, src, *, dim):
     out[_open_index(index, dim)] = src
 
 
-@primitive(node_name="Scatter", into=_scatter_into, half=True)
+@primitive(
+    node_name="Scatter",
+    into=_scatter_into,
+    half=True,
+    kernel="scatter",
+    picks=np.dtype(np.int64),
+)
 def scatter_values(x, index, src, *, dim):
     """x with src, shaped as index or a number, at the places `index` names along `dim`."""
     result = x.copy()
@@ -63,7 +69,12 @@ def _scatter_add_into(out, x, index, src, *, dim):
     out += scatter_along.forward(src, index, shape=x.shape, dim=dim)
 
 
-@primitive(node_name="ScatterAdd", into=_scatter_add_into)
+@primitive(
+    node_name="ScatterAdd",
+    into=_scatter_add_into,
+    kernel="scatter_sum",
+    picks=np.dtype(np.int64),
+)
 def scatter_sum(x, index, src, *, dim):
     """x with src added at the places `index` names along `dim`."""
     return x + scatter_along.forward(src, index, shape=x.shape, dim=dim)
@@ -188,6 +199,7 @@ def _scatter(run, input, dim, index, src, value, reduce):
     return _written("scatter", run, operations[reduce], input, dim, index, src)
 
 
+@shortcut(scatter_values)
 @takes_out
 @aliases
 def scatter(input, dim, index, src=None, *, value=None, reduce=None):
@@ -196,12 +208,14 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):
     return _scatter(as_new, input, dim, index, src, value, reduce)
 
 
+@shortcut(scatter_values)
 @aliases
 def scatter_(input, dim, index, src=None, *, value=None, reduce=None):
     """`scatter` in place."""
     return _scatter(in_place, input, dim, index, src, value, reduce)
 
 
+@shortcut(scatter_sum)
 @takes_out
 @aliases
 def scatter_add(input, dim, index, src):
@@ -209,6 +223,7 @@ def scatter_add(input, dim, index, src):
     return _written("scatter_add", as_new, scatter_sum, input, dim, index, src)
 
 
+@shortcut(scatter_sum)
 @aliases
 def scatter_add_(input, dim, index, src):
     """`scatter_add` in place."""

@@ -612,6 +612,7 @@ def select(input, dim, index):
     return slice_of(input, index=(*(slice(None),) * dim, index, ...))
 
 
+@shortcut(windows)
 def unfold(input, dimension, size, step):
     """Windows of `size` every `step` along `dimension`, as a new last dimension; a view."""
     dim = normal_dim(dimension, input.array.ndim)

@@ -112,13 +112,15 @@ neg.vjp(x=lambda g: -g)
 
 def _refuse_zero(ufunc):
     """`ufunc`, with PyTorch's errors where integers are divided by 0 and for bools."""
-    ufunc = of_kinds("iufc", ufunc)
+    checked = of_kinds("iufc", ufunc)
 
     def divide(x, y, **options):
+        if type(y) is int and y and x.dtype.kind in "iuf":  # the usual: nothing to find out
+            return ufunc(x, y, **options)
         x, y = as_arrays(x, y)
         if y.dtype.kind in "iu" and not y.all() and x.size:
             raise RuntimeError("ZeroDivisionError")
-        return ufunc(x, y, **options)
+        return checked(x, y, **options)
 
     return divide
 

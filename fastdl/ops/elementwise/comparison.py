@@ -192,7 +192,8 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 def equal(input, other):
     """Same shape and same elements? A bool."""
     _same_dtype("equal", input, other)
-    return input.array.shape == other.array.shape and bool((input.array == other.array).all())
+    x, y = input.array, other.array
+    return x.shape == y.shape and not np.count_nonzero(x != y)
 
 
 # PyTorch's other names.

@@ -46,6 +46,8 @@ trunc.vjp(x=_flat)
 def round(x, *, decimals=0):
     """Nearest whole number (or multiple of 10 ** -decimals), halves to even."""
     require_kinds("iuf" if decimals == 0 else "f", x)
+    if decimals == 0 and x.dtype.kind == "f":
+        return np.rint(x)
     if decimals < 0:
         return np.round(x / 10**-decimals) * x.dtype.type(10**-decimals)
     return np.round(x, decimals)

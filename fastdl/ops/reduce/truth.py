@@ -37,4 +37,5 @@ def any(input, dim=None, keepdim=False):
 @aliases
 def count_nonzero(input, dim=None):
     """Number of elements that are not zero along `dim` (int or tuple; None: all), int64."""
-    return tensor_of(np.asarray(np.count_nonzero(input.array, normal_dims(dim, input.array.ndim))))
+    dims = None if dim is None else normal_dims(dim, input.array.ndim)
+    return tensor_of(np.asarray(np.count_nonzero(input.array, dims)))
