@@ -59,6 +59,12 @@ def test_resume(tmp_path):
     assert (tmp_path / "digits.csv").read_text() == log
 
 
+def test_morse(tmp_path):
+    """Of some 300 letters few are wrong."""
+    printed = run(EXAMPLES / "morse.py", tmp_path)
+    assert float(re.findall(r"character error rate (\d\.\d+)", printed)[0]) < 0.1
+
+
 def test_the_program_in_the_readme(tmp_path):
     readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     program = max(re.findall(r"```python\n(.*?)```", readme, re.DOTALL), key=len)

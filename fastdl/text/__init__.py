@@ -16,6 +16,7 @@
 :class:`Word2Vec`              vectors of words: skip-gram and CBOW
 :class:`GloVe`                 vectors of words from counts
 :class:`WordVectors`           neighbours, analogies, files of such vectors
+:func:`ctc_beam_search`        what networks trained with the CTC loss have read
 :func:`bleu_score`             of translations; :func:`perplexity` of language models
 :func:`split_documents`        what to learn from and what to test with, of any texts
 =============================  ===========================================================
@@ -25,6 +26,7 @@ from fastdl.text import models
 from fastdl.text.batches import BucketSampler, PadCollate
 from fastdl.text.bpe import ByteLevelBPE
 from fastdl.text.corpora import split_documents, standard_library_docstrings
+from fastdl.text.ctc import CTCHypothesis, ctc_beam_search, ctc_greedy_decode
 from fastdl.text.generation import DecoderState, KVCache, generate
 from fastdl.text.glove import GloVe, cooccurrences, glove_loss
 from fastdl.text.gpt2 import GPT2, GPT2Config
@@ -49,6 +51,7 @@ __all__ = [
     "GPT2",
     "BucketSampler",
     "ByteLevelBPE",
+    "CTCHypothesis",
     "DecoderState",
     "GPT2Config",
     "GloVe",
@@ -67,6 +70,8 @@ __all__ = [
     "causal_mask",
     "characters",
     "cooccurrences",
+    "ctc_beam_search",
+    "ctc_greedy_decode",
     "generate",
     "get_tokenizer",
     "glove_loss",
