@@ -4,8 +4,10 @@ import doctest
 import importlib
 import io
 import math
+import os
 import struct
 import sys
+import tarfile
 import wave
 
 import numpy as np
@@ -723,6 +725,18 @@ def test_speech_commands(tmp_path):
         assert part.get_metadata(0)[0] in names
     with pytest.raises(ValueError, match="subset"):
         audio.datasets.SPEECHCOMMANDS(tmp_path, subset="test")
+
+    class Validation(audio.datasets.SPEECHCOMMANDS):
+        """As torchaudio's tutorial makes a subset."""
+
+        def __init__(self):
+            super().__init__(tmp_path)
+            with open(os.path.join(self._path, "validation_list.txt")) as file:
+                paths = [os.path.normpath(os.path.join(self._path, line.strip())) for line in file]
+            assert set(paths) < set(self._walker)
+            self._walker = paths
+
+    assert Validation()[0][3] == "bb"
     with pytest.raises(RuntimeError, match="download=True"):
         audio.datasets.SPEECHCOMMANDS(tmp_path, "speech_commands_v0.01")
 
@@ -735,6 +749,31 @@ def test_yesno(tmp_path):
     assert data[0][1:] == (8000, [0, 1, 0, 0, 1, 1, 0, 1])
     with pytest.raises(RuntimeError, match="not found"):
         audio.datasets.YESNO(tmp_path / "waves_yesno")
+
+
+def test_archives_are_unpacked(tmp_path):
+    """Found beside the folder, they are not fetched again; what is in the wrong place is refused
+    and leaves nothing behind."""
+    audio.save(tmp_path / "x.wav", fastdl.zeros(1, 5), 16000)
+    for archive, inner in (
+        ("speech_commands_v0.02.tar.gz", "./yes/aa_nohash_0.wav"),
+        ("waves_yesno.tar.gz", "waves_yesno/1_1_1_1_1_1_1_1.wav"),
+    ):
+        with tarfile.open(tmp_path / archive, "w:gz") as tar:
+            tar.add(tmp_path / "x.wav", inner)
+    assert audio.datasets.SPEECHCOMMANDS(tmp_path, download=True)[0][2] == "yes"
+    assert audio.datasets.YESNO(tmp_path, download=True)[0][2] == [1] * 8
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        "SpeechCommands",
+        "waves_yesno",
+    ]
+    with tarfile.open(tmp_path / "speech_commands_v0.01.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "x.wav", "../yes/aa_nohash_0.wav")
+    with pytest.raises(tarfile.TarError):
+        audio.datasets.SPEECHCOMMANDS(tmp_path, "speech_commands_v0.01", download=True)
+    assert [path.name for path in (tmp_path / "SpeechCommands").iterdir()] == [
+        "speech_commands_v0.02"
+    ]
 
 
 DOCUMENTED = ["files", "transforms", "functional.spectra", "functional.waves", "functional.filters"]

@@ -68,20 +68,20 @@ class SPEECHCOMMANDS(Dataset):
                 "When `subset` is not None, it must be one of ['training', 'validation', "
                 f"'testing'], but got {subset!r}"
             )
-        self._path = Path(root, folder_in_archive, url)
+        self._path = os.path.join(root, folder_in_archive, url)
         if download:
             if url not in self.CHECKSUMS:
                 raise ValueError(f"url must be one of {[*self.CHECKSUMS]}, but got {url!r}")
             mirror = "http://download.tensorflow.org/data"
-            _fetched(root, f"{mirror}/{url}.tar.gz", self.CHECKSUMS[url], self._path)
-        if not self._path.is_dir():
+            _fetched(root, f"{mirror}/{url}.tar.gz", self.CHECKSUMS[url], Path(self._path))
+        if not os.path.isdir(self._path):
             raise RuntimeError(
                 f"The path {self._path} doesn't exist. Please check the ``root`` path or set "
                 "`download=True` to download it"
             )
         every = sorted(
-            path
-            for path in self._path.glob("*/*.wav")
+            str(path)
+            for path in Path(self._path).glob("*/*.wav")
             if "_nohash_" in path.name and not path.parent.name.startswith("_")
         )
         if subset in self.LISTS:
@@ -90,15 +90,15 @@ class SPEECHCOMMANDS(Dataset):
         elif subset == "training":
             others = set().union(*map(self._listed, self.LISTS.values()))
             every = [path for path in every if path not in others]
-        self._walker = every
+        self._walker = every  # a list of paths, as subclasses in courses expect
 
-    def _listed(self, name: str) -> set[Path]:
-        with open(self._path / name, encoding="utf-8") as file:
-            return {self._path / line.strip() for line in file}
+    def _listed(self, name: str) -> set[str]:
+        with open(os.path.join(self._path, name), encoding="utf-8") as file:
+            return {str(Path(self._path, line.strip())) for line in file}
 
     def get_metadata(self, n: int) -> tuple[str, int, str, str, int]:
         """(path below the data set's folder, sample rate, label, speaker, number)."""
-        path = self._walker[n]
+        path = Path(self._walker[n])
         speaker, number = path.stem.split("_nohash_")
         return str(path.relative_to(self._path)), 16000, path.parent.name, speaker, int(number)
 
