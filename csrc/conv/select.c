@@ -163,7 +163,10 @@ static int strided_tiles_pay(const fdl_conv *g, int pass, int lanes)
         return 30 * whole_vectors(4 * c, lanes) * k * tiles +
                    (650 * tiles + 950 * rows) * (4 * c + k) + 500 * c * k <
                (16.3 * c * k + 220 * c + 15 * k) * pixels;
-    if (dx) return ((250 * c + 570) * full + 630 * c) * k < 1.15 * taps * c * k;
+    if (dx) {                           /* of c k; a large transformed filter comes from memory   */
+        const double filter = 1000 + (c * k < 210e3 ? c * k / 60 : 3500);
+        return 1.05 * ((250 + 1000 / c) * full + filter) < 1.7 * taps + 660;
+    }
     return (170 * k + 2700) * c * full + 170 * c * k <
            (taps * k + 70 * n * h * whole_vectors((double)w, lanes)) * c;
 }
