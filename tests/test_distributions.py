@@ -89,6 +89,19 @@ CASES = {
         lambda d, t: d.MultivariateNormal(t(RNG_LOC), scale_tril=t(np.stack([LOWER, LOWER * 2]))),
         RNG.normal(size=(4, 1, 3)),
     ),
+    "LowRankMultivariateNormal": (
+        lambda d, t: d.LowRankMultivariateNormal(t(RNG_LOC), t(FACTOR), t(POSITIVE[:3])),
+        np.array([[0.3, -1.0, 2.0], [0.0, 0.5, 1.0]]),
+    ),
+    "Wishart": (
+        lambda d, t: d.Wishart(t(np.array([3.5, 5.0])), t(SPD)),
+        np.stack([SPD * 2, SPD + np.eye(3)]),
+    ),
+    "Wishart precision": (lambda d, t: d.Wishart(4.0, precision_matrix=t(SPD)), SPD),
+    "LKJCholesky": (
+        lambda d, t: d.LKJCholesky(3, t(np.array([0.5, 1.0, 4.0]))),
+        np.linalg.cholesky(np.array([[1, 0.3, 0.1], [0.3, 1, -0.2], [0.1, -0.2, 1]])),
+    ),
     "Independent": (
         lambda d, t: d.Independent(d.Normal(t(ROWS), t(ROWS)), 1),
         RNG.normal(size=(2, 4)),
@@ -126,6 +139,7 @@ CASES = {
     ),
 }
 RNG_LOC = RNG.normal(size=(2, 3))
+FACTOR = np.array([[1.0, 0.5], [-0.3, 0.2], [0.7, -1.0]])
 by_case = pytest.mark.parametrize("name", CASES)
 
 
@@ -373,6 +387,107 @@ def test_straight_through_gradient_is_that_of_the_probabilities():
     same(probs.grad, other.grad, 1e-6)
 
 
+# ---- without a counterpart to compare with ----------------------------------------------------
+
+
+@pytest.mark.parametrize("c", [-0.3, 0.0, 0.2, 0.7, 1.5])
+def test_generalized_pareto(c):
+    """PyTorch's does not take float64."""
+    parameters = [fastdl.tensor(v, dtype=fastdl.float64) for v in (0.5, 2.0, c)]
+    ours, theirs = fastdl.distributions.GeneralizedPareto(*parameters), stats.genpareto(c, 0.5, 2.0)
+    x = fastdl.tensor([0.6, 1.0, 2.5, 6.0], dtype=fastdl.float64)
+    u = fastdl.tensor([0.0, 0.1, 0.5, 0.99], dtype=fastdl.float64)
+    close = lambda a, b: np.testing.assert_allclose(a.numpy(), b, rtol=1e-12, atol=1e-12)
+    close(ours.log_prob(x), theirs.logpdf(x.numpy()))
+    close(ours.cdf(x), theirs.cdf(x.numpy()))
+    close(ours.log_cdf(x), theirs.logcdf(x.numpy()))
+    close(ours.log_survival_function(x), theirs.logsf(x.numpy()))
+    close(ours.icdf(u), theirs.ppf(u.numpy()))
+    close(ours.entropy(), theirs.entropy())
+    mean, variance = theirs.stats()
+    close(ours.mean, mean if c < 1 else math.nan)
+    close(ours.variance, variance if c < 0.5 else math.nan)
+    assert ours.mode == 0.5
+    fastdl.manual_seed(1)
+    drawn = ours.sample((DRAWS,))
+    assert ours.support.check(drawn).all()
+    assert stats.kstest(ours.cdf(drawn).numpy(), "uniform").statistic < 2.2 / math.sqrt(DRAWS)
+    assert ours.expand((3,)).sample((2,)).shape == (2, 3)
+
+    def sample(*parameters):
+        fastdl.manual_seed(2)
+        return fastdl.distributions.GeneralizedPareto(*parameters).rsample((3,))
+
+    if c:
+        assert gradcheck(sample, [p.requires_grad_() for p in parameters])
+
+
+def test_wishart_of_each_matrix_is_the_same():
+    d, t = fastdl.distributions, lambda a: fastdl.from_numpy(np.array(a))
+    made = [
+        d.Wishart(5.0, t(SPD)), d.Wishart(5.0, precision_matrix=t(np.linalg.inv(SPD))),
+        d.Wishart(5.0, scale_tril=t(LOWER)),
+    ]  # fmt: skip
+    for each in made[1:]:
+        for what in ("covariance_matrix", "precision_matrix", "scale_tril", "mean", "mode"):
+            same(getattr(each, what), getattr(made[0], what), 1e-11)
+        same(each.log_prob(t(SPD)), made[0].log_prob(t(SPD)), 1e-11)
+    assert abs(made[0].log_prob(t(SPD)).item() - stats.wishart(5, SPD).logpdf(SPD)) < 1e-11
+    with pytest.raises(AssertionError, match="Exactly one"):
+        d.Wishart(5.0)
+    with pytest.raises(ValueError, match="greater than ndim"):
+        d.Wishart(1.5, t(SPD))
+    with pytest.warns(UserWarning, match="Low df"):
+        d.Wishart(2.5, t(SPD))
+
+
+def test_low_rank_normal_is_the_normal_of_its_covariance():
+    d, t = fastdl.distributions, lambda a: fastdl.from_numpy(np.array(a))
+    low = d.LowRankMultivariateNormal(t(RNG_LOC), t(FACTOR), t(POSITIVE[:3]))
+    full = d.MultivariateNormal(t(RNG_LOC), low.covariance_matrix)
+    for what in ("scale_tril", "precision_matrix", "variance"):
+        same(getattr(low, what), getattr(full, what), 1e-11)
+    same(low.entropy(), full.entropy(), 1e-11)
+    other = d.MultivariateNormal(t(REAL[:3]), t(SPD))
+    for p, q in ((low, other), (other, low), (low, full), (full, low)):
+        wanted = d.kl_divergence(*[full if x is low else x for x in (p, q)])
+        same(d.kl_divergence(p, q), wanted, 1e-11)
+    for bad in (
+        lambda: d.LowRankMultivariateNormal(t(1.0), t(FACTOR), t(POSITIVE[:3])),
+        lambda: d.LowRankMultivariateNormal(t(RNG_LOC), t(FACTOR[0]), t(POSITIVE[:3])),
+        lambda: d.LowRankMultivariateNormal(t(RNG_LOC), t(FACTOR[:2]), t(POSITIVE[:3])),
+        lambda: d.LowRankMultivariateNormal(t(RNG_LOC), t(FACTOR), t(POSITIVE)),
+        lambda: d.LowRankMultivariateNormal(t(RNG_LOC), t(np.zeros((3, 3, 1))), t(POSITIVE[:3])),
+        lambda: d.LKJCholesky(1),
+    ):
+        with pytest.raises(ValueError):
+            bad()
+
+
+def test_families_have_their_entropy():
+    """A normal family in its natural parameters."""
+
+    class Family(fastdl.distributions.ExponentialFamily):
+        arg_constraints = property(lambda self: {})
+        _mean_carrier_measure = 0
+
+        def __init__(self, loc, scale):
+            self.loc, self.scale = loc, scale
+            super().__init__(loc.shape)
+
+        @property
+        def _natural_params(self):
+            return self.loc / self.scale**2, -0.5 / self.scale**2
+
+        def _log_normalizer(self, x, y):
+            return -0.25 * x**2 / y + 0.5 * (-math.pi / y).log()
+
+    loc, scale = (fastdl.from_numpy(a) for a in (REAL, POSITIVE))
+    same(Family(loc, scale).entropy(), fastdl.distributions.Normal(loc, scale).entropy())
+    with pytest.raises(NotImplementedError):
+        fastdl.distributions.ExponentialFamily().entropy()
+
+
 # ---- divergences ------------------------------------------------------------------------------
 
 FAMILIES = {
@@ -409,6 +524,12 @@ FAMILIES = {
     "MultivariateNormal": lambda d, t: d.MultivariateNormal(t(REAL[:3]), t(SPD)),
     "MultivariateNormal 2": lambda d, t: d.MultivariateNormal(
         t(RNG_LOC), scale_tril=t(np.stack([LOWER, LOWER * 2]))
+    ),
+    "LowRankMultivariateNormal": lambda d, t: d.LowRankMultivariateNormal(
+        t(REAL[:3]), t(FACTOR), t(POSITIVE[:3])
+    ),
+    "LowRankMultivariateNormal 2": lambda d, t: d.LowRankMultivariateNormal(
+        t(RNG_LOC), t(FACTOR[:, :1]), t(POSITIVE[1:4])
     ),
     "Normal": lambda d, t: d.Normal(t(REAL), t(POSITIVE)),
     "Normal 2": lambda d, t: d.Normal(t(REAL / 2), t(POSITIVE + 1)),

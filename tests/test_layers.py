@@ -35,7 +35,7 @@ ARROWS = {
     "linalg": {"_engine", "_dtype", "ops", "tensor"},
     "special": {"ops"},
     "profiler": {"autograd"},
-    "distributions": {"_engine", "_dtype", "ops"},
+    "distributions": {"_engine", "_dtype", "ops", "autograd"},
     "func": {"_engine", "_dtype", "ops", "tensor", "autograd"},
     "fft": {"ops"},
     "amp": {"_engine", "_dtype", "ops"},

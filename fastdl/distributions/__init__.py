@@ -15,9 +15,11 @@ from fastdl.distributions.constraint_registry import biject_to, transform_to
 from fastdl.distributions.continuous_bernoulli import ContinuousBernoulli
 from fastdl.distributions.dirichlet import Dirichlet
 from fastdl.distributions.distribution import Distribution
+from fastdl.distributions.exp_family import ExponentialFamily
 from fastdl.distributions.exponential import Exponential
 from fastdl.distributions.fishersnedecor import FisherSnedecor
 from fastdl.distributions.gamma import Gamma
+from fastdl.distributions.generalized_pareto import GeneralizedPareto
 from fastdl.distributions.geometric import Geometric
 from fastdl.distributions.gumbel import Gumbel
 from fastdl.distributions.half_cauchy import HalfCauchy
@@ -27,8 +29,10 @@ from fastdl.distributions.inverse_gamma import InverseGamma
 from fastdl.distributions.kl import kl_divergence, register_kl
 from fastdl.distributions.kumaraswamy import Kumaraswamy
 from fastdl.distributions.laplace import Laplace
+from fastdl.distributions.lkj_cholesky import LKJCholesky
 from fastdl.distributions.log_normal import LogNormal
 from fastdl.distributions.logistic_normal import LogisticNormal
+from fastdl.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal
 from fastdl.distributions.mixture_same_family import MixtureSameFamily
 from fastdl.distributions.multinomial import Multinomial
 from fastdl.distributions.multivariate_normal import MultivariateNormal
@@ -48,6 +52,7 @@ from fastdl.distributions.transforms import *
 from fastdl.distributions.uniform import Uniform
 from fastdl.distributions.von_mises import VonMises
 from fastdl.distributions.weibull import Weibull
+from fastdl.distributions.wishart import Wishart
 
 __all__ = [
     "AbsTransform",
@@ -67,8 +72,10 @@ __all__ = [
     "Distribution",
     "ExpTransform",
     "Exponential",
+    "ExponentialFamily",
     "FisherSnedecor",
     "Gamma",
+    "GeneralizedPareto",
     "Geometric",
     "Gumbel",
     "HalfCauchy",
@@ -77,9 +84,11 @@ __all__ = [
     "IndependentTransform",
     "InverseGamma",
     "Kumaraswamy",
+    "LKJCholesky",
     "Laplace",
     "LogNormal",
     "LogisticNormal",
+    "LowRankMultivariateNormal",
     "LowerCholeskyTransform",
     "MixtureSameFamily",
     "Multinomial",
@@ -107,6 +116,7 @@ __all__ = [
     "Uniform",
     "VonMises",
     "Weibull",
+    "Wishart",
     "biject_to",
     "constraints",
     "identity_transform",

@@ -17,6 +17,7 @@ from fastdl.distributions.gumbel import EULER, Gumbel
 from fastdl.distributions.half_normal import HalfNormal
 from fastdl.distributions.independent import Independent
 from fastdl.distributions.laplace import Laplace
+from fastdl.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal
 from fastdl.distributions.multivariate_normal import MultivariateNormal, mahalanobis
 from fastdl.distributions.normal import Normal
 from fastdl.distributions.one_hot_categorical import OneHotCategorical
@@ -184,6 +185,26 @@ def _multivariate_normal(p, q):
     spread = solve_triangular(q._root, p._root, upper=False)
     trace = (spread * spread).sum((-2, -1))
     distance = mahalanobis(q._root, q.loc - p.loc)
+    return q._half_log_det() - p._half_log_det() + 0.5 * (trace + distance - n)
+
+
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
+def _low_rank_multivariate_normal(p, q):
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            "KL-divergence between two (Low Rank) Multivariate Normals with different event shapes "
+            "cannot be computed"
+        )
+    trace = 0.0
+    for f in p._factors():  # of F' precision F: the sum of the distances of F's columns
+        columns = f.movedim(-1, 0)
+        missing = max(len(q.batch_shape) + 2 - columns.dim(), 0)
+        columns = columns.reshape(len(columns), *[1] * missing, *columns.shape[1:])
+        trace = trace + q._distance(columns).sum(0)
+    distance = q._distance(q.loc - p.loc)
+    n = p.event_shape[0]
     return q._half_log_det() - p._half_log_det() + 0.5 * (trace + distance - n)
 
 

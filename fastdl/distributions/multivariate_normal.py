@@ -15,7 +15,7 @@ __all__ = ["MultivariateNormal"]
 _MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")
 
 
-def _tril_of_precision(precision):
+def tril_of_precision(precision):
     """The Cholesky factor of the inverse, without inverting: by flipping rows and columns."""
     turned = cholesky(precision.flip(-2, -1)).flip(-2, -1).mT
     n = precision.shape[-1]
@@ -71,7 +71,7 @@ class MultivariateNormal(Distribution):
             self._root = matrix
         else:
             self._root = (
-                cholesky(matrix) if name == "covariance_matrix" else _tril_of_precision(matrix)
+                cholesky(matrix) if name == "covariance_matrix" else tril_of_precision(matrix)
             )
 
     def expand(self, batch_shape, _instance=None):
@@ -125,11 +125,18 @@ class MultivariateNormal(Distribution):
     def _half_log_det(self):
         return self._root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
+    def _distance(self, gap):
+        """gap' precision gap for gap (*s, *batch, n): (*s, *batch)."""
+        return mahalanobis(self._root, gap)
+
+    def _factors(self):
+        """Matrices (..., n, k) whose products with their transposes add up to the covariance."""
+        return [self._root]
+
     def log_prob(self, value):
         """Logarithm of the density."""
-        gap = self._checked(value) - self.loc
+        distance = self._distance(self._checked(value) - self.loc)
         n = self._event_shape[0]
-        distance = mahalanobis(self._root, gap)
         return -0.5 * (n * math.log(2 * math.pi) + distance) - self._half_log_det()
 
     def entropy(self):
