@@ -49,6 +49,12 @@ def test_autograd(tmp_path):
     assert abs(y - 1) < 1e-8
 
 
+def test_translate(tmp_path):
+    printed = run(EXAMPLES / "translate.py", tmp_path)
+    assert last_accuracy(printed) > 0.9
+    assert re.search(r"\d\d\.\d\d\.\d{4} -> \d{4}-\d\d-\d\d", printed)
+
+
 def test_resume(tmp_path):
     """Run again, it finds its checkpoint, has nothing left to learn and says the same."""
     pytest.importorskip("safetensors")
