@@ -11,7 +11,7 @@ from test_cli import here, one_line  # noqa: F401  (here is a fixture)
 
 import fastdl
 from fastdl import text
-from fastdl.cli import language
+from fastdl.cli import language, train_text
 from fastdl.cli.models import build
 
 pytest.importorskip("safetensors")
@@ -43,7 +43,7 @@ def test_a_gru_of_characters_is_ahead_of_trigrams(here, prose, tmp_path):  # noq
     assert result["perplexity"] < 0.85 * result["ngrams"]["3"]
     # both counts are of the same tokens; the n-grams' figure by its definition
     whole = prose.read_text(encoding="utf-8")
-    cut = language._cut(whole)
+    cut = train_text._cut(whole)
     assert result["tokens"]["test"] == len(whole) - cut + 1
     tokens = language.load_language_model(out).tokens
     model = text.NGramModel(3).fit([tokens.encode(whole[:cut])])
@@ -148,7 +148,7 @@ def test_perplexity_is_that_of_documents_one_by_one(kind):
     else:
         sizes = {"n_positions": 1024, "n_embd": 8, "n_layer": 1, "n_head": 2}
     model = build({"model": kind, "vocab_size": 9, **sizes}).double()
-    found = language.perplexity(model, documents)
+    found = train_text.perplexity(model, documents)
     logs, count = 0.0, 0
     for ids in documents:
         ids = fastdl.tensor([0, *ids, 0])
@@ -164,10 +164,10 @@ def test_windows_count_each_token_once():
                    "n_head": 1})  # fmt: skip
     documents = [[*range(2, 2 + n)] for n in (30, 6, 5, 4, 0, 13)]
     seen = []
-    for x, y, _ in language._windows(model, documents):
+    for x, y, _ in train_text._windows(model, documents):
         assert x.shape[1] <= 6
         for inputs, targets in zip(x, y):
-            counted = targets != language.NOT_COUNTED
+            counted = targets != train_text.NOT_COUNTED
             seen += targets[counted].tolist()
             full = len(inputs) == 6 and inputs[0] != 0
             assert not full or counted.argmax() >= 3  # half a window of context at least
@@ -175,9 +175,9 @@ def test_windows_count_each_token_once():
 
 
 def test_batches_go_on_row_by_row():
-    settings = language.Settings(1, 4, 0.1, 0, 5)
+    settings = train_text.Settings(1, 4, 0.1, 0, 5)
     documents = [[*range(2, 60)], [*range(60, 90)], [7]]
-    pieces = list(language.batches(documents, settings, np.random.default_rng(0)))
+    pieces = list(train_text.batches(documents, settings, np.random.default_rng(0)))
     x, y = (np.concatenate(part, 1) for part in zip(*pieces))
     length = sum(len(ids) + 1 for ids in documents)
     assert x.shape == (4, length // 4)

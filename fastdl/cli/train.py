@@ -9,7 +9,7 @@ import numpy as np
 
 import fastdl
 from fastdl import runtime
-from fastdl.cli import language
+from fastdl.cli import train_text
 from fastdl.cli.checkpoint import require_safetensors
 from fastdl.cli.console import CliError, Parser, UsageError, complain, number, output_file
 from fastdl.cli.models import LANGUAGE_MODELS, build
@@ -98,7 +98,7 @@ def parser() -> Parser:
         help="where the files of mnist and fashion-mnist are; default ./data",
     )
     add("--download", action="store_true", help="fetch those files if they are missing")
-    language.add_options(parser)
+    train_text.add_options(parser)
     add_training_options(parser, lr=None)
     return parser
 
@@ -116,9 +116,9 @@ def main(argv: list[str]) -> int:
     require_safetensors("train")
     if args.threads:
         runtime.set_num_threads(args.threads)
-    if language.is_text(args):
-        return language.train(args)
-    language.refuse_options(args)
+    if train_text.is_text(args):
+        return train_text.train(args)
+    train_text.refuse_options(args)
     try:
         task = Task.of(*load(args))
     except (DatasetError, ImportError) as error:

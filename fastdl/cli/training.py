@@ -94,7 +94,7 @@ def add_training_options(
         type=number(float, 0, open_below=True),
         default=lr,
         metavar="RATE",
-        help="learning rate of Adam; default " + (f"{lr:g}" if lr else "0.003, of gpt 0.001"),
+        help="learning rate of Adam; default " + (f"{lr:g}" if lr else "0.003, of gpt 0.002"),
     )
     add(
         "--seed",
