@@ -19,6 +19,7 @@ PROBLEMS = [
     (16, [5, 5, 5, 5]),
     (37, [40, 33, 17, 16, 3, 0]),
     (130, [19] * 4),
+    (70, [9]),
 ]
 
 
@@ -123,6 +124,19 @@ def check_slopes(rng, operands, found, cell, sizes, reverse, isa):
     scale = sum(np.abs(s * d).sum() for s, d in zip(slopes, step)) + 1
     # differences: t^2 times a third derivative, and rounding over t
     assert abs((value(t) - value(-t)) / (2 * t) - along) < 1e-6 * scale
+
+
+@pytest.mark.parametrize("sizes", [[12, 12, 9], [6]])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_threads_that_share_a_step_change_no_bits(cell, sizes):
+    """Few sequences are one block: threads divide the weights, packed or, for few rows, not."""
+    a, w, b, h, c = problem(cell, 400, sizes, "f4")
+    results = []
+    for threads in (1, 2, 3, 7):
+        y, last, gates, *_ = recurrence(a, w, b, h, c, cell, sizes, threads=threads)
+        slopes = recurrence_backward(y, last, None, w, h, c, y, gates, cell, sizes, threads=threads)
+        results.append([x.tobytes() for x in (y, last, *slopes)])
+    assert all(found == results[0] for found in results)
 
 
 def test_missing_gradients_count_as_zeros():

@@ -84,9 +84,10 @@ static int F(backward_in_time)(const F(recurrence) *all, F(block) *k)
         else if (g->cell == FDL_GRU) F(unstep_rows)(FDL_GRU, g, k);
         else if (g->cell == FDL_RELU_CELL) F(unstep_rows)(FDL_RELU_CELL, g, k);
         else F(unstep_rows)(FDL_TANH_CELL, g, k);
-        status = F(rnn_product)(k->count, size, width, (const REAL *)g->dr + k->row * width, all->w,
-                                all->w_row, (REAL *)g->dh + k->from * size, NULL,
-                                g->cell == FDL_GRU, all->threads);
+        F(product) p = {k->count, size, width, (const REAL *)g->dr + k->row * width, width, 1,
+                        g->w, size, 1, (REAL *)g->dh + k->from * size, size, 1, NULL, 0, 1,
+                        g->cell == FDL_GRU, 0, NULL};
+        status = F(rnn_product)(all, &p);
     }
     return status;
 }
@@ -95,6 +96,6 @@ static int F(backward_in_time)(const F(recurrence) *all, F(block) *k)
 
 static int F(recurrence_backward)(const fdl_recurrence *g, int threads)
 {
-    if (g->n * g->size == 0) return FDL_OK;
-    return F(over_blocks)(g, g->w, g->size, F(backward_in_time), threads);
+    return F(over_blocks)(g, g->size, F(cell_gates)[g->cell] * g->size, g->size, 1,
+                          F(backward_in_time), threads);
 }

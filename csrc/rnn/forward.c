@@ -1,7 +1,7 @@
 /* forward.c: the steps of an RNN, LSTM or GRU, one call for a layer and direction.
  *
  * Idea      what the inputs contribute was made by one product for all steps. A step is one product
- *           with the states, by weights that were turned once, and one pass over its result, which
+ *           with the states, by weights that were packed once, and one pass over its result, which
  *           is still in L1: all gates of a unit at once, on vectors of units
  * Removes   a call and a trip through memory for each of the five or more operations of a step
  * Leaves    the product of a step waits for the step before: few rows at a time
@@ -66,8 +66,9 @@ static int F(forward_in_time)(const F(recurrence) *all, F(block) *k)
     for (int64_t s = 0; s < g->steps && status == FDL_OK; s++) {
         F(go_to_step)(g, s, k);
         if (!k->count) continue;
-        status = F(rnn_product)(k->count, width, size, (const REAL *)g->h + k->from * size, all->w,
-                                all->w_row, r, g->b, 0, all->threads);
+        F(product) p = {k->count, width, size, (const REAL *)g->h + k->from * size, size, 1,
+                        g->w, 1, size, r, width, 1, g->b, 0, 1, 0, 0, NULL};
+        status = F(rnn_product)(all, &p);
         if (g->cell == FDL_LSTM) F(step_rows)(FDL_LSTM, g, k, r);
         else if (g->cell == FDL_GRU) F(step_rows)(FDL_GRU, g, k, r);
         else if (g->cell == FDL_RELU_CELL) F(step_rows)(FDL_RELU_CELL, g, k, r);
@@ -78,13 +79,6 @@ static int F(forward_in_time)(const F(recurrence) *all, F(block) *k)
 
 static int F(recurrence_forward)(const fdl_recurrence *g, int threads)
 {
-    const int64_t size = g->size, width = F(cell_gates)[g->cell] * size;
-    if (g->n * size == 0) return FDL_OK;
-    const int64_t wide = ceil_div(width, VL) * VL;
-    REAL *turned = fdl_scratch(FDL_SCRATCH_RNN, (size_t)(size * wide) * sizeof(REAL));
-    if (!turned) return FDL_NOMEM;
-    for (int64_t j = 0; j < width; j += VL)
-        F(pack_columns)(size, min64(VL, width - j), (const REAL *)g->w + j * size, size, turned + j,
-                        wide);
-    return F(over_blocks)(g, turned, wide, F(forward_in_time), threads);
+    return F(over_blocks)(g, F(cell_gates)[g->cell] * g->size, g->size, 1, g->size,
+                          F(forward_in_time), threads);
 }

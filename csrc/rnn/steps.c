@@ -46,15 +46,6 @@ INLINE void F(go_to_step)(const fdl_recurrence *g, int64_t s, F(block) *k)
     k->before = k->known ? g->starts[last] + k->from : 0;
 }
 
-/* c (m, n) = a (m, k) b (k, n) + bias (+ c), rows contiguous */
-INLINE int F(rnn_product)(int64_t m, int64_t n, int64_t k, const REAL *a, const REAL *b,
-                          int64_t b_row, REAL *c, const REAL *bias, int accumulate, int threads)
-{
-    F(product) p = {m, n, k, a, k, 1, b, b_row, 1, c, n, 1, bias, 0, 1, accumulate, 0, NULL};
-    double work = (double)m * (double)n * (double)k / (3 * VL);
-    return F(one_product)(p, F(tile_simd), fdl_plan(threads, work));
-}
-
 INLINE V F(part_of)(const REAL *p, int64_t n) { return n >= VL ? LD(p) : LDN(p, n, 0); }
 
 INLINE void F(put_part)(REAL *p, V v, int64_t n)
@@ -65,12 +56,56 @@ INLINE void F(put_part)(REAL *p, V v, int64_t n)
 
 typedef struct F(recurrence) {
     const fdl_recurrence *g;
-    const REAL *w;                          /* the weights as the products read them */
-    int64_t w_row;
+    const REAL *panels;                     /* of the weights, or NULL               */
     int64_t blocks, next;
-    int threads;                            /* of a product: > 1 for a single block  */
+    int threads;                            /* of a step: > 1 for a single block     */
     int failed;
 } F(recurrence);
+
+/* ---- products with the weights ---------------------------------------------------------------
+ * The weights are packed once, into panels in the order in which the micro-kernel reads them, one
+ * after the other: as they lie their rows are a power of two apart as a rule, and few sets of L1
+ * would hold all of a panel. So few rows as do not pay for the copy read them as they lie. */
+#define RNN_FEW 16 /* so few rows in all do not pay for a copy: measured for 1 to 16 sequences */
+
+INLINE int64_t F(rnn_panels)(int64_t n) { return ceil_div(ceil_div(n, VL), NV); }
+
+/* The first column of panel q */
+INLINE int64_t F(rnn_panel)(int64_t n, int64_t q)
+{
+    return min64(n, F(cut)(ceil_div(n, VL), F(rnn_panels)(n), q) * VL);
+}
+
+/* Panels [begin, end) of C */
+static void F(product_panels)(const F(product) *g, const REAL *panels, int64_t begin, int64_t end)
+{
+    int64_t rows = ceil_div(g->m, MR), blocks = ceil_div(g->k, KC);
+    for (int64_t q = begin; q < end; q++) {
+        int64_t j = F(rnn_panel)(g->n, q), n = F(rnn_panel)(g->n, q + 1) - j;
+        int64_t wide = ceil_div(n, VL) * VL;
+        for (int64_t d = 0; d < blocks; d++) {
+            int64_t pc = F(cut)(g->k, blocks, d), kc = F(cut)(g->k, blocks, d + 1) - pc;
+            for (int64_t p = 0; p < rows; p++) {
+                int64_t i = F(cut)(g->m, rows, p), h = F(cut)(g->m, rows, p + 1) - i;
+                F(put_tile)(g, i, j, (int)h, (int)n, d == 0, F(tile_simd), kc,
+                            g->a + i * g->a_row + pc, g->a_row, 1, panels + j * g->k + pc * wide,
+                            wide);
+            }
+        }
+    }
+}
+
+/* A product with the weights, of a step; FDL_NOMEM if there is no memory for it */
+static int F(rnn_product)(const F(recurrence) *all, const F(product) *g)
+{
+    double work = (double)g->m * (double)g->n * (double)g->k / (3 * VL);
+    int threads = all->threads > 1 ? fdl_plan(all->threads, work) : 1;
+    if (!all->panels) return F(one_product)(*g, F(tile_simd), threads);
+    SPLIT(threads, F(rnn_panels)(g->n), 1, F(product_panels)(g, all->panels, begin, end));
+    return FDL_OK;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 typedef int F(through_time)(const F(recurrence) *all, F(block) *k);
 
@@ -84,13 +119,25 @@ INLINE void F(rnn_member)(F(recurrence) *all, F(through_time) *run)
     }
 }
 
-/* All blocks; the work is that of products, and of gates at 10 ns a vector */
-static int F(over_blocks)(const fdl_recurrence *g, const REAL *w, int64_t w_row,
-                          F(through_time) *run, int threads)
+/* All blocks, whose products take the weights as n columns of k; the work is that of products, and
+ * of gates at 10 ns a vector */
+static int F(over_blocks)(const fdl_recurrence *g, int64_t n, int64_t k, int64_t w_row,
+                          int64_t w_col, F(through_time) *run, int threads)
 {
-    F(recurrence) all = {g, w, w_row, .blocks = F(rnn_blocks)(g), .threads = threads};
+    F(recurrence) all = {g, .blocks = F(rnn_blocks)(g), .threads = threads};
     double gates = F(cell_gates)[g->cell], units = (double)g->starts[g->steps] * (double)g->size;
     double work = units * gates * ((double)g->size / (3 * VL) + 10.0 / VL);
+    if (g->n * g->size == 0) return FDL_OK;
+    if (g->starts[g->steps] > RNN_FEW) {
+        size_t room = (size_t)(ceil_div(n, VL) * VL * k) * sizeof(REAL);
+        REAL *panels = fdl_scratch(FDL_SCRATCH_RNN, room);
+        if (!panels) return FDL_NOMEM;
+        for (int64_t q = 0; q < F(rnn_panels)(n); q++) {
+            int64_t j = F(rnn_panel)(n, q), count = F(rnn_panel)(n, q + 1) - j;
+            F(pack_b)(k, count, (const REAL *)g->w + j * w_col, w_row, w_col, panels + j * k);
+        }
+        all.panels = panels;
+    }
     if (all.blocks > 1) all.threads = 1;
     int parts = (int)min64(all.blocks, fdl_plan(threads, work));
     if (parts > 1) {
