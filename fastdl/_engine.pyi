@@ -217,6 +217,7 @@ class Primitive:
     gradients: dict[str, Callable[..., Any]]
     joint: Callable[..., Any] | None
     kernel: Callable[..., Any] | None
+    paired: tuple[Primitive, type] | None
     operands: tuple[str, ...]
     __name__: str
     __qualname__: str

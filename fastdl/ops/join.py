@@ -259,8 +259,12 @@ def hstack(tensors):
 @takes_out
 def vstack(tensors):
     """cat along dimension 0 of at least two-dimensional tensors."""
-    if isinstance(tensors, (tuple, list)) and tensors and _all_of(tensors, 2):
-        return cat(tensors, 0)
+    if isinstance(tensors, (tuple, list)) and tensors and _all_of(tensors, 1):
+        shape = tensors[0].array.shape
+        if len(shape) == 1 and all(x.array.shape == shape for x in tensors):
+            return stack(tensors, 0)
+        if _all_of(tensors, 2):
+            return cat(tensors, 0)
     return cat(_raised("vstack", tensors, atleast_2d), 0)
 
 

@@ -12,7 +12,7 @@ import threading
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl._engine import tensor_of
+from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops.core import is_tensor, legacy_name, primitive, takes_out, tensor_argument
 from fastdl.ops.creation import checked_device, filled, like, number
 from fastdl.ops.elementwise import fill
@@ -497,8 +497,17 @@ drawn.vjp(x=lambda g: g * 0)
 
 
 def _fill(input, kernel, generator, *parameters):
-    _need_floating(input.array.dtype)
+    array = input.array
+    _need_floating(array.dtype)
     draw = next_draw(generator)
+    if (
+        array.dtype.char in "fd"
+        and array.flags.carray
+        and not (input.is_inference() or (input.requires_grad and is_grad_enabled()))
+    ):  # the usual: nothing to record
+        getattr(backends.of(array), kernel)(array, *draw, *parameters)
+        input._bump()
+        return input
     return drawn.inplace(input, kernel=kernel, draw=draw, parameters=parameters)
 
 
