@@ -128,7 +128,7 @@ static double cost_of_dots(const fdl_conv *g)
 {
     const double pixels = (double)g->n * g->oh * g->ow, c = (double)g->c;
     const double taps = (double)g->r * g->s * c, rows = (double)g->n * g->oh * g->stride_h;
-    return (1.08 * taps + 70) * g->k * pixels + 25 * taps * pixels + 250 * c * rows;
+    return (1.02 * taps + 70) * g->k * pixels + 25 * taps * pixels + 250 * c * rows;
 }
 
 /* Lanes are tiles, but channels in the weight gradient: what does not fill a vector is wasted. */
@@ -180,7 +180,7 @@ static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
 static int dots_pay(const fdl_conv *g, int pass, int lanes)
 {
     const double cost = cost_of_dots(g);
-    if (g->groups > 1 || cost > 0.95 * cost_of_implicit(g, pass, lanes)) return 0;
+    if (g->groups > 1 || cost > cost_of_implicit(g, pass, lanes)) return 0;
     return !three_by_three(g) || (cost < cost_of_winograd(g, pass, 2, lanes) &&
                                   cost < cost_of_winograd(g, pass, 4, lanes));
 }

@@ -14,6 +14,7 @@
 #define CONV_MR 6      /* 16 registers:  6 x 2 + 2 + 1; few channels 2 x 4 + 4 + 1 */
 #define CONV_WIDE 2
 #endif
+#define CONV_AHEAD (2048 / (int)sizeof(REAL))
 typedef void F(conv_tile_fn)(int64_t kc, const REAL *a, const REAL *b, const int64_t *koff, REAL *c,
                              int64_t ldc, const REAL *bias, int first);
 
@@ -27,6 +28,7 @@ INLINE void F(conv_tile)(const int mr, const int nv, int64_t kc, const REAL *res
     for (int64_t k = 0; k < kc; k++, a += mr) {
         V row[4];
         const REAL *p = b + koff[k];
+        __builtin_prefetch(a + CONV_AHEAD);     /* filters made ready come from far              */
         UNROLL(4) for (int j = 0; j < nv; j++) row[j] = LD(p + j * VL);
         UNROLL(4) for (int j = 0; j < nv; j++)  /* the next tile's: rows are far apart       */
             __builtin_prefetch(p + (nv + j) * VL);
