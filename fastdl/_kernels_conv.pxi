@@ -149,7 +149,7 @@ cdef class ReadyFilters:
             data = cnp.PyArray_DATA(u)
             with nogil:
                 kernels.conv_ready[v](g, cnp.PyArray_DATA(self.w), data)
-            self.made[key] = u
+            u = self.made.setdefault(key, u)    # another thread may use what it made meanwhile
         return cnp.PyArray_DATA(u)
 
 

@@ -299,10 +299,17 @@ def test_folds_the_pair_that_these_vary():
 
 
 def test_kept_attributes():
-    model = settled(Pair())
+    model = Pair()
+    model.conv = nn.Conv2d(4, 20, 3, padding=1)
+    model.bn = nn.BatchNorm2d(20)
+    model = settled(model)
     frozen = jit.freeze(model, ["conv"])
-    x = normal(1, 4, 3, 3)
+    x = normal(1, 4, 16, 16)
     assert folded(frozen) == 0
+    same(model.conv, frozen.conv, x)
+    for conv in (model.conv, frozen.conv):
+        with fastdl.no_grad():
+            conv.weight.mul_(2)
     same(model.conv, frozen.conv, x)
     with pytest.raises(AttributeError):
         jit.freeze(model, ["nothing"])

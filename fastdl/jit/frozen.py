@@ -138,9 +138,13 @@ class FoldedNorm(Module):
 
 
 class ReadyConv2d(Conv2d):
-    """A convolution whose weight does not change: what its algorithm makes of it first is kept."""
+    """A convolution whose weight does not change: what its algorithm makes of it first is kept.
 
-    _filters = None
+    A weight that does, in a layer kept as attribute of a frozen model, is noticed as autograd would
+    notice it: not where it is written through ``data`` or a NumPy array.
+    """
+
+    _filters = _seen = None
 
     def forward(self, input: Tensor) -> Tensor:
         if type(input) is not Tensor or (input.requires_grad and is_grad_enabled()):
@@ -161,8 +165,9 @@ class ReadyConv2d(Conv2d):
         )
         if is_product(geom):
             return super().forward(input)
-        if self._filters is None:
-            self._filters = _kernels.ReadyFilters(w)
+        version = None if self.weight.is_inference() else self.weight._version
+        if self._filters is None or self._filters.w is not w or self._seen != version:
+            self._filters, self._seen = _kernels.ReadyFilters(w), version
         return tensor_of(_kernels.conv2d(np.ascontiguousarray(x), self._filters, bias, geom))
 
     def __getstate__(self):
