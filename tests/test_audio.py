@@ -17,6 +17,7 @@ import fastdl
 from fastdl import audio
 from fastdl.audio import functional as F
 from fastdl.audio import transforms as T
+from fastdl.audio.functional import waves
 
 EPS = np.finfo(np.float64).eps
 torch = pytest.importorskip("torch")
@@ -482,6 +483,22 @@ def test_resampling_takes_what_is_too_high_away():
             F.resample(z, *wrong)
     with pytest.raises(ValueError, match="method"):
         F.resample(z, 1, 2, resampling_method="linear")
+
+
+def test_ratios_of_large_numbers(rng, monkeypatch):
+    """Filters one by one and as a matrix are the same, and so are their gradients."""
+    x = rng.standard_normal((2, 2500))
+    for old, new, count in ((1009, 600, 1487), (1009, 1300, 3222)):
+        found = []
+        for longest in (1000, 2000):
+            monkeypatch.setattr(waves, "LONG", longest)
+            y = numbers(x).requires_grad_()
+            z = F.resample(y, old, new)
+            z.square().sum().backward()
+            assert z.shape == (2, count)
+            found.append((z.detach().numpy(), y.grad.numpy()))
+        for one, matrix in zip(*found):
+            np.testing.assert_allclose(one, matrix, atol=1e-13)
 
 
 def main_frequency(y, rate):

@@ -19,7 +19,7 @@ import numpy as np
 
 from fastdl.audio import functional as F
 from fastdl.audio.functional.arguments import numbers_in
-from fastdl.audio.functional.waves import _check_rates, filtered, resampling_filter
+from fastdl.audio.functional.waves import Resampler, _check_rates
 from fastdl.nn import Module, ModuleList
 from fastdl.ops.creation import from_numpy
 from fastdl.ops.elementwise import clamp, log
@@ -625,18 +625,20 @@ class Resample(Module):
         super().__init__()
         self.orig_freq = orig_freq
         self.new_freq = new_freq
-        self.orig, self.new = _check_rates(orig_freq, new_freq)
-        if self.orig != self.new:
-            filters, self.width = resampling_filter(
-                self.orig, self.new, lowpass_filter_width, rolloff, resampling_method, beta
+        orig, new = _check_rates(orig_freq, new_freq)
+        self.resampler = None
+        if orig != new:
+            self.resampler = Resampler(
+                orig, new, lowpass_filter_width, rolloff, resampling_method, beta
             )
+            filters = self.resampler.filters
             kernel = numbers_in(filters) if dtype is None else from_numpy(filters).to(dtype)
             self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        if self.orig == self.new:
+        if self.resampler is None:
             return waveform
-        return filtered(waveform, self.kernel.to(waveform.dtype), self.width, self.orig, self.new)
+        return self.resampler(waveform, self.kernel.to(waveform.dtype))
 
 
 class Speed(Module):

@@ -46,35 +46,55 @@ def _check_rates(orig_freq, new_freq) -> tuple[int, int]:
     return int(orig_freq) // common, int(new_freq) // common
 
 
-def resampling_filter(
-    orig: int, new: int, lowpass_filter_width: int, rolloff: float, method: str, beta: float | None
-) -> tuple[np.ndarray, int]:
-    """The filters (new, taps) that make `new` samples of each `orig`, in double precision, and how
-    many samples before the first of these they begin."""
-    if method not in ("sinc_interp_hann", "sinc_interp_kaiser"):
-        raise ValueError(f"Invalid resampling method: {method}")
-    if lowpass_filter_width <= 0:
-        raise ValueError("Low pass filter width should be positive.")
-    cut = min(orig, new) * rolloff  # twice the pass band, in units of the common rate
-    width = math.ceil(lowpass_filter_width * orig / cut)
-    places = np.arange(-width, width + orig) / orig - np.arange(new)[:, None] / new
-    t = np.clip(places * cut, -lowpass_filter_width, lowpass_filter_width)
-    if method == "sinc_interp_hann":
-        window = np.cos(t * np.pi / lowpass_filter_width / 2) ** 2
-    else:
-        beta = 14.769656459379492 if beta is None else beta
-        window = np.i0(beta * np.sqrt(1 - (t / lowpass_filter_width) ** 2)) / np.i0(beta)
-    return np.sinc(t) * window * (cut / orig), width
+LONG = 1000  # samples to which one period of the filters makes them one matrix no longer
 
 
-def filtered(waveform: Tensor, filters: Tensor, width: int, orig: int, new: int) -> Tensor:
-    """`waveform` (..., time) through the filters: (..., ceil(new time / orig))."""
-    rows, shape = as_batch(waveform, 1)
-    length = rows.shape[1]
-    rows = pad(rows, (width, width + orig))
-    y = F.conv1d(rows.unsqueeze(1), filters.unsqueeze(1), stride=orig)
-    y = y.transpose(1, 2).reshape(len(rows), -1)[:, : -(-new * length // orig)]
-    return y.reshape(*shape, y.shape[1])
+class Resampler:
+    """The filters for a ratio of rates, in double precision.
+
+    There are `new` of them, for the `new` samples that each `orig` become. All stand in one matrix,
+    for a convolution of stride `orig`; where that would be long and nearly empty, each is kept by
+    itself, for the few samples around its place.
+    """
+
+    def __init__(self, orig, new, lowpass_filter_width, rolloff, method, beta) -> None:
+        if method not in ("sinc_interp_hann", "sinc_interp_kaiser"):
+            raise ValueError(f"Invalid resampling method: {method}")
+        if lowpass_filter_width <= 0:
+            raise ValueError("Low pass filter width should be positive.")
+        self.orig, self.new = orig, new
+        cut = min(orig, new) * rolloff  # twice the pass band, in units of the common rate
+        self.width = math.ceil(lowpass_filter_width * orig / cut)
+        phases = np.arange(new)[:, None]
+        if orig > LONG:
+            taps = phases * orig // new + np.arange(-self.width, self.width + 2)
+        else:
+            taps = np.arange(-self.width, self.width + orig)
+        t = (taps / orig - phases / new) * cut
+        t = np.clip(t, -lowpass_filter_width, lowpass_filter_width)
+        if method == "sinc_interp_hann":
+            window = np.cos(t * np.pi / lowpass_filter_width / 2) ** 2
+        else:
+            beta = 14.769656459379492 if beta is None else beta
+            window = np.i0(beta * np.sqrt(1 - (t / lowpass_filter_width) ** 2)) / np.i0(beta)
+        self.filters = np.sinc(t) * window * (cut / orig)
+
+    def __call__(self, waveform: Tensor, filters: Tensor) -> Tensor:
+        """`waveform` (..., time) through the filters, of its dtype."""
+        rows, shape = as_batch(waveform, 1)
+        length = rows.shape[1]
+        count = -(-self.new * length // self.orig)
+        if self.orig > LONG:
+            places = np.arange(count)
+            rows = pad(rows, (self.width, self.width + 2))
+            frames = rows.unfold(-1, filters.shape[1], 1)
+            frames = frames[:, from_numpy(places * self.orig // self.new)]
+            y = (frames * filters[from_numpy(places % self.new)]).sum(-1)
+        else:
+            rows = pad(rows, (self.width, self.width + self.orig))
+            y = F.conv1d(rows.unsqueeze(1), filters.unsqueeze(1), stride=self.orig)
+            y = y.transpose(1, 2).reshape(len(rows), -1)[:, :count]
+        return y.reshape(*shape, count)
 
 
 def resample(
@@ -113,11 +133,8 @@ def resample(
     orig, new = _check_rates(orig_freq, new_freq)
     if orig == new:
         return waveform
-    filters, width = resampling_filter(
-        orig, new, lowpass_filter_width, rolloff, resampling_method, beta
-    )
-    filters = from_numpy(filters.astype(waveform.array.dtype))
-    return filtered(waveform, filters, width, orig, new)
+    run = Resampler(orig, new, lowpass_filter_width, rolloff, resampling_method, beta)
+    return run(waveform, from_numpy(run.filters.astype(waveform.array.dtype)))
 
 
 def speed(
