@@ -272,7 +272,15 @@ static int F(conv_grad_run)(const fdl_conv *g, const void *x, const void *dy, vo
     const int64_t each = e.blocks.nc * e.blocks.nr * g->groups;
     e.shares = min64(ceil_div(32, each), (4 << 20) / (int64_t)sizeof(REAL) / size);
     e.shares = max64(1, min64(e.shares, e.pieces));
-    e.items = e.shares * each;
+    /* Smaller blocks if there are fewer items than threads. That changes no sum, and hence no bit,
+     * but dy is packed for each block. */
+    threads = fdl_plan(threads, (double)size * g->n * g->oh * g->ow / (2.5 * VL));
+    if (e.shares * each < threads && e.blocks.nr == 1) {
+        const int64_t more = ceil_div(threads, e.shares * each);
+        e.blocks.c = ceil_div(ceil_div(e.blocks.c, more), some) * some;
+        e.blocks.nc = ceil_div(C, e.blocks.c);
+    }
+    e.items = e.shares * e.blocks.nc * e.blocks.nr * g->groups;
 
     const int64_t lists = 2 * (g->r + g->s);
     int64_t *at = fdl_scratch(FDL_SCRATCH_CONV, lists * sizeof *at +
@@ -285,8 +293,6 @@ static int F(conv_grad_run)(const fdl_conv *g, const void *x, const void *dy, vo
     e.cols = (conv_taps){g->s, g->stride_w, at + g->r, index + g->r};
     e.partial = e.shares == 1 ? dw : (REAL *)(at + lists);
 
-    const double fmas = (double)size * g->n * g->oh * g->ow;
-    threads = fdl_plan(threads, fmas / (2.5 * VL));
     OMP(parallel num_threads(threads))
     F(conv_grad_share)(&e);
     return e.status;

@@ -15,7 +15,7 @@
  * Checked   against naive.c and float64, at edges of tiles, pieces and blocks; any thread count
  *           gives the same bits: pieces and blocks follow from the shape
  * Timed     python -m fastdl bench conv. Of 128 channels at 56, 3x3/2: 102 GFLOP/s on one thread,
- *           of 118 that its tiles reach alone; 200 on two, which were 170 with planes in common
+ *           of 118 that its tiles reach alone; 206 on two
  */
 #define CONV_TAPS (1280 / (int)sizeof(REAL))       /* taps in a block: the A panel stays in L1    */
 #define CONV_PIXELS (3200 / (int)sizeof(REAL))     /* pixels in a piece: the planes stay in L2    */
