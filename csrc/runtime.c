@@ -165,13 +165,13 @@ static int64_t run_delay(void)
     return -1;
 }
 
-/* Milliseconds that the slowest of four empty parallel regions takes: 0.001 where every thread has
- * a CPU, several where one has been put aside */
-static double slowest_region(int threads)
+/* Does one of four empty parallel regions take a millisecond? They take 0.001 where every thread has
+ * a CPU, several where one has been put aside. */
+static int regions_are_slow(int threads)
 {
-    double slowest = 0;
+    double ms = 0;
     if (threads > most_threads) threads = most_threads;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4 && ms <= 1; i++) {
         struct timespec a, b;
         clock_gettime(CLOCK_MONOTONIC, &a);
 #ifdef _OPENMP
@@ -179,11 +179,10 @@ static double slowest_region(int threads)
         __asm__ volatile("" ::: "memory");
 #endif
         clock_gettime(CLOCK_MONOTONIC, &b);
-        double ms = (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) * 1e-6;
-        if (ms > slowest) slowest = ms;
+        ms = (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) * 1e-6;
     }
     (void)threads;
-    return slowest;
+    return ms > 1;
 }
 
 /* Are other programs on our CPUs? Then the end of every parallel region waits for a thread that has
@@ -192,14 +191,15 @@ static double slowest_region(int threads)
  * time this thread had to wait for a CPU: under 1 % of the time on idle cores, half of it on busy
  * ones. It is looked for every 50 ms. NumPy's BLAS threads spin for 30 ms after each product and
  * give that sign, too; so it takes three in a row, each with a slow region. Then all keeps to one
- * thread for 0.1 s, the next times for twice as long each, up to 1.6 s. Results do not depend on
- * the number of threads, so this shows in the time only. */
+ * thread for 0.1 s, after which one more sign is enough for twice as long, up to 0.4 s, and none
+ * ends it: a slow region costs some milliseconds, a longer pause all that a free CPU could have
+ * done. Results do not depend on the number of threads, so this shows in the time only. */
 #ifndef CLOCK_MONOTONIC_COARSE /* steps of 1-10 ms, and read in a fifth of the time */
 #define CLOCK_MONOTONIC_COARSE CLOCK_MONOTONIC
 #endif
 static int cpus_are_shared(int threads)
 {
-    enum { LOOK = 50, SIGNS = 3, LEAST = 100, MOST = 1600, MS = 1000000 };
+    enum { LOOK = 50, SIGNS = 3, LEAST = 100, MOST = 400, MS = 1000000 };
     static __thread int64_t last_look, last_delay, shared_until, pause;
     static __thread int signs;
     struct timespec t;
@@ -207,15 +207,15 @@ static int cpus_are_shared(int threads)
     int64_t now = (int64_t)t.tv_sec * 1000 * MS + t.tv_nsec;
     if (now - last_look >= LOOK * MS && now >= shared_until) {
         int64_t delay = run_delay(), waited = last_look ? delay - last_delay : 0;
-        int sign = waited * 10 > now - last_look && slowest_region(threads) > 1;
+        int sign = waited * 10 > now - last_look && regions_are_slow(threads);
         signs = sign ? signs + 1 : 0;
-        if (signs == SIGNS) {
+        if (!sign) {
+            pause = 0;
+        } else if (signs == SIGNS || pause) {
             signs = 0;
             pause = pause ? pause * 2 : LEAST;
             if (pause > MOST) pause = MOST;
             shared_until = now + pause * MS;
-        } else if (!sign && now - shared_until > 2 * SIGNS * LOOK * (int64_t)MS) {
-            pause = 0;
         }
         last_look = now;
         last_delay = delay;

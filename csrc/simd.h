@@ -13,6 +13,7 @@
  *   STREAM(p, v)    store past the caches to p, a multiple of VBYTES; STREAM_END() when done
  *   stream_copy     the same for n elements
  *   HSUM HMAX       over the lanes, in a fixed order
+ *   ANY(m)          is any lane of a comparison true?
  *   EVEN ODD        of (a, b): lanes 0, 2, 4, ... or 1, 3, 5, ... of the 2 VL lanes a, b
  *   LOW HIGH        of (a, b): the halves of a0 b0 a1 b1 a2 b2 ...
  *   transpose       of v[VL]: rows and lanes exchanged
@@ -65,6 +66,15 @@ typedef INT VIU __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_a
 #define VSCALE(v, k) F(vscale)(v, k)
 #define HSUM(v) F(hsum)(v)
 #define HMAX(v) F(hmax)(v)
+#if defined(__x86_64__) && VBYTES == 64
+#define ANY(m) (_mm512_test_epi64_mask((__m512i)(m), (__m512i)(m)) != 0)
+#elif defined(__x86_64__) && VBYTES == 32
+#define ANY(m) (!_mm256_testz_si256((__m256i)(m), (__m256i)(m)))
+#elif defined(__x86_64__)
+#define ANY(m) (_mm_movemask_epi8((__m128i)(m)) != 0)
+#else
+#define ANY(m) (HMAX(SEL(m, SPLAT(1), SPLAT(0))) > 0)
+#endif
 #define EVEN(a, b) __builtin_shufflevector(a, b, EVEN_LANES)
 #define ODD(a, b) __builtin_shufflevector(a, b, ODD_LANES)
 #define LOW(a, b) __builtin_shufflevector(a, b, LOW_LANES)

@@ -360,15 +360,16 @@ INLINE V F(trigonometric)(V r, VI quarter)
 
 INLINE V F(vsincos)(V x, const int cosine)
 {
-    V r, far = SEL(VABS(x) > SPLAT(SINGLE ? 0x1p14 : 0x1p20), SPLAT(1), SPLAT(0));
+    V r;
+    VI far = VABS(x) > SPLAT(SINGLE ? 0x1p14 : 0x1p20);
     VI quarter = F(trigonometric_quarter)(x, &r) + cosine;
     V y = F(trigonometric)(r, quarter);
     if (!cosine) y = SEL(x == SPLAT(0), x, y); /* -0 */
-    if (HMAX(far) > 0) {
+    if (ANY(far)) {
         REAL t[VL], u[VL];
         ST(t, x);
         for (int i = 0; i < VL; i++) u[i] = cosine ? (REAL)cos(t[i]) : (REAL)sin(t[i]);
-        y = SEL(far > SPLAT(0), LD(u), y);
+        y = SEL(far, LD(u), y);
     }
     return y;
 }

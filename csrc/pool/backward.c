@@ -37,8 +37,12 @@ INLINE void F(scatter_plane)(const fdl_pool *g, const int64_t *offset, const REA
     int64_t i0, i1, j0, j1;
     F(inner_windows)(g->oh, g->stride_h, g->pad_h, (g->kh - 1) * g->dil_h + 1, g->h, &i0, &i1);
     F(inner_windows)(g->ow, stride, g->pad_w, (g->kw - 1) * g->dil_w + 1, g->w, &j0, &j1);
-    memset(plane, 0, g->h * g->w * sizeof *plane);
+    int64_t zeroed = 0; /* rows: just before windows reach them, so that they are in L1 then */
     for (int64_t i = 0; i < g->oh; i++, out += g->ow) {
+        int64_t reach = i * g->stride_h - g->pad_h + (g->kh - 1) * g->dil_h + 1;
+        reach = i + 1 < g->oh ? max64(zeroed, min64(reach, g->h)) : g->h;
+        memset(plane + zeroed * g->w, 0, (reach - zeroed) * g->w * sizeof *plane);
+        zeroed = reach;
         const int inner = i >= i0 && i < i1;
         const int64_t first = inner ? j0 : g->ow, last = inner ? j1 : g->ow;
         F(scatter_edge)(g, dy, taps, out, i, 0, first, plane);
