@@ -165,8 +165,8 @@ static int64_t run_delay(void)
     return -1;
 }
 
-/* Does one of four empty parallel regions take a millisecond? They take 0.001 where every thread has
- * a CPU, several where one has been put aside. */
+/* Does one of four empty parallel regions take a millisecond? They take 0.001 where every thread
+ * has a CPU, several where one has been put aside. */
 static int regions_are_slow(int threads)
 {
     double ms = 0;
@@ -233,7 +233,9 @@ static __thread int planned = 1; /* the most threads that fdl_plan granted to th
 
 /* A region costs 0.6 us while OpenMP's threads still spin after the last one, as they do between
  * the operations of a step, and 5-50 us if they have gone to sleep (measured, 2 cores): 8 us of
- * work each pay in the first case and lose little in the second. */
+ * work each pay in the first case and lose little in the second. `work` is what one thread takes
+ * where all lies in its caches, the quickest case: bench/threads.py --switch shows how near to
+ * 16 us each kernel's estimate takes the second thread. */
 int fdl_plan(int threads, double work)
 {
     if (forked || threads <= 1) return 1;

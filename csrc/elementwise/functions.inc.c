@@ -64,8 +64,8 @@ MAP(sigmoid_backward, 2, 0.1, a * ((ONE - b) * b))
 MAP(erf, 1, 0.65, F(verf)(a))
 MAP(erfc, 1, 0.65, F(verfc)(a))
 MAP(erf_backward, 2, 0.35, a * F(verf_slope)(b))
-MAP(sin, 1, 0.7, F(vsin)(a))
-MAP(cos, 1, 0.7, F(vcos)(a))
+MAP(sin, 1, 0.45, F(vsin)(a))
+MAP(cos, 1, 0.45, F(vcos)(a))
 
 /* activations */
 MAP(relu, 1, 0.1, AND(~(a <= ZERO), a))

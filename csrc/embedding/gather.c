@@ -31,7 +31,7 @@ NOINLINE void F(gather_range)(int64_t d, const REAL *table, const int64_t *index
 static int F(gather_rows)(int64_t n, int64_t d, const void *table, const int64_t *index, void *y,
                           int threads)
 {
-    SPLIT(fdl_plan(threads, n * (5 + 0.06 * sizeof(REAL) * d)), n, 1,
+    SPLIT(fdl_plan(threads, n * (5 + 0.02 * sizeof(REAL) * d)), n, 1,
           F(gather_range)(d, table, index, n, y, begin, end));
     return FDL_OK;
 }

@@ -63,7 +63,7 @@ static int F(scatter_rows)(int64_t rows, int64_t d, int64_t n, const void *g,
     for (int64_t r = 2; r < rows + 2; r++) first[r] += first[r - 1];
     for (int64_t i = 0; i < n; i++)
         if (index[i] >= 0) order[first[index[i] + 1]++] = (int32_t)i;
-    SPLIT(fdl_plan(threads, 0.06 * sizeof(REAL) * d * (rows + n)), rows + n, 1,
+    SPLIT(fdl_plan(threads, 0.018 * sizeof(REAL) * d * (rows + n)), rows + n, 1,
           F(scatter_range)(rows, d, g, first, order, table, begin, end));
     return FDL_OK;
 }

@@ -177,7 +177,7 @@ static int F(join)(int64_t rows, int count, const fdl_part *parts, void *y, int 
     int64_t y_row = 0;
     for (int p = 0; p < count; p++) y_row += parts[p].n;
     if (rows > 16) {
-        SPLIT(fdl_plan(threads, 0.06 * sizeof(REAL) * rows * y_row), rows, 1,
+        SPLIT(fdl_plan(threads, 0.02 * sizeof(REAL) * rows * y_row), rows, 1,
               F(join_rows)(count, parts, y_row, y, begin, end));
         return FDL_OK;
     }
@@ -185,7 +185,7 @@ static int F(join)(int64_t rows, int count, const fdl_part *parts, void *y, int 
     for (int64_t i = 0; i < rows; i++)
         for (int p = 0; p < count; to += parts[p++].n) {
             const INT *from = (const INT *)parts[p].x + i * parts[p].row;
-            SPLIT(fdl_plan(threads, 0.06 * sizeof(REAL) * parts[p].n), parts[p].n, 1024,
+            SPLIT(fdl_plan(threads, 0.02 * sizeof(REAL) * parts[p].n), parts[p].n, 1024,
                   F(copy_range)(from, to, begin, end));
         }
     return FDL_OK;
@@ -206,7 +206,7 @@ static int F(copy)(const fdl_copy *g, const void *x, void *y, int threads)
             outer[count++] = i;
             tasks *= g->shape[i];
         }
-    int parts = fdl_plan(threads, 0.06 * sizeof(REAL) * size);
+    int parts = fdl_plan(threads, (inner < 0 ? 0.02 : 0.045) * sizeof(REAL) * size);
     if (inner < 0) {
         tasks *= ceil_div(g->shape[last], COPY_PIECE);
         SPLIT(parts, tasks, 1, F(copy_rows)(g, outer, count, x, y, begin, end));

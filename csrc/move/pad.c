@@ -76,7 +76,7 @@ static int F(pad)(const fdl_pad *g, const void *x, const void *value, void *y, i
 {
     int64_t rows = 1;
     for (int d = 0; d < g->axes - 1; d++) rows *= g->shape[d];
-    SPLIT(fdl_plan(threads, 0.06 * sizeof(REAL) * rows * g->shape[g->axes - 1]), rows, 1,
+    SPLIT(fdl_plan(threads, 0.03 * sizeof(REAL) * rows * g->shape[g->axes - 1]), rows, 1,
           F(pad_rows)(g, x, value, y, begin, end));
     return FDL_OK;
 }

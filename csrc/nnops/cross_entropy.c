@@ -193,7 +193,7 @@ static int F(cross_entropy)(int64_t n, int64_t c, int64_t p, const void *x, cons
                             int64_t ignore_index, const void *weight, double smoothing,
                             double scale, void *loss, void *grad, int threads)
 {
-    int parts = fdl_plan(threads, n * p * (20 + 0.15 * sizeof(REAL) * c));
+    int parts = fdl_plan(threads, n * p * (20 + 0.09 * sizeof(REAL) * c));
     if (c == 0) memset(loss, 0, n * p * sizeof(REAL)); /* nothing but ignored rows */
     if (n == 0 || c == 0 || p == 0) return FDL_OK;
     const REAL *w = weight;

@@ -262,7 +262,7 @@ NOINLINE void F(log_softmax_backward_rows)(int64_t cols, const REAL *dy, const R
 static int F(softmax)(int64_t n, int64_t c, int64_t p, const void *x, void *y, int log,
                       int threads)
 {
-    int parts = fdl_plan(threads, n * p * (10 + 0.15 * sizeof(REAL) * c));
+    int parts = fdl_plan(threads, n * p * (10 + 0.08 * sizeof(REAL) * c));
     if (n == 0 || c == 0 || p == 0) return FDL_OK;
     if (p > 1)
         SPLIT(parts, n * ceil_div(p, VL), 1, F(softmax_planes)(c, p, x, y, log, begin, end));
@@ -278,7 +278,7 @@ static int F(softmax)(int64_t n, int64_t c, int64_t p, const void *x, void *y, i
 static int F(softmax_backward)(int64_t n, int64_t c, int64_t p, const void *dy, const void *y,
                                void *dx, int log, int threads)
 {
-    int parts = fdl_plan(threads, n * p * (10 + 0.08 * sizeof(REAL) * c));
+    int parts = fdl_plan(threads, n * p * (10 + 0.035 * sizeof(REAL) * c));
     if (n == 0 || c == 0 || p == 0) return FDL_OK;
     if (p > 1)
         SPLIT(parts, n * ceil_div(p, VL), 1,

@@ -267,7 +267,7 @@ NOINLINE void F(apply_pieces)(const F(bn) *s, int64_t begin, int64_t end)
 
 static int F(channels_run)(F(bn) *s, int statistics, int threads)
 {
-    const double work = 0.05 * sizeof(REAL) * s->n * s->c * s->p * (s->dy ? 2 : 1);
+    const double work = 0.085 * sizeof(REAL) * s->n * s->c * s->p * (s->dy ? 2 : 1);
     const int parts = fdl_plan(threads, work);
     F(cut_channels)(s);
     const int by_piece = parts > 1 && s->c < 8 * parts;

@@ -28,7 +28,7 @@ static int F(sum_squares)(int64_t count, const fdl_param *list, double *total, i
     int64_t chunks = F(count_chunks)(count, list);
     double *sums = fdl_scratch(FDL_SCRATCH_ROWS, chunks * sizeof(double));
     if (!sums) return FDL_NOMEM;
-    F(over_chunks)(count, list, F(square_chunk), &sums, 0.02 * sizeof(REAL), threads);
+    F(over_chunks)(count, list, F(square_chunk), &sums, 0.012 * sizeof(REAL), threads);
     *total = 0;
     for (int64_t c = 0; c < chunks; c++) *total += sums[c];
     return FDL_OK;

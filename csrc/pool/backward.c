@@ -40,7 +40,7 @@ INLINE void F(scatter_plane)(const fdl_pool *g, const int64_t *offset, const REA
     int64_t zeroed = 0; /* rows: just before windows reach them, so that they are in L1 then */
     for (int64_t i = 0; i < g->oh; i++, out += g->ow) {
         int64_t reach = i * g->stride_h - g->pad_h + (g->kh - 1) * g->dil_h + 1;
-        reach = i + 1 < g->oh ? max64(zeroed, min64(reach, g->h)) : g->h;
+        reach = max64(zeroed, min64(reach, g->h));
         memset(plane + zeroed * g->w, 0, (reach - zeroed) * g->w * sizeof *plane);
         zeroed = reach;
         const int inner = i >= i0 && i < i1;
@@ -51,6 +51,7 @@ INLINE void F(scatter_plane)(const fdl_pool *g, const int64_t *offset, const REA
             at[offset[F(get_tap)(g, taps, out + j)]] += dy[out + j];
         F(scatter_edge)(g, dy, taps, out, i, last, g->ow, plane);
     }
+    memset(plane + zeroed * g->w, 0, (g->h - zeroed) * g->w * sizeof *plane);
 }
 
 /* Are windows two columns wide, apart, inside the plane, and enough to fill a vector? */

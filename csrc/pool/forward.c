@@ -11,7 +11,7 @@
 INLINE double F(pool_cost)(const fdl_pool *g)
 {
     double in = (double)g->h * g->w, out = (double)g->oh * g->ow;
-    return g->planes * (30 + sizeof(REAL) * (0.06 * in + 0.03 * out * g->kh * g->kw));
+    return g->planes * (20 + sizeof(REAL) * (0.035 * in + 0.02 * out * g->kh * g->kw));
 }
 
 /* ---- forward --------------------------------------------------------------------------------- */

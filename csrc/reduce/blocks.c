@@ -202,7 +202,7 @@ static void F(reduce_with)(int op, const fdl_reduce *g, const REAL *x, REAL *y, 
         [FDL_SUM_ABS] = F(sum_abs_tasks), [FDL_SUM_SQUARES] = F(sum_squares_tasks)};
     F(reduce_cut) p = F(reduce_cut_of)(g);
     int64_t tasks = g->outer * p.chunks * p.strips, grain = g->n <= FEW_ELEMENTS ? VL : 1;
-    double work = 0.04 * sizeof(REAL) * g->outer * g->n * g->inner;
+    double work = 0.012 * sizeof(REAL) * g->outer * g->n * g->inner;
     int parts = fdl_plan(threads, work);
     if (p.chunks == 1) {
         SPLIT(parts, tasks, grain, pieces[op](g, x, y, divisor, begin, end));

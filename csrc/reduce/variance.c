@@ -121,7 +121,7 @@ NOINLINE void F(variance_strips)(const fdl_reduce *g, const REAL *x, double divi
 static int F(variance)(const fdl_reduce *g, const void *x, double divisor, void *variance,
                        void *mean, int threads)
 {
-    int parts = fdl_plan(threads, 0.08 * sizeof(REAL) * g->outer * g->n * g->inner);
+    int parts = fdl_plan(threads, 0.04 * sizeof(REAL) * g->outer * g->n * g->inner);
     int64_t blocks = ceil_div(g->n, BLOCK_VECTORS * VL);
     if (g->inner > 1) {
         SPLIT(parts, g->outer * ceil_div(g->inner, F(VARIANCE_STRIP)), 1,
