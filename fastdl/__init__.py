@@ -193,7 +193,7 @@ from fastdl.amp.grad_scaler import GradScaler
 from fastdl.compiler import compile
 from fastdl.func import vmap
 from fastdl.io import load, save
-from fastdl.ops.activation import log_softmax, relu, softmax
+from fastdl.ops.activation import celu, log_softmax, relu, selu, softmax
 from fastdl.ops.conv import (
     conv1d,
     conv2d,
@@ -202,6 +202,10 @@ from fastdl.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from fastdl.ops.dropout import alpha_dropout, dropout, feature_alpha_dropout
+from fastdl.ops.linear import bilinear
+from fastdl.ops.norm import group_norm, layer_norm, rms_norm
+from fastdl.ops.piecewise import hardshrink, prelu, rrelu
 from fastdl.ops.pool import (
     adaptive_max_pool1d_with_indices as adaptive_max_pool1d,
 )
@@ -212,6 +216,7 @@ from fastdl.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
+from fastdl.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 globals().update({name: getattr(Tensor, name) for name in FUNCTIONS_IN_PLACE.split()})
 

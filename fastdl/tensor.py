@@ -29,6 +29,7 @@ from fastdl.ops import (
     matrices,
     naming,  # noqa: F401  (names nodes)
     order,
+    piecewise,
     random,
     reduce,
     scatter,
@@ -665,6 +666,7 @@ METHODS = {
     special: "digamma i0 igamma igammac lgamma mvlgamma",
     statistics: "corrcoef cov",
     activation: "log_softmax relu softmax",
+    piecewise: "hardshrink prelu",
     fft: "istft stft",
     complex: """
         angle conj conj_physical is_conj is_neg resolve_conj resolve_neg

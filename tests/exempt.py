@@ -7,6 +7,7 @@ SAMPLERS = """
     randperm nn.functional.gumbel_softmax
 """
 DROPOUTS = """
+    alpha_dropout dropout feature_alpha_dropout rrelu
     nn.functional.alpha_dropout nn.functional.dropout nn.functional.dropout1d
     nn.functional.dropout2d nn.functional.dropout3d nn.functional.feature_alpha_dropout
 """

@@ -86,6 +86,7 @@ row("activation._log_softmax activation.log_softmax_backward",
 row("activation._log_softmax", lambda t, x: F(t).log_softmax(x, dim=0), [normal(3, 2)])
 
 row("activation._elu", lambda t, x: F(t).selu(x), [apart(3, 4)], more=MORE)
+row("activation._elu", lambda t, x: t.selu(x) * t.celu(x, 1.5), [apart(3, 4)], more=MORE)
 row("activation._elu", lambda t, x: F(t).celu(x, 1.5) * F(t).celu(x, -0.5), [apart(3, 4)],
     more=MORE, bad=[(lambda t: F(t).celu(t.ones(2), 0), RuntimeError)])
 WIDE = [[normal(0, 3)], [normal()], [given([-800.0, 800.0])]]
@@ -117,6 +118,10 @@ row("piecewise._hardswish piecewise.hardswish_backward", lambda t, x: F(t).hards
     bad=[(lambda t: F(t).hardswish(t.ones(2).long()), NotImplementedError)])
 row("piecewise._softshrink piecewise.shrink_backward", lambda t, x: F(t).softshrink(x, 0.7) * x,
     [apart(3, 4)], more=CORNERS, bad=[(lambda t: F(t).softshrink(t.ones(2), -1), RuntimeError)])
+row("piecewise._hardshrink piecewise.shrink_backward",
+    lambda t, x: t.hardshrink(x, 0.3) * x.hardshrink(), [apart(3, 4)], more=CORNERS)
+row("piecewise._prelu piecewise.prelu_backward", lambda t, x, w: t.prelu(x, w) * x.prelu(w),
+    [apart(3, 4), normal(4)])
 row("piecewise._hardshrink piecewise.shrink_backward", lambda t, x: F(t).hardshrink(x) * x,
     [apart(3, 4)], more=CORNERS)
 row("piecewise._prelu piecewise.prelu_backward", lambda t, x, w: F(t).prelu(x, w),
