@@ -417,7 +417,7 @@ def flip_along(cnp.ndarray x not None, *, dims):
     return copy(turned.transpose(order)).transpose(np.argsort(order))
 
 
-def axes_in_memory(strides, shape):
+cdef list axes_in_memory(tuple strides, tuple shape):
     """The axes from the outermost in memory to the innermost, as PyTorch orders them for a copy:
     an expanded axis stays where it is among its neighbours, of equal strides the longer axis goes
     outside."""

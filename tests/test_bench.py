@@ -4,6 +4,7 @@ What is tested is that figures are taken, checked and written as they are said t
 """
 
 import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -424,7 +425,9 @@ def test_no_builder_of_a_case_is_unused(versus):
     builders = {
         name
         for name, f in vars(problems).items()
-        if getattr(f, "__module__", "") == "problems" and f.__code__.co_varnames[:1] == ("torch",)
+        if inspect.isfunction(f)
+        and f.__module__ == "problems"
+        and f.__code__.co_varnames[:1] == ("torch",)
     }
     helpers = {"normal", "integers", "inference", "training", "in_mode", "prepare", "sgd", "adam"}
     assert builders - helpers - {"optimize"} == used
