@@ -389,6 +389,55 @@ static PyObject *fdl_box_of(PyObject *number, int type)
     return y;
 }
 
+/* A new array of `type` with a plain number at every `step`-th place before `most`, else 0; None as
+   from fdl_box_of. */
+static PyObject *fdl_filled(const fdl_layout *l, PyObject *number, int type, npy_intp step,
+                            npy_intp most)
+{
+    union {
+        npy_int64 whole;
+        double real;
+    } room;
+    if (!fdl_put_number(number, type, &room)) Py_RETURN_NONE;
+    PyObject *y = PyArray_SimpleNew(l->ndim, (npy_intp *)l->shape, type);
+    if (y == NULL) return NULL;
+    char *to = PyArray_BYTES((PyArrayObject *)y);
+    npy_intp size = PyArray_SIZE((PyArrayObject *)y), item = PyArray_ITEMSIZE((PyArrayObject *)y);
+    if (step > 1) memset(to, 0, (size_t)(size * item));
+    if (most > size) most = size;
+    if (item == 4)
+        for (npy_intp i = 0; i < most; i += step) memcpy(to + 4 * i, &room, 4);
+    else if (item == 8)
+        for (npy_intp i = 0; i < most; i += step) memcpy(to + 8 * i, &room, 8);
+    else /* a byte */
+        for (npy_intp i = 0; i < most; i += step) to[i] = *(char *)&room;
+    return y;
+}
+
+/* `count` numbers, two or more, evenly from `start` to `end`, plain numbers; None for a type that
+   is not real, for numbers far from 0, and for equal ones. */
+static PyObject *fdl_spaced(PyObject *start, PyObject *end, npy_intp count, int type)
+{
+    const double large = 1e30; /* up to here, nothing overflows */
+    double a, b;
+    if ((type != NPY_FLOAT && type != NPY_DOUBLE) || !fdl_put_number(start, NPY_DOUBLE, &a) ||
+        !fdl_put_number(end, NPY_DOUBLE, &b) || !(a > -large && a < large && b > -large &&
+        b < large && a != b))
+        Py_RETURN_NONE;
+    PyObject *y = PyArray_SimpleNew(1, &count, type);
+    if (y == NULL) return NULL;
+    void *to = PyArray_DATA((PyArrayObject *)y);
+    double step = (b - a) / (double)(count - 1);
+    for (npy_intp i = 0; i < count; i++) {
+        double value = i == count - 1 ? b : (double)i * step + a;
+        if (type == NPY_FLOAT)
+            ((float *)to)[i] = (float)value;
+        else
+            ((double *)to)[i] = value;
+    }
+    return y;
+}
+
 /* Replace plain numbers among `arrays`, a new tuple, by 0-d arrays of the dtype of the first array
    that is not of the type `aside`. */
 static int fdl_box_beside(PyObject *arrays, int aside)

@@ -23,6 +23,10 @@ cdef extern from "Python.h":
     PyObject *Py_None
     PyObject *Py_Ellipsis
 
+cdef extern from "_engine.h":
+    int NPY_BOOL
+    int NPY_INT64
+
 ctypedef object (*Way)(Primitive, object, PyObject **, Py_ssize_t)
 
 cdef int MOST = 4                       # arguments after the tensor that may have a name
@@ -161,6 +165,54 @@ def plain_array(data, dtype, floating):
     """The array of a number or of nested lists of numbers, if they are plain ones: of the NumPy
     dtype `dtype`; if that is None of int64 or bool, or `floating` with floats. Else None."""
     return fdl_array_of(data, -1 if dtype is None else dtype.num, floating.num)
+
+
+cdef Py_ssize_t plain_layout(PyObject **given, Py_ssize_t n, fdl_layout *at) except -2:
+    """How many elements an array of the plain lengths `given` has; -1 if they are none, or if it
+    has more than few."""
+    cdef Py_ssize_t size = 1
+    cdef int i
+    at.ndim = as_ints(given, n, at.shape)
+    for i in range(at.ndim):
+        if not 0 <= at.shape[i] <= FEW:
+            return -1
+        size *= at.shape[i]
+        if size > FEW:
+            return -1
+    return size if at.ndim >= 0 else -1
+
+
+def plain_filled(tuple given, value, dtype, floating):
+    """A small array full of a number: lengths as in `plain_sizes`, number and dtypes as in
+    `plain_array`. None if that is nothing plain."""
+    cdef fdl_layout at
+    cdef int type = -1 if dtype is None else dtype.num
+    cdef Py_ssize_t size = plain_layout(
+        (<PyTupleObject *>given).ob_item, PyTuple_GET_SIZE(given), &at)
+    if size < 0:
+        return None
+    if type < 0:
+        type = (floating.num if PyFloat_CheckExact(<PyObject *>value) else
+                NPY_BOOL if isinstance(value, bool) else NPY_INT64)
+    return fdl_filled(&at, value, type, 1, size)
+
+
+def plain_eye(n, m, dtype):
+    """A small (n, m) matrix with ones on its diagonal; None if that is nothing plain."""
+    cdef fdl_layout at
+    cdef PyObject *lengths[2]
+    lengths[0], lengths[1] = <PyObject *>n, <PyObject *>m
+    if plain_layout(lengths, 2, &at) < 0:
+        return None
+    return fdl_filled(&at, True, dtype.num, at.shape[1] + 1, at.shape[1] * at.shape[1])
+
+
+def plain_spaced(start, end, steps, dtype):
+    """`steps` numbers evenly from `start` to `end`, few; None if that is nothing plain."""
+    cdef Py_ssize_t count
+    if not as_int(<PyObject *>steps, &count) or not 2 <= count <= FEW:
+        return None
+    return fdl_spaced(start, end, count, dtype.num)
 
 
 cdef tuple shape_tuple(const fdl_layout *at):
@@ -910,6 +962,25 @@ cdef object short_gather(Primitive op, object of, PyObject **args, Py_ssize_t n)
     return op.call((x, index), {"dim": d})
 
 
+cdef object short_take_along(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    """Of lengths that agree beside the dimension."""
+    cdef TensorBase x = <TensorBase>of
+    cdef TensorBase index
+    cdef PyObject *swapped[2]
+    cdef int d, i, ndim = fdl_ndim(x.array)
+    if not as_dim(args[1], ndim, &d) or args[0] == NULL or (
+            not isinstance(<object>args[0], TensorBase)):
+        return None
+    index = <TensorBase>args[0]
+    if not fdl_is_places(index.array) or fdl_ndim(index.array) != ndim:
+        return None
+    for i in range(ndim):
+        if i != d and fdl_length(index.array, i) != fdl_length(x.array, i):
+            return None
+    swapped[0], swapped[1] = args[1], args[0]
+    return short_gather(op, of, swapped, 2)
+
+
 cdef tuple scattering(TensorBase x, PyObject **args, int *dim):
     """The operands of a scatter of a tensor shaped as `index`, or a number; None of another."""
     cdef TensorBase index, source
@@ -1000,6 +1071,19 @@ cdef object short_where(Primitive op, object of, PyObject **args, Py_ssize_t n):
 cdef inline object boxed(object a, int type):
     """A tensor as it is, a plain number as a 0-d array; None if `type` does not hold it."""
     return a if isinstance(a, TensorBase) else fdl_box_of(a, type)
+
+
+cdef object short_clamp(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    """Between plain numbers."""
+    cdef int i, bounds = 0
+    for i in range(2):
+        if args[i] != NULL and args[i] != Py_None:
+            if not (PyLong_CheckExact(args[i]) or PyFloat_CheckExact(args[i])):
+                return None
+            bounds += 1
+    return None if bounds == 0 else op.call((of,), {
+        "min": None if args[0] == NULL else <object>args[0],
+        "max": None if args[1] == NULL else <object>args[1]})
 
 
 cdef object short_mean(Primitive op, object of, PyObject **args, Py_ssize_t n):
@@ -1157,6 +1241,10 @@ cdef Way way_of(str name) except NULL:
         return short_index_select
     if name == "where":
         return short_where
+    if name == "take_along_dim":
+        return short_take_along
+    if name == "clamp":
+        return short_clamp
     raise ValueError(f"shortcut: there is none for {name}()")
 
 

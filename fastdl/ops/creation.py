@@ -6,7 +6,15 @@ import warnings
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl._engine import TensorBase, plain_array, plain_sizes, tensor_of
+from fastdl._engine import (
+    TensorBase,
+    plain_array,
+    plain_eye,
+    plain_filled,
+    plain_sizes,
+    plain_spaced,
+    tensor_of,
+)
 from fastdl.ops.core import (
     as_type,
     dtype_of_number,
@@ -344,10 +352,15 @@ def filled(function, make, size, dtype, device, requires_grad, keywords):
         checked_device(device)
     if out is not None:
         return delivered(function, make, shape_argument(function, size), dtype, out)
-    dtype = _dtype.as_numpy(_dtype.get_default_dtype() if dtype is None else dtype)
+    dtype = numpy_dtype(dtype)
     shape = plain_sizes(size)
     shape = shape_argument(function, size) if shape is None else shape
     return tensor_of(allocated(make, shape, dtype), requires_grad)
+
+
+def numpy_dtype(dtype):
+    """The NumPy dtype of `dtype`; None: of the default."""
+    return _dtype.get_default_dtype().dtype if dtype is None else _dtype.as_numpy(dtype)
 
 
 def delivered(function, make, shape, dtype, out):
@@ -379,6 +392,11 @@ def zeros(*size, dtype=None, device=None, requires_grad=False, **keywords):
 
 def ones(*size, dtype=None, device=None, requires_grad=False, **keywords):
     """Ones of shape `size`; keywords as in `zeros`."""
+    if device is None and not keywords:
+        wanted = numpy_dtype(dtype)
+        array = plain_filled(size, True, wanted, wanted)  # the usual call
+        if array is not None:
+            return tensor_of(array, requires_grad)
     return filled("ones", _ones, size, dtype, device, requires_grad, keywords)
 
 
@@ -437,6 +455,11 @@ def scalar_tensor(s, *, dtype=None, device=None, requires_grad=False, **keywords
 
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, **keywords):
     """`fill_value` in every place of shape `size`; the dtype follows the value."""
+    if device is None and not keywords:
+        wanted = None if dtype is None else _dtype.as_numpy(dtype)
+        array = plain_filled((size,), fill_value, wanted, _dtype.get_default_dtype().dtype)
+        if array is not None:
+            return tensor_of(array, requires_grad)
     value = fill_value.item() if is_tensor(fill_value) else fill_value
     if isinstance(size, int):
         size = (size,)
@@ -657,6 +680,10 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     >>> fastdl.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
+    if device is None and not keywords:
+        array = plain_spaced(start, end, steps, numpy_dtype(dtype))
+        if array is not None:
+            return tensor_of(array, requires_grad)
     return _spaced("linspace", _even, start, end, steps, dtype, device, requires_grad, keywords)
 
 
@@ -670,6 +697,10 @@ def logspace(
 
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False, **keywords):
     """Ones on the diagonal of an (n, m) matrix of zeros."""
+    if device is None and not keywords:
+        array = plain_eye(n, n if m is None else m, numpy_dtype(dtype))
+        if array is not None:
+            return tensor_of(array, requires_grad)
     for name, length in (("n", n), ("m", n if m is None else m)):
         if not hasattr(length, "__index__"):
             raise TypeError(f"eye(): argument {name!r} must be int, not {type(length).__name__}")

@@ -18,7 +18,14 @@ from fastdl.ops.core import (
     takes_out,
     tensor_argument,
 )
-from fastdl.ops.scatter import as_new, gather, in_place, scatter_reduce, scatter_reduce_
+from fastdl.ops.scatter import (
+    as_new,
+    gather,
+    gather_along,
+    in_place,
+    scatter_reduce,
+    scatter_reduce_,
+)
 from fastdl.ops.strided import laid_over, memory_of, offset_of
 from fastdl.ops.subscript import out_of_range, plan
 
@@ -487,6 +494,7 @@ def put_(input, index, source, accumulate=False):
     return E.fill.inplace(input, put_at(input, index, source, accumulate))
 
 
+@shortcut(gather_along)
 @takes_out
 @aliases
 def take_along_dim(input, indices, dim=None):

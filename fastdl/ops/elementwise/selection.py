@@ -187,14 +187,6 @@ def clamping(min, max):
     return [(clamp_numbers, None, {"min": min, "max": max})]
 
 
-@takes_out
-def clamp(input, min=None, max=None):
-    """`input` held between `min` and `max`: numbers or tensors, one of them may be None."""
-    for primitive, bound, static in clamping(min, max):
-        input = primitive(input, **static) if bound is None else primitive(input, bound)
-    return input
-
-
 def _clamp_into(out, x, *, min, max):
     np.clip(x, min, max, out=out, casting="same_kind")
 
@@ -218,6 +210,15 @@ def clamp_backward(g, x, *, min, max):
 
 clamp_numbers.vjp(x=lambda g, x, min, max: clamp_backward(g, x, min=min, max=max))
 clamp_backward.vjp(g=lambda h, x, min, max: clamp_backward(h, x, min=min, max=max))
+
+
+@shortcut(clamp_numbers)
+@takes_out
+def clamp(input, min=None, max=None):
+    """`input` held between `min` and `max`: numbers or tensors, one of them may be None."""
+    for primitive, bound, static in clamping(min, max):
+        input = primitive(input, **static) if bound is None else primitive(input, bound)
+    return input
 
 
 @elementwise(promote=False, half=True)
