@@ -35,6 +35,7 @@ include "_kernels_optim.pxi"
 include "_kernels_elementwise.pxi"
 include "_kernels_memory.pxi"
 include "_kernels_places.pxi"
+include "_kernels_order.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")
 cdef int current_tier = fdl_best_tier()

@@ -144,3 +144,66 @@ def test_writing_counts_as_a_change():
         change(y)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             product.backward()
+
+
+FILLED = {
+    "ones": lambda t, **o: t.ones(2, 3, **o),
+    "ones of none": lambda t, **o: t.ones(2, 0, **o),
+    "ones, a number": lambda t, **o: t.ones((), **o),
+    "full of ints": lambda t, **o: t.full((3, 2), 3, **o),
+    "full of bools": lambda t, **o: t.full((2,), True, **o),
+    "full of floats": lambda t, **o: t.full([4], 0.5, **o),
+    "full of many": lambda t, **o: t.full((70, 80), 0.5, **o),
+    "square": lambda t, **o: t.eye(3, **o),
+    "high": lambda t, **o: t.eye(5, 2, **o),
+    "wide": lambda t, **o: t.eye(2, 5, **o),
+    "none": lambda t, **o: t.eye(0, 4, **o),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+@pytest.mark.parametrize("dtype", [None, "float64", "int32", *DTYPES])
+def test_filled(name, dtype):
+    options = [{} if dtype is None else {"dtype": getattr(t, dtype)} for t in (fastdl, torch)]
+    same(FILLED[name](fastdl, **options[0]), FILLED[name](torch, **options[1]))
+
+
+@pytest.mark.parametrize("ends", [(0, 1), (-2.5, 3), (3, -1.5), (2, 2), (0, 1e35)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_evenly_spaced(ends, dtype):
+    for steps in (0, 1, 2, 16):
+        mine, theirs = (t.linspace(*ends, steps, dtype=getattr(t, dtype)) for t in (fastdl, torch))
+        eps = 4 * np.finfo(dtype).eps * max(map(abs, ends))  # PyTorch counts from both ends
+        np.testing.assert_allclose(mine.array, theirs.numpy(), rtol=0, atol=eps, strict=True)
+        if steps > 1:
+            assert (mine[0].item(), mine[-1].item()) == (theirs[0].item(), theirs[-1].item())
+
+
+@pytest.mark.parametrize("values", ["normal", "ties", "nan", "only nan", "ascending", "descending"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_first_and_middle_are_those_of_the_sorted_line(values, dtype):
+    rows = np.random.default_rng(5).standard_normal((4, 37))
+    rows = {
+        "normal": rows * 9, "ties": np.floor(rows), "nan": np.where(rows > 1, np.nan, rows),
+        "only nan": rows * np.nan, "ascending": np.sort(rows * 9),
+        "descending": np.sort(rows * 9)[:, ::-1],
+    }[values]  # fmt: skip
+    if dtype == "int64" and np.isnan(rows).any():
+        pytest.skip("no NaN among integers")
+    x = fastdl.from_numpy(np.ascontiguousarray(rows).astype(dtype))
+    for largest in (True, False):
+        order = np.argsort(-x.array if largest else x.array, 1, kind="stable")
+        if largest and np.isnan(rows).any():  # NaN is the greatest
+            order = np.argsort(np.where(np.isnan(rows), -np.inf, -rows), 1, kind="stable")
+        for k in (1, 3, 32, 33):
+            found = x.topk(k, largest=largest)
+            np.testing.assert_array_equal(found.indices.array, order[:, :k])
+            np.testing.assert_array_equal(
+                found.values.array, np.take_along_axis(x.array, order[:, :k], 1)
+            )
+    for k in (1, 5, 37):
+        np.testing.assert_array_equal(x.kthvalue(k).indices.array, order[:, k - 1])
+    theirs = torch.from_numpy(x.array)
+    same(x.median(), theirs.median())
+    same(x.nanmedian(), theirs.nanmedian())
+    same(x.median(1).values, theirs.median(1).values)

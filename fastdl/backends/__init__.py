@@ -59,6 +59,7 @@ VOCABULARY = (
     "reduce",
     "logsumexp",
     "extreme",
+    "leading",
     "variance",
     "scan",
     "random_uniform",

@@ -291,6 +291,7 @@ KERNELS = {  # what primitives may name as their kernel
     "tril": _kernels.tril,
     "triu": _kernels.triu,
     "matmul": _kernels.product,
+    "median": _kernels.middle,
     "norm": _kernels.Reduction("sum_squares", root=True),
     "max": _kernels.Extreme("max"),
     "min": _kernels.Extreme("min"),
@@ -552,6 +553,14 @@ def logsumexp(x, dims, keepdim):
         y = np.exp(x - top)
     y = np.log(reduce(y, "sum", dims, True)) + top
     return y if keepdim else y.reshape([n for i, n in enumerate(x.shape) if i not in dims])
+
+
+def leading(x, k, dim, greatest):
+    """Places of the k greatest (smallest) of x along `dim`, in order, of equal ones the first
+    first; NaN is the greatest. None where that is left to sorting: many elements, or dtypes and
+    layouts that no kernel takes."""
+    found = _kernels.leading(x, k, greatest) if dim == x.ndim - 1 else NotImplemented
+    return None if found is NotImplemented else found
 
 
 def extreme(x, op, dim, keepdim):

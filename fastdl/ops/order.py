@@ -108,6 +108,9 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
         raise RuntimeError("topk does not support bool dtypes on CPU")
     if input.array.ndim == 0:
         return TopkResult(input.clone(), tensor_of(np.zeros((), np.int64)))
+    found = backends.of(input.array).leading(input.array, k, dim, bool(largest))
+    if found is not None:
+        return TopkResult(*_ordered(input, found, dim))
     if 0 < k <= n // 64:
         found = _few_extremes(input.array, k, dim, "max" if largest else "min")
         if found is not None:
@@ -149,6 +152,9 @@ def kthvalue(input, k, dim=-1, keepdim=False):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
     if input.array.dtype.kind == "b" and input.array.ndim:
         raise NotImplementedError("\"kthvalue_cpu\" not implemented for 'Bool'")
+    first = backends.of(line.array).leading(line.array, k, dim, False)
+    if first is not None:
+        return _at(input, first[..., k - 1 :], dim, keepdim, KthvalueResult)
     at = (*(slice(None),) * dim, slice(k - 1, k))
     return _at(input, _order(line, dim, False)[at], dim, keepdim, KthvalueResult)
 
@@ -156,6 +162,11 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 def _middle_place(x, dim, skip_nan):
     """Where the lower median along `dim` is, a dimension of length 1: the first NaN if there is one
     and they are not skipped."""
+    if not np.isnan(x).any():
+        k = (x.shape[dim] - 1) // 2
+        first = backends.of(x).leading(x, k + 1, dim, False)
+        if first is not None:
+            return first[..., k:]
     order = np.argsort(x, dim, kind="stable")
     count = x.shape[dim] - np.isnan(x).sum(dim, keepdims=True)  # NaN is last
     k = np.maximum(count - 1, 0) // 2
@@ -164,7 +175,7 @@ def _middle_place(x, dim, skip_nan):
     )
 
 
-@primitive(node_name="Median")
+@primitive(node_name="Median", kernel="median")
 def middle_of_all(x, *, skip_nan):
     """The lower median of all elements; those that equal it share the gradient."""
     x = x.reshape(-1)
