@@ -575,13 +575,31 @@ def _legacy_array(args, dtype):
     return np.empty(core.sizes("Tensor", args), dtype)
 
 
+def _operands_by_name(names, args, given):
+    """`args` with those of `given` (which loses them) that come next among the operands `names`;
+    PyTorch's name of the first is `other`."""
+    if "other" in given:
+        given[names[0]] = given.pop("other")
+    for name in names[len(args) :]:
+        if name not in given:
+            break
+        args += (given.pop(name),)
+    for name in names:
+        if name in given:
+            raise TypeError(f"argument {name!r} given twice, or without those before it")
+    return args
+
+
 def inplace(function, direct=True):
     """The in-place method of a function: of a primitive its own in-place form, unless `direct` is
     off; else the result is written over the tensor."""
 
     if direct and isinstance(function, _engine.Primitive):
+        operands = function.operands[1:]
 
         def method(self, *args, **static):
+            if static and operands:
+                args = _operands_by_name(operands, args, static)
             return function.inplace(self, *args, **static)
 
     else:

@@ -756,6 +756,15 @@ def test_variational_step():
     np.testing.assert_allclose(log_sigma.grad.numpy(), np.zeros(4), atol=1e-6)
 
 
+def test_repr_of_a_mixture():
+    def build(t):
+        d = t.distributions
+        parts = d.Independent(d.Normal(t.zeros(2, 3), 1.0), 1)
+        return repr(d.MixtureSameFamily(d.Categorical(t.ones(2)), parts))
+
+    assert build(fastdl).replace("fastdl.", "torch.") == build(torch)
+
+
 def test_modules_have_pytorchs_names():
     for name in ("normal", "binomial", "multinomial", "one_hot_categorical", "gumbel", "poisson",
                  "multivariate_normal", "studentT", "relaxed_categorical"):  # fmt: skip

@@ -971,6 +971,18 @@ def test_repr_of_nested_modules_matches_torch():
     assert repr(build(nn)) == repr(build(torch.nn))
 
 
+def test_repr_of_parameters_matches_torch():
+    torch = pytest.importorskip("torch")
+
+    def build(lib):
+        values = [lib.zeros(2), lib.ones(2, 3, dtype=lib.float16), lib.zeros((), dtype=lib.float64)]
+        named = {"a": values[0], "b": values[1], "c": values[2], "d": 3}
+        return lib.nn.ParameterList(values), lib.nn.ParameterDict(named)
+
+    for ours, theirs in zip(build(fastdl), build(torch)):
+        assert repr(ours).replace("fastdl.", "torch.") == repr(theirs)
+
+
 # ---------------------------------------------------------------------------- dropout and embedding
 
 

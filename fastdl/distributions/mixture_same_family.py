@@ -113,4 +113,5 @@ class MixtureSameFamily(Distribution):
         return drawn.gather(dim, index.expand(shape)).squeeze(dim)
 
     def __repr__(self):
-        return f"MixtureSameFamily({self._mixture_distribution}, {self._component_distribution})"
+        parts = (self._mixture_distribution, self._component_distribution)
+        return f"MixtureSameFamily(\n  {parts[0]},\n  {parts[1]})"

@@ -269,7 +269,7 @@ class ParameterList(Module):
     __iadd__ = extend
 
     def extra_repr(self) -> str:
-        return describe_parameters(enumerate(self))
+        return _describe_parameters(enumerate(self), lambda value: value.dtype)
 
 
 class ParameterDict(Module):
@@ -368,12 +368,12 @@ class ParameterDict(Module):
             self[key] = value
 
     def extra_repr(self) -> str:
-        return describe_parameters(self.items())
+        return _describe_parameters(self.items(), lambda value: value.type())
 
 
-def describe_parameters(items) -> str:
+def _describe_parameters(items, type_of) -> str:
     return "\n".join(
-        f"  ({key}): Parameter containing: [{value.dtype} of size "
+        f"  ({key}): Parameter containing: [{type_of(value)} of size "
         f"{'x'.join(map(str, value.shape))}]"
         if isinstance(value, Tensor)
         else f"  ({key}): Object of type: {type(value).__name__}"

@@ -35,9 +35,10 @@ def _no_reciprocals(operands):
 
 
 @elementwise(accepts=_no_reciprocals)
-def pow(x, y):
-    """`x ** y`. Whole numbers to negative powers: refused if the power is a number, else 0, but for
-    powers of 1 and -1."""
+def pow(x, exponent):
+    """`x ** exponent`. Whole numbers to negative powers: refused if the power is a number, else 0,
+    but for powers of 1 and -1."""
+    y = exponent
     if is_truth(y):
         if y is True:
             return x.copy()
@@ -51,7 +52,8 @@ def pow(x, y):
     return np.where(y < 0, of_units, np.power(x, np.maximum(y, 0))).astype(x.dtype, copy=False)
 
 
-def _pow_wrt_base(g, x, y):
+def _pow_wrt_base(g, x, exponent):
+    y = exponent
     if not is_tensor(y):
         if y == 0:
             return g * 0
@@ -59,7 +61,8 @@ def _pow_wrt_base(g, x, y):
     return where(y == 0, 0.0, g * (y * x ** (y - 1)))
 
 
-def _pow_wrt_exponent(g, x, y, out):
+def _pow_wrt_exponent(g, x, exponent, out):
+    y = exponent
     # 0 ** y is 0 for every y > 0: no slope, where log(0) would make NaN.
     if not is_tensor(x):
         return g * 0 if x == 0 else g * out * log(tensor_of(np.asarray(x, out.array.dtype)))
@@ -67,7 +70,7 @@ def _pow_wrt_exponent(g, x, y, out):
     return where((x == 0) & tensor_of(rises), 0.0, g * out * log(x))
 
 
-pow.vjp(x=_pow_wrt_base, y=_pow_wrt_exponent)
+pow.vjp(x=_pow_wrt_base, exponent=_pow_wrt_exponent)
 
 
 @elementwise(kernel="square")
