@@ -51,6 +51,7 @@ class Tensor(TensorBase):
     """
 
     __slots__ = ("__dict__",)
+    __module__ = "fastdl"  # so that print(type(x)) names the class as programs do
     __array_priority__ = 1000  # NumPy arrays and scalars leave `array * tensor` to us
 
     def __init__(self, *args, dtype=None, device=None):

@@ -52,7 +52,7 @@ def test_tensor_dataset():
     a, b = data[1]
     assert a.tolist() == [2, 3]
     assert b.item() == 6
-    with pytest.raises(ValueError, match="Size mismatch"):
+    with pytest.raises(AssertionError, match="Size mismatch"):
         TensorDataset(x, fastdl.zeros(2))
 
 

@@ -726,6 +726,7 @@ def test_registration():
     assert net.get_submodule("") is net
     assert net.nothing is None
     assert dict(net._modules)["first"] is net.first
+    assert str(net._modules.keys()) == str(dict(net._modules).keys())
 
     net.nothing = nn.Parameter(fastdl.zeros(1))
     assert "nothing" in dict(net.named_parameters())

@@ -701,3 +701,8 @@ def test_promotion(operator):
 def test_dtype_of_methods(method):
     for d in DTYPES:
         same(lambda t, d=d: getattr(t.tensor([3, 1], dtype=getattr(t, d)), method)().dtype)
+
+
+def test_the_class_prints_as_programs_name_it():
+    assert repr(type(fastdl.zeros(1))) == repr(torch.Tensor).replace("torch", "fastdl")
+    assert pickle.loads(pickle.dumps(fastdl.Tensor)) is fastdl.Tensor

@@ -69,6 +69,9 @@ class RegisteredAttributes(MutableMapping):
     def __len__(self):
         return len(self._names)
 
+    def keys(self):
+        return self._names.keys()  # a dict's own view: it prints the names alone
+
     def __repr__(self):
         return repr(dict(self))
 

@@ -66,13 +66,13 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """Sample i is the i-th slice of each tensor, all of the same length.
 
     Raises:
-        ValueError: the first dimensions differ.
+        AssertionError: the first dimensions differ.
     """
 
     def __init__(self, *tensors: Tensor) -> None:
         if any(len(tensor) != len(tensors[0]) for tensor in tensors):
             lengths = [len(tensor) for tensor in tensors]
-            raise ValueError(f"TensorDataset: Size mismatch between tensors, lengths {lengths}")
+            raise AssertionError(f"TensorDataset: Size mismatch between tensors, lengths {lengths}")
         self.tensors = tensors
 
     def __getitem__(self, index) -> tuple[Tensor, ...]:
