@@ -208,7 +208,9 @@ def cross_entropy(
     cdef const int64_t *t
     cdef void *w
     need_middle(logits, &p, "cross_entropy", "logits")
-    if np.shape(target) != np.shape(logits)[:1] + np.shape(logits)[2:]:
+    if cnp.PyArray_NDIM(target) != cnp.PyArray_NDIM(logits) - 1 or (
+            cnp.PyArray_DIM(target, 0) != d[0]
+            or cnp.PyArray_NDIM(target) == 2 and cnp.PyArray_DIM(target, 1) != p):
         raise ValueError(
             f"cross_entropy: target must have shape {np.shape(logits)[:1] + np.shape(logits)[2:]}, "
             f"got {np.shape(target)}"
