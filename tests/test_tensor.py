@@ -535,6 +535,7 @@ r=t.full((3,), 7.0).hypot_(other=t.ones(3))
 r=t.full((3,), 7.0).pow_(exponent=2)
 r=t.full((3,), 7.0).pow(exponent=2), t.pow(t.arange(3), exponent=2)
 r=t.pow(input=t.ones(2), exponent=3)
+r=t.heaviside(input=t.arange(3) - 1, values=t.tensor(5)), t.zeros(2).heaviside_(values=t.ones(2))
 y=x*1; y.pow_(exponent=3); y.masked_fill_(y>2, value=0.0); y.sum().backward(); r=x.grad
 r=t.zeros(3).add_(t.arange(3))
 r=t.zeros(3).add_(1, alpha=2)

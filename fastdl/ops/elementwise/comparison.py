@@ -139,10 +139,10 @@ def _one_dtype(operands):
 
 
 @elementwise(accepts=_one_dtype)
-def heaviside(x, y):
-    """0 below 0, y at 0, 1 above; both of one dtype. Not differentiable."""
-    x, y = as_arrays(x, y)
-    return np.where(x == 0, y, (x > 0).astype(x.dtype))
+def heaviside(x, values):
+    """0 below 0, `values` at 0, 1 above; both of one dtype. Not differentiable."""
+    x, values = as_arrays(x, values)
+    return np.where(x == 0, values, (x > 0).astype(x.dtype))
 
 
 @takes_out
