@@ -53,7 +53,7 @@ def _put(static, shapes, needs):
 
 
 def _power(static, shapes, needs):
-    if shapes.get("y", ...) is None:
+    if shapes.get("exponent", ...) is None:
         return "PowBackward0"
     return "PowBackward2" if shapes.get("x", ...) is None else "PowBackward1"
 
