@@ -6,6 +6,7 @@ timed, `result()` the tensors that both sides must agree on. `cases()` lists the
 
 import json
 import math
+import warnings
 from pathlib import Path
 
 import models
@@ -469,9 +470,11 @@ class Pictures:
 
 def loader(torch, pictures, workers):
     """An epoch over augmented pictures; the workers stay, so their start is not timed."""
-    batches = torch.utils.data.DataLoader(
-        Pictures(torch, pictures), 64, True, num_workers=workers, persistent_workers=workers > 0
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's advice on the number of processors
+        batches = torch.utils.data.DataLoader(
+            Pictures(torch, pictures), 64, True, num_workers=workers, persistent_workers=workers > 0
+        )
 
     def call():
         return torch.cat([labels for _, labels in batches])
