@@ -157,7 +157,7 @@ int fdl_threads(void)
 static int64_t run_delay(void)
 {
     double ran, waited;
-#ifdef __linux__
+#if defined(_OPENMP) && defined(__linux__)
     if (read_numbers("/proc/thread-self/schedstat", &ran, &waited) == 2) return (int64_t)waited;
 #else
     (void)ran, (void)waited;

@@ -162,7 +162,8 @@ static int F(depthwise_run)(F(depthwise) *e, int64_t channels, int64_t outputs, 
     const fdl_conv *g = &e->g;
     const double taps = (double)g->r * g->s * e->sums;
     const double work = (double)g->n * channels * outputs * (taps + 8) / (1.5 * VL);
-    OMP(parallel num_threads(fdl_plan(threads, work)))
+    threads = fdl_plan(threads, work);
+    OMP(parallel num_threads(threads))
     F(depthwise_share)(e, channels, f);
     return e->status;
 }
@@ -362,7 +363,8 @@ static int F(conv_depthwise_grad_weight)(const fdl_conv *g, const void *x, const
     for (int64_t s = 0; s < g->s; s++) off[s] = s * g->dil_w - g->pad_w;
     if (F(depthwise_columns)(&e, g->ow, g->stride_w, off, g->w, 0)) return FDL_NOMEM;
     const double work = (double)g->n * g->k * g->oh * g->ow * (g->r * g->s + 8) / (1.5 * VL);
-    OMP(parallel num_threads(fdl_plan(threads, work)))
+    threads = fdl_plan(threads, work);
+    OMP(parallel num_threads(threads))
     F(depthwise_grad_share)(&e);
     return e.status;
 }
