@@ -459,17 +459,19 @@ for reduction in ("mean", "sum", "none"):
     loss("cross_entropy", {"runs": "loss.softmax_cross_entropy", "ignore_index": 1, **options},
         [normal(4, 3), given([0, 2, 1, 2], False)],
         more=[[normal(2, 3, 2), ints(0, 3, 2, 2)], [normal(3), given(2, False)]])
-    row("linear.linear loss.softmax_cross_entropy",
+    row("linear.affine_map loss.softmax_cross_entropy",
         lambda t, x, w, y, options=options: F(t).linear_cross_entropy(x, w, y, **options),
         [normal(4, 3), normal(5, 3), given([0, 2, 1, 4], False)],
         more=[[normal(3), normal(5, 3), given(2, False)],
               [normal(2, 3), normal(5, 4, 3), ints(0, 5, 2, 4)]],
         bad=[
-            (lambda t, x, w, y: F(t).linear_cross_entropy(x, w[:, :2], y), RuntimeError),
-            (lambda t, x, w, y: F(t).linear_cross_entropy(
-                x, w, y, linear_bias=t.zeros(3)), RuntimeError),
-            (lambda t, x, w, y: F(t).linear_cross_entropy(
-                x, w, t.ones(4, 5), ignore_index=1), RuntimeError)])
+            (lambda t: F(t).linear_cross_entropy(
+                t.ones(4, 3), t.ones(5, 2), t.zeros(4, dtype=t.int64)), RuntimeError),
+            (lambda t: F(t).linear_cross_entropy(
+                t.ones(4, 3), t.ones(5, 3), t.zeros(4, dtype=t.int64), linear_bias=t.zeros(3)),
+             RuntimeError),
+            (lambda t: F(t).linear_cross_entropy(
+                t.ones(4, 3), t.ones(5, 3), t.ones(4, 5), ignore_index=1), RuntimeError)])
     row("loss.nll loss.nll_backward",
         lambda t, x, y, w, options=options: F(t).nll_loss(
             x * x, y, w, ignore_index=1, **options),
