@@ -428,13 +428,11 @@ cdef list axes_in_memory(tuple strides, tuple shape):
             a, b = order[other], order[place]
             if strides[a] == 0 or strides[b] == 0:
                 continue
-            if abs(strides[a]) < abs(strides[b]) or (
-                    abs(strides[a]) == abs(strides[b]) and shape[a] <= shape[b]):
-                if strides[a] != strides[b]:
-                    break
-                continue
-            order[other], order[place] = b, a
-            place = other
+            if abs(strides[a]) < abs(strides[b]):
+                break
+            if abs(strides[a]) > abs(strides[b]) or shape[a] > shape[b]:
+                order[other], order[place] = b, a
+                place = other
     return order[::-1]
 
 

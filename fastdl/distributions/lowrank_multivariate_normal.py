@@ -1,12 +1,11 @@
 """LowRankMultivariateNormal."""
 
-import math
-
 import numpy as np
 
 from fastdl._engine import tensor_of
 from fastdl.distributions import constraints
-from fastdl.distributions.distribution import Distribution, Size
+from fastdl.distributions.distribution import Size
+from fastdl.distributions.multivariate_normal import NormalVectors
 from fastdl.distributions.utils import lazy_property, standard_normal
 from fastdl.ops.diagonal import diag_embed
 from fastdl.ops.factor import cholesky, solve_triangular
@@ -14,7 +13,7 @@ from fastdl.ops.factor import cholesky, solve_triangular
 __all__ = ["LowRankMultivariateNormal"]
 
 
-class LowRankMultivariateNormal(Distribution):
+class LowRankMultivariateNormal(NormalVectors):
     """Normal distribution of vectors (..., n) with mean `loc` and covariance W W' + D, for W the
     `cov_factor` (..., n, m) and D the diagonal matrix of `cov_diag` (..., n).
 
@@ -27,8 +26,6 @@ class LowRankMultivariateNormal(Distribution):
         "cov_factor": constraints.independent(constraints.real, 2),
         "cov_diag": constraints.independent(constraints.positive, 1),
     }
-    support = constraints.real_vector
-    has_rsample = True
 
     def __init__(self, loc, cov_factor, cov_diag, validate_args=None):
         if loc.dim() < 1:
@@ -89,16 +86,6 @@ class LowRankMultivariateNormal(Distribution):
         return diag_embed(self.cov_diag.reciprocal()) - self._narrow.mT @ self._narrow
 
     @property
-    def mean(self):
-        """The location."""
-        return self.loc
-
-    @property
-    def mode(self):
-        """The location."""
-        return self.loc
-
-    @property
     def variance(self):
         """Variances of the elements: the diagonal of the covariance matrix."""
         return (self.cov_factor * self.cov_factor).sum(-1) + self.cov_diag
@@ -122,14 +109,3 @@ class LowRankMultivariateNormal(Distribution):
     def _factors(self):
         """Matrices (..., n, k) whose products with their transposes add up to the covariance."""
         return [self.cov_factor, diag_embed(self.cov_diag.sqrt())]
-
-    def log_prob(self, value):
-        """Logarithm of the density."""
-        distance = self._distance(self._checked(value) - self.loc)
-        n = self._event_shape[0]
-        return -0.5 * (n * math.log(2 * math.pi) + distance) - self._half_log_det()
-
-    def entropy(self):
-        """`n (1 + log(2 pi)) / 2 + log det(covariance) / 2`."""
-        n = self._event_shape[0]
-        return 0.5 * n * (1.0 + math.log(2 * math.pi)) + self._half_log_det()

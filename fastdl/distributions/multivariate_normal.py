@@ -33,7 +33,38 @@ def mahalanobis(lower, gap):
     return (solved * solved).sum((-2, -1))
 
 
-class MultivariateNormal(Distribution):
+class NormalVectors(Distribution):
+    """What normal distributions of vectors (..., n) share, however the covariance is given: a
+    subclass has `loc`, `_half_log_det()`, half the logarithm of its determinant, and
+    `_distance(gap)`, gap' inverse(covariance) gap."""
+
+    support = constraints.real_vector
+    has_rsample = True
+
+    @property
+    def mean(self):
+        """The location."""
+        return self.loc
+
+    @property
+    def mode(self):
+        """The location."""
+        return self.loc
+
+    def log_prob(self, value):
+        """Logarithm of the density."""
+        distance = self._distance(self._checked(value) - self.loc)
+        n = self._event_shape[0]
+        return -0.5 * (n * math.log(2 * math.pi) + distance) - self._half_log_det()
+
+    def entropy(self):
+        """`(n (1 + log(2 pi)) + log det(covariance)) / 2`."""
+        n = self._event_shape[0]
+        found = 0.5 * n * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
+        return found.expand(self._batch_shape)
+
+
+class MultivariateNormal(NormalVectors):
     """Normal distribution of vectors (..., n) with mean `loc` and one of `covariance_matrix`,
     `precision_matrix` (its inverse) and `scale_tril` (its Cholesky factor), (..., n, n).
     """
@@ -44,8 +75,6 @@ class MultivariateNormal(Distribution):
         "precision_matrix": constraints.positive_definite,
         "scale_tril": constraints.lower_cholesky,
     }
-    support = constraints.real_vector
-    has_rsample = True
 
     def __init__(self, loc, covariance_matrix=None, precision_matrix=None, scale_tril=None,
                  validate_args=None):  # fmt: skip
@@ -100,16 +129,6 @@ class MultivariateNormal(Distribution):
         return found.expand(self._batch_shape + self._event_shape + self._event_shape)
 
     @property
-    def mean(self):
-        """The location."""
-        return self.loc
-
-    @property
-    def mode(self):
-        """The location."""
-        return self.loc
-
-    @property
     def variance(self):
         """Variances of the elements: the diagonal of the covariance matrix."""
         found = (self._root * self._root).sum(-1)
@@ -132,15 +151,3 @@ class MultivariateNormal(Distribution):
     def _factors(self):
         """Matrices (..., n, k) whose products with their transposes add up to the covariance."""
         return [self._root]
-
-    def log_prob(self, value):
-        """Logarithm of the density."""
-        distance = self._distance(self._checked(value) - self.loc)
-        n = self._event_shape[0]
-        return -0.5 * (n * math.log(2 * math.pi) + distance) - self._half_log_det()
-
-    def entropy(self):
-        """`n (1 + log(2 pi)) / 2 + log det(scale_tril)`."""
-        n = self._event_shape[0]
-        found = 0.5 * n * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
-        return found.expand(self._batch_shape)

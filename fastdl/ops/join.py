@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl import backends
+from fastdl import _dtype, backends
 from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops.core import (
@@ -331,7 +331,8 @@ def repeat(input, *repeats, **named):
     shape = (1,) * extra + shape
     spaced = reshape(input, tuple([k for n in shape for k in (1, n)]))
     spread_out = expand(spaced, tuple([k for c, n in zip(counts, shape) for k in (c, n)]))
-    return reshape(E.clone(spread_out), tuple([c * n for c, n in zip(counts, shape)]))
+    laid = E.clone(spread_out, memory_format=_dtype.contiguous_format)
+    return reshape(laid, tuple([c * n for c, n in zip(counts, shape)]))
 
 
 def tile(input, *dims, **named):
@@ -364,7 +365,8 @@ def repeat_interleave(input=None, repeats=None, dim=None, *, output_size=None):
     if isinstance(repeats, int) and repeats >= 0:
         shape = input.array.shape
         apart = expand(unsqueeze(input, dim + 1), (*shape[: dim + 1], repeats, *shape[dim + 1 :]))
-        return reshape(E.clone(apart), (*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :]))
+        laid = E.clone(apart, memory_format=_dtype.contiguous_format)
+        return reshape(laid, (*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :]))
     if counts.size != 1 and counts.shape != (input.array.shape[dim],):
         raise RuntimeError(
             "repeats must have the same size as input along dim, but got repeats.size(0) = "

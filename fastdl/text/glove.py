@@ -5,7 +5,6 @@ Pennington, Socher and Manning 2014.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from fastdl.ops.random import randperm, uniform_array
 from fastdl.tensor import Tensor
 from fastdl.text.rows import TrainedRows
 from fastdl.text.vectors import WordVectors
+from fastdl.text.vocabulary import frequent_words
 
 __all__ = ["GloVe", "cooccurrences", "glove_loss"]
 
@@ -173,9 +173,7 @@ class GloVe:
             ValueError: there are no pairs of words.
         """
         sentences = [list(s) for s in sentences]
-        occurrences = Counter(word for sentence in sentences for word in sentence)
-        known = [(w, n) for w, n in occurrences.items() if n >= self.min_count]
-        known.sort(key=lambda pair: -pair[1])
+        known = frequent_words(sentences, self.min_count)
         numbers = {word: i for i, (word, _) in enumerate(known)}
         encoded = [[numbers[w] for w in sentence if w in numbers] for sentence in sentences]
         rows, columns, counts = cooccurrences(encoded, self.window, self.symmetric)

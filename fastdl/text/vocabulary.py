@@ -8,6 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 __all__ = ["Vocab", "build_vocab_from_iterator", "vocab"]
 
 
+def frequent_words(sentences: Iterable[Iterable[str]], min_count: int) -> list[tuple[str, int]]:
+    """The words that occur at least `min_count` times, with how often, most frequent first."""
+    counts = Counter(word for sentence in sentences for word in sentence)
+    known = [(word, n) for word, n in counts.items() if n >= min_count]
+    return sorted(known, key=lambda pair: -pair[1])
+
+
 class Vocab:
     """Tokens numbered from 0.
 

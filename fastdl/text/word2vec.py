@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -22,6 +21,7 @@ from fastdl.ops.random import integer_array, uniform_array
 from fastdl.tensor import Tensor
 from fastdl.text.rows import TrainedRows
 from fastdl.text.vectors import WordVectors
+from fastdl.text.vocabulary import frequent_words
 
 __all__ = ["HuffmanTree", "NoiseWords", "Word2Vec", "word_loss"]
 
@@ -243,11 +243,9 @@ class Word2Vec:
         Raises:
             ValueError: no word occurs `min_count` times.
         """
-        counts = Counter(word for sentence in sentences for word in sentence)
-        known = [(w, n) for w, n in counts.items() if n >= self.min_count]
+        known = frequent_words(sentences, self.min_count)
         if not known:
             raise ValueError(f"Word2Vec: no word occurs {self.min_count} times")
-        known.sort(key=lambda pair: -pair[1])
         words, numbers = zip(*known)
         self.counts = np.array(numbers)
         size = self.vector_size

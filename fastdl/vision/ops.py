@@ -10,7 +10,7 @@ import numpy as np
 from fastdl._engine import tensor_of
 from fastdl.nn.module import Module
 from fastdl.ops.core import tensor_argument
-from fastdl.ops.elementwise import maximum, minimum, sigmoid, where
+from fastdl.ops.elementwise import maximum, minimum, sigmoid
 from fastdl.ops.join import stack
 from fastdl.ops.loss import binary_cross_entropy_with_logits, check_reduction, reduced
 from fastdl.tensor import Tensor
@@ -83,19 +83,24 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     return stack([a, b, c, d], -1)
 
 
-def _overlap(function, boxes1, boxes2):
-    """Intersection and union of each with each: (N, M)."""
+def _each_with_each(function, boxes1, boxes2):
+    """Boxes (N, 1, 4) and (1, M, 4), checked."""
     first, second = _boxes(function, "boxes1", boxes1), _boxes(function, "boxes2", boxes2)
-    corner = maximum(first[:, None, :2], second[None, :, :2])
-    sides = (minimum(first[:, None, 2:], second[None, :, 2:]) - corner).clamp(min=0)
+    return first[:, None], second[None]
+
+
+def _overlap(first, second):
+    """Intersection and union of boxes with those beside them."""
+    corner = maximum(first[..., :2], second[..., :2])
+    sides = (minimum(first[..., 2:], second[..., 2:]) - corner).clamp(min=0)
     common = sides[..., 0] * sides[..., 1]
-    return common, box_area(first)[:, None] + box_area(second) - common
+    return common, box_area(first) + box_area(second) - common
 
 
-def _around(boxes1, boxes2):
-    """Width and height of the smallest box around each pair: (N, M, 2)."""
-    low = minimum(boxes1[:, None, :2], boxes2[None, :, :2])
-    return (maximum(boxes1[:, None, 2:], boxes2[None, :, 2:]) - low).clamp(min=0)
+def _around(first, second):
+    """Width and height of the smallest box around boxes and those beside them: (..., 2)."""
+    low = minimum(first[..., :2], second[..., :2])
+    return (maximum(first[..., 2:], second[..., 2:]) - low).clamp(min=0)
 
 
 def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
@@ -105,26 +110,31 @@ def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     >>> box_iou(tensor([[0.0, 0.0, 2.0, 2.0]]), tensor([[1.0, 0.0, 3.0, 2.0]]))
     tensor([[0.3333]])
     """
-    common, union = _overlap("box_iou", boxes1, boxes2)
+    common, union = _overlap(*_each_with_each("box_iou", boxes1, boxes2))
     return common / union
 
 
 def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """:func:`box_iou` less the part of the smallest box around both that neither covers: (N, M), in
     [-1, 1]. Rezatofighi et al. 2019."""
-    common, union = _overlap("generalized_box_iou", boxes1, boxes2)
-    sides = _around(boxes1, boxes2)
+    return _generalized(*_each_with_each("generalized_box_iou", boxes1, boxes2), 0)
+
+
+def _generalized(first, second, eps):
+    common, union = _overlap(first, second)
+    sides = _around(first, second)
     around = sides[..., 0] * sides[..., 1]
-    return common / union - (around - union) / around
+    return common / (union + eps) - (around - union) / (around + eps)
 
 
 def distance_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tensor:
     """:func:`box_iou` less the squared distance of the middles over the squared diagonal of the box
     around both, plus `eps` (Zheng et al. 2020): (N, M)."""
-    common, union = _overlap("distance_box_iou", boxes1, boxes2)
-    diagonal = (_around(boxes1, boxes2) ** 2).sum(-1) + eps
-    middles = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (boxes1, boxes2)]
-    apart = ((middles[0][:, None] - middles[1][None]) ** 2).sum(-1)
+    first, second = _each_with_each("distance_box_iou", boxes1, boxes2)
+    common, union = _overlap(first, second)
+    diagonal = (_around(first, second) ** 2).sum(-1) + eps
+    middles = [(boxes[..., :2] + boxes[..., 2:]) / 2 for boxes in (first, second)]
+    apart = ((middles[0] - middles[1]) ** 2).sum(-1)
     return common / union - apart / diagonal
 
 
@@ -428,10 +438,4 @@ def generalized_box_iou_loss(
     check_reduction(reduction)
     first = _boxes("generalized_box_iou_loss", "boxes1", boxes1)
     second = _boxes("generalized_box_iou_loss", "boxes2", boxes2)
-    sides = minimum(first[..., 2:], second[..., 2:]) - maximum(first[..., :2], second[..., :2])
-    common = where((sides > 0).all(-1), sides[..., 0] * sides[..., 1], sides[..., 0] * 0)
-    union = box_area(first) + box_area(second) - common
-    around = maximum(first[..., 2:], second[..., 2:]) - minimum(first[..., :2], second[..., :2])
-    around = around[..., 0] * around[..., 1]
-    score = common / (union + eps) - (around - union) / (around + eps)
-    return reduced(1 - score, reduction)
+    return reduced(1 - _generalized(first, second, eps), reduction)

@@ -81,7 +81,6 @@ from fastdl.vision.models.vision_transformer import (
     vit_l_32,
 )
 from fastdl.vision.models.weights import (
-    ENUMERATIONS,
     AlexNet_Weights,
     DenseNet121_Weights,
     DenseNet161_Weights,
@@ -125,6 +124,7 @@ from fastdl.vision.models.weights import (
     Wide_ResNet50_2_Weights,
     Wide_ResNet101_2_Weights,
     get_weight,
+    weights_of,
 )
 
 __all__ = [
@@ -263,4 +263,4 @@ def get_model_weights(name) -> type[WeightsEnum]:
     name = (name if isinstance(name, str) else name.__name__).lower()
     if name not in list_models():
         raise ValueError(f"Unknown model {name}")
-    return next(e for kind, e in ENUMERATIONS.items() if kind.lower() == f"{name}_weights")
+    return weights_of(name)

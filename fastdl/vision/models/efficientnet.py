@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fastdl import empty, nn
+from fastdl.vision.models.mobilenet import multiple_of
 from fastdl.vision.models.weights import configured
 
 __all__ = [
@@ -107,7 +108,7 @@ class MBConv(nn.Module):
     def __init__(self, expand, size, stride, n_in, n_out, drop, norm) -> None:
         super().__init__()
         self.use_res_connect = stride == 1 and n_in == n_out
-        wide = _multiple_of_8(n_in * expand)
+        wide = multiple_of(n_in * expand, 8)
         layers = [_conv_norm(n_in, wide, 1, norm)] if wide != n_in else []
         layers += [
             _conv_norm(wide, wide, size, norm, stride, groups=wide),
@@ -121,12 +122,6 @@ class MBConv(nn.Module):
     def forward(self, input):
         result = self.block(input)
         return self.stochastic_depth(result) + input if self.use_res_connect else result
-
-
-def _multiple_of_8(value: float) -> int:
-    """The multiple of 8 next to `value`, at most a tenth below it."""
-    near = max(8, int(value + 4) // 8 * 8)
-    return near + 8 if near < 0.9 * value else near
 
 
 STAGES = [  # expand, kernel, stride of the first block, channels in and out, blocks
@@ -162,7 +157,7 @@ class EfficientNet(nn.Module):
     ) -> None:
         super().__init__()
         norm = norm_layer or nn.BatchNorm2d
-        width = lambda channels: _multiple_of_8(channels * width_mult)
+        width = lambda channels: multiple_of(channels * width_mult, 8)
         depth = lambda blocks: math.ceil(blocks * depth_mult)
         total, made = sum(depth(blocks) for *_, blocks in STAGES), 0
         layers = [_conv_norm(3, width(32), 3, norm, stride=2)]

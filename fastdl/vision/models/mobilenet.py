@@ -10,7 +10,7 @@ from fastdl.vision.models.weights import configured
 __all__ = ["MobileNetV2", "mobilenet_v2"]
 
 
-def _multiple(value: float, divisor: int) -> int:
+def multiple_of(value: float, divisor: int) -> int:
     """The multiple of `divisor` next to `value`, at most a tenth below it."""
     near = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return near + divisor if near < 0.9 * value else near
@@ -97,11 +97,11 @@ class MobileNetV2(nn.Module):
                 "inverted_residual_setting should be non-empty or a 4-element list, got "
                 f"{inverted_residual_setting}"
             )
-        channels = _multiple(32 * width_mult, round_nearest)
-        self.last_channel = _multiple(1280 * max(1.0, width_mult), round_nearest)
+        channels = multiple_of(32 * width_mult, round_nearest)
+        self.last_channel = multiple_of(1280 * max(1.0, width_mult), round_nearest)
         layers = [_conv_norm_relu(3, channels, 3, 2, 1, norm)]
         for expand_ratio, c, n, s in setting:
-            width = _multiple(c * width_mult, round_nearest)
+            width = multiple_of(c * width_mult, round_nearest)
             for i in range(n):
                 stride = s if i == 0 else 1
                 layers.append(block(channels, width, stride, expand_ratio, norm_layer=norm))

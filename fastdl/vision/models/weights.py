@@ -240,6 +240,11 @@ globals().update(ENUMERATIONS)  # so that they can be pickled
 __all__ += ENUMERATIONS
 
 
+def weights_of(network: str) -> type[WeightsEnum]:
+    """The enumeration of the weights for a network, by its function's name."""
+    return next(e for name, e in ENUMERATIONS.items() if name.lower() == f"{network}_weights")
+
+
 def get_weight(name: str) -> WeightsEnum:
     """The member of that full name, such as ``"ResNet50_Weights.IMAGENET1K_V2"``.
 
@@ -262,7 +267,7 @@ def chosen(network: str, weights, options: dict[str, Any]):
         TypeError: weights of another network.
         ValueError: neither a name nor a file that exists.
     """
-    known = next(e for name, e in ENUMERATIONS.items() if name.lower() == f"{network}_weights")
+    known = weights_of(network)
     if options.pop("pretrained", False) and weights is None:
         return known.IMAGENET1K_V1
     if weights is None or isinstance(weights, known):
