@@ -96,7 +96,7 @@ static const REAL *F(depthwise_planes)(int slot, const REAL *x, int64_t size, co
 #undef TL
 #undef D
 
-#if VBYTES > 16
+#if TAILORED && VBYTES > 16
 typedef REAL F(half) __attribute__((vector_size(VBYTES / 2)));
 typedef REAL F(halfu) __attribute__((vector_size(VBYTES / 2), aligned(sizeof(REAL)), may_alias));
 typedef INT F(halfi) __attribute__((vector_size(VBYTES / 2)));
@@ -115,7 +115,7 @@ typedef INT F(halfiu) __attribute__((vector_size(VBYTES / 2), aligned(sizeof(REA
 #undef TL
 #undef D
 #define NARROW(g, name) ((g)->ow <= VL / 2 ? F(depthwise_half_##name) : F(depthwise_##name))
-#else
+#elif TAILORED
 #define NARROW(g, name) F(depthwise_##name)
 #endif
 
@@ -125,11 +125,13 @@ typedef void F(depthwise_fn)(const F(depthwise) *e, const REAL *x, const REAL *w
 static F(depthwise_fn) *F(depthwise_choose)(const F(depthwise) *e)
 {
     const fdl_conv *g = &e->g;
+#if TAILORED
     const int plain = g->r == g->s && g->stride_h == g->stride_w && g->dil_h == 1 &&
                       g->dil_w == 1 && e->sums == 1;
     if (plain && g->r == 3) return g->stride_w == 1 ? NARROW(g, 3) : F(depthwise_3_by_2);
     if (plain && g->r == 5) return g->stride_w == 1 ? NARROW(g, 5) : F(depthwise_5_by_2);
     if (plain && g->r == 7 && g->stride_w == 1) return NARROW(g, 7);
+#endif
     return g->stride_w == 1 ? F(depthwise_any) : F(depthwise_any_by_2);
 }
 
@@ -217,8 +219,10 @@ INLINE void F(depthwise_spread)(const int64_t S, const int odd, const F(depthwis
         if (e->g.pad_w % 2) F(depthwise_spread)(S, 1, e, x, w, y);                                 \
         else F(depthwise_spread)(S, 0, e, x, w, y);                                                \
     }
+#if TAILORED
 DEPTHWISE(3, 3)
 DEPTHWISE(5, 5)
+#endif
 DEPTHWISE(any, e->g.s)
 #undef DEPTHWISE
 
@@ -236,11 +240,12 @@ static int F(conv_depthwise_grad_input)(const fdl_conv *g, const void *dy, const
         const int64_t odd = g->pad_w % 2;
         for (int64_t s = 0; s < g->s; s++) off[s] = g->pad_w / 2 - s / 2 + (s % 2 ? 0 : odd);
         if (F(depthwise_columns)(&e, ceil_div(g->w, 2), 1, off, g->ow, 0)) return FDL_NOMEM;
-        return F(depthwise_run)(&e, g->c, g->h * g->w,
-                                g->s == 3   ? F(depthwise_spread_3)
-                                : g->s == 5 ? F(depthwise_spread_5)
-                                            : F(depthwise_spread_any),
-                                threads);
+        F(depthwise_fn) *spread = F(depthwise_spread_any);
+#if TAILORED
+        if (g->s == 3) spread = F(depthwise_spread_3);
+        if (g->s == 5) spread = F(depthwise_spread_5);
+#endif
+        return F(depthwise_run)(&e, g->c, g->h * g->w, spread, threads);
     }
     REAL *flipped = (REAL *)(off + g->s);
     for (int64_t t = 0; t < g->k * taps; t++)
@@ -293,6 +298,7 @@ static void F(depthwise_dots_any_2)(const F(depthwise) *e, const REAL *x, const 
 /* What adds up rows r0 ... r0 + *nr - 1 of the filter */
 static F(depthwise_dots_fn) *F(depthwise_choose_dots)(const fdl_conv *g, int64_t r0, int64_t *nr)
 {
+#if TAILORED
     const int plain = g->r == g->s && g->stride_h == g->stride_w && g->dil_h == 1 && g->dil_w == 1;
     const int unit = g->stride_w == 1;
     if (plain && g->s == 3) {
@@ -318,9 +324,15 @@ static F(depthwise_dots_fn) *F(depthwise_choose_dots)(const fdl_conv *g, int64_t
         return unit ? NARROW(g, dots_1x5_1) : F(depthwise_dots_1x5_2);
     }
 #endif
+    if (plain && g->s == 7 && unit) {
+        *nr = 1;
+        return NARROW(g, dots_1x7_1);
+    }
+#else
+    (void)r0;
+#endif
     *nr = 1;
-    if (plain && g->s == 7 && unit) return NARROW(g, dots_1x7_1);
-    return unit ? F(depthwise_dots_any_1) : F(depthwise_dots_any_2);
+    return g->stride_w == 1 ? F(depthwise_dots_any_1) : F(depthwise_dots_any_2);
 }
 
 /* Filter k: images in order. */

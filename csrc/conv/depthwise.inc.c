@@ -87,17 +87,22 @@ INLINE void D(rows)(const int R, const int S, const int sh, const int sw, const 
         else                                                                                       \
             for (int64_t i = 0; i < oh; i++) D(rows)(R, S, sh, sw, 1, e, x, w, bias, i, y, end);   \
     }
+#if TAILORED
 DEPTHWISE(3, 3, 3, 1, 1)
 DEPTHWISE(5, 5, 5, 1, 1)
 DEPTHWISE(7, 7, 7, 1, 1)
 #ifdef DEPTHWISE_WHOLE
 DEPTHWISE(3_by_2, 3, 3, 2, 2)
 DEPTHWISE(5_by_2, 5, 5, 2, 2)
+#endif
+#endif
+#ifdef DEPTHWISE_WHOLE
 DEPTHWISE(any, 0, 0, 0, 1)
 DEPTHWISE(any_by_2, 0, 0, 0, 2)
 #endif
 #undef DEPTHWISE
 
+#if TAILORED
 /* ---- dw from x and dy ---------------------------------------------------------------------------
  * sum[t] += the products of rows i ... i + rows - 1 of dy with what tap t of nr rows of the filter,
  * from r0 on, reads of x. */
@@ -157,5 +162,6 @@ DEPTHWISE_DOTS(1, 5, 2, 2, 4)
 #endif
 #endif
 #undef DEPTHWISE_DOTS
+#endif
 #undef TLD
 #undef TMASK

@@ -44,6 +44,23 @@ typedef struct F(conv_runs) {
 typedef void F(conv_dot_fn)(const F(conv_runs) *runs, const REAL *dy, const int64_t *off, REAL *out,
                             int64_t ldo, const int64_t *to, int first);
 
+/* out (+)= the lanes' sums of mr x nr vectors, in a function of its own: it comes once a tile. */
+NOINLINE void F(conv_dot_end)(int mr, int nr, const V *sum, REAL *out, int64_t ldo,
+                              const int64_t *to, int first)
+{
+    const int n = mr * nr;
+    for (int t = 0; t < n; t += VL) {
+        V part[VL];
+        REAL total[VL];
+        UNROLL(16) for (int l = 0; l < VL; l++) part[l] = sum[t + l < n ? t + l : n - 1];
+        ST(total, F(conv_sums)(part));
+        for (int l = 0; l < VL && t + l < n; l++) {
+            REAL *o = out + (t + l) / nr * ldo + to[(t + l) % nr];
+            *o = first ? total[l] : *o + total[l];
+        }
+    }
+}
+
 INLINE void F(conv_dot)(const int mr, const int nr, const F(conv_runs) *runs, const REAL *dy,
                         const int64_t *off, REAL *out, int64_t ldo, const int64_t *to, int first)
 {
@@ -76,18 +93,10 @@ INLINE void F(conv_dot)(const int mr, const int nr, const F(conv_runs) *runs, co
             }
         }
     }
-    UNROLL(16) for (int t = 0; t < mr * nr; t += VL) {
-        V part[VL];
-        REAL total[VL];
-        UNROLL(16) for (int l = 0; l < VL; l++)
-            part[l] = t + l < mr * nr ? sum[(t + l) / nr][(t + l) % nr] : SPLAT(0);
-        ST(total, F(conv_sums)(part));
-        UNROLL(16) for (int l = 0; l < VL; l++)
-            if (t + l < mr * nr) {
-                REAL *o = out + (t + l) / nr * ldo + to[(t + l) % nr];
-                *o = first ? total[l] : *o + total[l];
-            }
-    }
+    V sums[DOT_MR * DOT_NR];
+    UNROLL(8) for (int i = 0; i < mr; i++)
+        UNROLL(8) for (int j = 0; j < nr; j++) sums[i * nr + j] = sum[i][j];
+    F(conv_dot_end)(mr, nr, sums, out, ldo, to, first);
 }
 
 #define DOT(mr, nr)                                                                                \

@@ -40,8 +40,8 @@ static int F(conv_places_of)(const F(conv_phase) *f, F(conv_places) *at)
 }
 
 /* The input of block b of phase f for the outputs p of group g, in scratch; NULL: no memory. */
-static REAL *F(conv_lower_block)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
-                                 const conv_block *b, const conv_piece *p, conv_chains *chains)
+NOINLINE REAL *F(conv_lower_block)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
+                                   const conv_block *b, const conv_piece *p, conv_chains *chains)
 {
     F(conv_source) source = e->x;
     source.x += g * e->c * source.h * source.w;

@@ -282,9 +282,9 @@ INLINE F(conv_source) F(conv_source_of)(const REAL *x, int64_t n, int64_t c, int
 /* out: the planes [c - c0][s] of block b of the channels, a few channels at a time: what the taps s
  * read again is then still in L1. */
 #define CONV_STRIP (16 << 10)
-static void F(conv_lower)(const F(conv_source) *x, const conv_taps *cols, int64_t row_step,
-                          const conv_block *b, const conv_piece *p, const conv_chains *chains,
-                          int64_t plane, REAL *out)
+NOINLINE void F(conv_lower)(const F(conv_source) *x, const conv_taps *cols, int64_t row_step,
+                            const conv_block *b, const conv_piece *p, const conv_chains *chains,
+                            int64_t plane, REAL *out)
 {
     const int64_t step = cols->step, pitch = p->g * p->cols, slots = chains->slot[chains->n];
     const int64_t strip = max64(1, CONV_STRIP / (slots * pitch * row_step * (int)sizeof(REAL)));

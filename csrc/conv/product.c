@@ -73,7 +73,7 @@ INLINE void F(conv_close)(REAL *d, const REAL *s, int64_t pitch, int64_t n, int6
 }
 
 /* y: the first output of piece p; c (channels x ldc): its pixels. */
-static void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, int64_t channels,
+NOINLINE void F(conv_unload)(const F(conv_engine) *e, const conv_piece *p, int64_t channels,
                            const REAL *c, int64_t ldc, REAL *y)
 {
     const int64_t yn = e->groups * e->m * e->yh * e->yw, yi = e->yi * e->yw, yj = e->yj;
@@ -109,7 +109,7 @@ INLINE void F(conv_sum_columns)(const int64_t taps, const conv_taps *t, int64_t 
 
 /* For few input channels, see grad_input.c: c (m x ldc) holds the sums over channels and filter
  * rows for every filter column; y: the first row of the piece. */
-static void F(conv_unload_columns)(const F(conv_engine) *e, const conv_piece *p, const REAL *c,
+NOINLINE void F(conv_unload_columns)(const F(conv_engine) *e, const conv_piece *p, const REAL *c,
                                    int64_t ldc, REAL *y, VI *inside)
 {
     const int64_t channels = e->m / e->ms, yn = e->groups * channels * e->yh * e->yw;

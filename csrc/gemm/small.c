@@ -101,6 +101,24 @@ INLINE void F(sum_lanes)(V *v, REAL *sums)
     UNROLL(8) for (int i = 0; i < count; i++) ST(sums + i * VL, v[i]);
 }
 
+/* C[i:i+h, j:j+w] = bias or C itself, plus the lanes of sum[j][i], in a function of its own: it
+ * comes once a tile. */
+NOINLINE void F(dot_end)(int h, int w, V sum[][MR], const F(product) *g, int64_t i, int64_t j)
+{
+    for (int q = 0; q < w; q++) {
+        REAL sums[MR > VL ? MR : VL];
+        F(sum_lanes)(sum[q], sums);
+        REAL *c = g->c + i * g->c_row + (j + q) * g->c_col;
+        const REAL *s = g->accumulate ? c : NULL;
+        int64_t s_row = g->c_row;
+        if (g->bias && !s) {
+            s_row = g->bias_row;
+            s = g->bias + i * s_row + (j + q) * g->bias_col;
+        }
+        for (int r = 0; r < h; r++) c[r * g->c_row] = s ? s[r * s_row] + sums[r] : sums[r];
+    }
+}
+
 /* C[i:i+h, j:j+w] += A[i:, :] B[:, j:], k in vectors. The last vector ends where k does; its lanes
  * that were counted before are cleared. */
 INLINE void F(dot_tile)(int h, int w, const F(product) *g, int64_t i, int64_t j)
@@ -129,18 +147,7 @@ INLINE void F(dot_tile)(int h, int w, const F(product) *g, int64_t i, int64_t j)
             UNROLL(4) for (int q = 0; q < w; q++) sum[q][r] += row * col[q];
         }
     }
-    UNROLL(4) for (int q = 0; q < w; q++) {
-        REAL sums[MR > VL ? MR : VL];
-        F(sum_lanes)(sum[q], sums);
-        REAL *c = g->c + i * g->c_row + (j + q) * g->c_col;
-        const REAL *s = g->accumulate ? c : NULL;
-        int64_t s_row = g->c_row;
-        if (g->bias && !s) {
-            s_row = g->bias_row;
-            s = g->bias + i * s_row + (j + q) * g->bias_col;
-        }
-        for (int r = 0; r < h; r++) c[r * g->c_row] = s ? s[r * s_row] + sums[r] : sums[r];
-    }
+    F(dot_end)(h, w, sum, g, i, j);
 }
 
 #define DOT_HEIGHT(h)                                                                              \

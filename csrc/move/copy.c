@@ -110,20 +110,18 @@ NOINLINE void F(copy_rows)(const fdl_copy *g, const int *outer, int count, const
         at[i] = index % g->shape[outer[i]];
         index /= g->shape[outer[i]];
     }
+    const int whole = pieces == 1 && count > 0;
+    const int64_t x_row = whole ? g->x_stride[outer[count - 1]] : 0;
+    const int64_t y_row = whole ? g->y_stride[outer[count - 1]] : 0;
     for (int64_t task = begin, piece = begin % pieces, rows; task < end; task += rows) {
-        int64_t first = piece * COPY_PIECE;
-        if (pieces > 1 || count == 0) {
-            F(copy_row)(min64(n - first, COPY_PIECE), x + from + first * x_step, x_step,
-                        y + to + first * y_step, y_step);
-            rows = 1;
-            if (++piece < pieces) continue;
-            piece = 0;
-        } else { /* as many rows as the last outer axis has left */
-            int64_t x_row = g->x_stride[outer[count - 1]], y_row = g->y_stride[outer[count - 1]];
-            rows = min64(end - task, g->shape[outer[count - 1]] - at[count - 1]);
-            for (int64_t i = 0; i < rows; i++)
-                F(copy_row)(n, x + from + i * x_row, x_step, y + to + i * y_row, y_step);
-        }
+        const int64_t first = piece * COPY_PIECE, length = min64(n - first, COPY_PIECE);
+        /* as many whole rows as the last outer axis has left, or a piece of one */
+        rows = whole ? min64(end - task, g->shape[outer[count - 1]] - at[count - 1]) : 1;
+        for (int64_t i = 0; i < rows; i++)
+            F(copy_row)(length, x + from + first * x_step + i * x_row, x_step,
+                        y + to + first * y_step + i * y_row, y_step);
+        if (pieces > 1 && ++piece < pieces) continue;
+        piece = 0;
         for (int64_t i = count - 1, on = rows; i >= 0; i--, on = 1) { /* the next row */
             from += on * g->x_stride[outer[i]];
             to += on * g->y_stride[outer[i]];

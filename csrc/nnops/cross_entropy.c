@@ -116,8 +116,8 @@ NOINLINE void F(soft_cross_entropy_rows)(const F(soft_ce) *s, int64_t begin, int
 
 /* VL rows, one in every lane (see softmax.c), the first `live` of which exist; g may be x, or NULL:
  * no gradient */
-INLINE void F(lanes_cross_entropy)(const F(ce) *s, int64_t stride, int64_t live, const REAL *x,
-                                   const int64_t *target, REAL *loss, REAL *g)
+NOINLINE void F(lanes_cross_entropy)(const F(ce) *s, int64_t stride, int64_t live, const REAL *x,
+                                     const int64_t *target, REAL *loss, REAL *g)
 {
     const int64_t c = s->c;
     REAL hit[VL], at_target[VL];
@@ -128,26 +128,22 @@ INLINE void F(lanes_cross_entropy)(const F(ce) *s, int64_t stride, int64_t live,
         at_target[i] = used ? x[target[i] * stride + i] : 0;
         hit[i] = !used ? 0 : s->weight ? s->hit * s->weight[target[i]] : s->hit;
     }
-    V max, dot = SPLAT(0), sum, log_sum, some = LD(hit), all = some;
-    if (s->spread != 0) {
-        V spread = SPLAT(s->spread);
-        for (int i = 0; i < VL; i++) spread[i] = class[i] < 0 ? 0 : spread[i];
-        V m = SPLAT(-INFINITY);
-        for (int64_t k = 0; k < c; k++) m = VMAX(COLUMN(x, k), m);
+    V max = SPLAT(-INFINITY), dot = SPLAT(0), spread = dot, some = LD(hit), all = some;
+    if (s->spread != 0) { /* before g, which may be x, gets the exponentials */
+        for (int64_t k = 0; k < c; k++) max = VMAX(COLUMN(x, k), max);
         for (int64_t k = 0; k < c; k++)
-            dot += (COLUMN(x, k) - m) * SPLAT(s->weight ? s->weight[k] : 1);
-        sum = F(lanes_exp_sum)(c, stride, live, x, &max, g);
-        log_sum = F(vlog)(sum);
+            dot += (COLUMN(x, k) - max) * SPLAT(s->weight ? s->weight[k] : 1);
+        for (int i = 0; i < VL; i++) spread[i] = class[i] < 0 ? 0 : s->spread;
         all += spread * SPLAT(s->total);
-        V scale = all / sum;
+    }
+    const V sum = F(lanes_exp_sum)(c, stride, live, x, &max, g), log_sum = F(vlog)(sum);
+    const V scale = all / sum;
+    if (s->spread != 0) {
         for (int64_t k = 0; g && k < c; k++)
             STN(g + k * stride,
                 COLUMN(g, k) * scale - spread * SPLAT(s->weight ? s->weight[k] : 1), live);
         dot = spread * (SPLAT(s->total) * log_sum - dot);
     } else {
-        sum = F(lanes_exp_sum)(c, stride, live, x, &max, g);
-        log_sum = F(vlog)(sum);
-        V scale = all / sum;
         for (int64_t k = 0; g && k < c; k++) STN(g + k * stride, COLUMN(g, k) * scale, live);
     }
     V result = some * (log_sum - (LD(at_target) - max)) + dot;
@@ -176,16 +172,13 @@ NOINLINE void F(cross_entropy_planes)(const F(ce) *s, int64_t begin, int64_t end
     const int crowded = F(crowded)(c, p);
     for (int64_t i = begin; i < end; i++) {
         const int64_t sample = i / tiles, j = i % tiles * VL, at = sample * c * p + j;
-        const int64_t *target = s->target + sample * p + j;
-        REAL *loss = s->loss + sample * p + j;
-        if (crowded) {
-            F(load_tile)(c, p, p - j, s->x + at, t);
-            F(lanes_cross_entropy)(s, VL, p - j, t, target, loss, s->grad ? t : NULL);
-            if (s->grad) F(store_tile)(c, p, p - j, t, s->grad + at);
-        } else {
-            F(lanes_cross_entropy)(s, p, p - j, s->x + at, target, loss,
-                                   s->grad ? s->grad + at : NULL);
-        }
+        const REAL *x = s->x + at;
+        REAL *g = s->grad ? s->grad + at : NULL;
+        if (crowded) F(load_tile)(c, p, p - j, x, t);
+        F(lanes_cross_entropy)(s, crowded ? VL : p, p - j, crowded ? t : x,
+                               s->target + sample * p + j, s->loss + sample * p + j,
+                               crowded && g ? t : g);
+        if (crowded && g) F(store_tile)(c, p, p - j, t, g);
     }
 }
 

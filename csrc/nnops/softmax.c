@@ -109,13 +109,13 @@ INLINE void F(lanes_softmax_backward)(int64_t c, int64_t stride, int64_t live, c
     }
 }
 
-INLINE void F(load_columns)(int64_t rows, int64_t cols, const REAL *x, REAL *t)
+NOINLINE void F(load_columns)(int64_t rows, int64_t cols, const REAL *x, REAL *t)
 {
     for (int64_t i = 0; i < VL; i++) /* lanes without a row repeat the first */
         for (int64_t c = 0; c < cols; c++) t[c * VL + i] = x[(i < rows ? i : 0) * cols + c];
 }
 
-INLINE void F(store_columns)(int64_t rows, int64_t cols, const REAL *t, REAL *y)
+NOINLINE void F(store_columns)(int64_t rows, int64_t cols, const REAL *t, REAL *y)
 {
     for (int64_t i = 0; i < min64(rows, VL); i++)
         for (int64_t c = 0; c < cols; c++) y[i * cols + c] = t[c * VL + i];
@@ -175,16 +175,13 @@ NOINLINE void F(softmax_planes)(int64_t c, int64_t p, const REAL *x, REAL *y, in
     const int crowded = F(crowded)(c, p);
     for (int64_t i = begin; i < end; i++) {
         const int64_t j = i % tiles * VL, at = i / tiles * c * p + j;
-        if (crowded) {
-            F(load_tile)(c, p, p - j, x + at, t);
-            if (log) F(lanes_softmax)(c, VL, VL, t, t, 1);
-            else F(lanes_softmax)(c, VL, VL, t, t, 0);
-            F(store_tile)(c, p, p - j, t, y + at);
-        } else if (log) {
-            F(lanes_softmax)(c, p, p - j, x + at, y + at, 1);
-        } else {
-            F(lanes_softmax)(c, p, p - j, x + at, y + at, 0);
-        }
+        const int64_t stride = crowded ? VL : p;
+        const REAL *from = crowded ? t : x + at;
+        REAL *to = crowded ? t : y + at;
+        if (crowded) F(load_tile)(c, p, p - j, x + at, t);
+        if (log) F(lanes_softmax)(c, stride, p - j, from, to, 1);
+        else F(lanes_softmax)(c, stride, p - j, from, to, 0);
+        if (crowded) F(store_tile)(c, p, p - j, t, y + at);
     }
 }
 
@@ -196,17 +193,13 @@ NOINLINE void F(softmax_backward_planes)(int64_t c, int64_t p, const REAL *dy, c
     const int crowded = F(crowded)(c, p);
     for (int64_t i = begin; i < end; i++) {
         const int64_t j = i % tiles * VL, at = i / tiles * c * p + j;
-        if (crowded) {
-            F(load_tile)(c, p, p - j, dy + at, g);
-            F(load_tile)(c, p, p - j, y + at, t);
-            if (log) F(lanes_softmax_backward)(c, VL, VL, g, t, g, 1);
-            else F(lanes_softmax_backward)(c, VL, VL, g, t, g, 0);
-            F(store_tile)(c, p, p - j, g, dx + at);
-        } else if (log) {
-            F(lanes_softmax_backward)(c, p, p - j, dy + at, y + at, dx + at, 1);
-        } else {
-            F(lanes_softmax_backward)(c, p, p - j, dy + at, y + at, dx + at, 0);
-        }
+        const int64_t stride = crowded ? VL : p;
+        const REAL *d = crowded ? g : dy + at, *v = crowded ? t : y + at;
+        REAL *to = crowded ? g : dx + at;
+        if (crowded) F(load_tile)(c, p, p - j, dy + at, g), F(load_tile)(c, p, p - j, y + at, t);
+        if (log) F(lanes_softmax_backward)(c, stride, p - j, d, v, to, 1);
+        else F(lanes_softmax_backward)(c, stride, p - j, d, v, to, 0);
+        if (crowded) F(store_tile)(c, p, p - j, g, dx + at);
     }
 }
 

@@ -77,9 +77,11 @@ INLINE V F(row_block)(const int op, int64_t n, const REAL *x)
 /* n <= CHUNK_ELEMENTS */
 INLINE REAL F(row_chunk)(const int op, int64_t n, const REAL *x)
 {
-    V sum = F(row_block)(op, min64(n, BLOCK_VECTORS * VL), x);
-    for (int64_t i = BLOCK_VECTORS * VL; i < n; i += BLOCK_VECTORS * VL)
-        sum = F(joined)(op, sum, F(row_block)(op, min64(n - i, BLOCK_VECTORS * VL), x + i));
+    V sum = SPLAT(0);
+    for (int64_t i = 0; i == 0 || i < n; i += BLOCK_VECTORS * VL) {
+        V block = F(row_block)(op, min64(n - i, BLOCK_VECTORS * VL), x + i);
+        sum = i ? F(joined)(op, sum, block) : block;
+    }
     return F(joined_lanes)(op, sum);
 }
 
@@ -159,21 +161,19 @@ INLINE void F(reduce_tasks)(const int op, const fdl_reduce *g, const REAL *x, RE
                 SPLAT(divisor), end - i);
         return;
     }
-    if (g->inner == 1 && p.chunks == 1) {
-        for (int64_t i = begin; i < end; i++)
-            y[i] = F(row_chunk)(op, g->n, x + i * g->x_outer) / divisor;
-        return;
-    }
     for (int64_t task = begin; task < end; task++) {
-        int64_t strip = task % p.strips, part = task / p.strips; /* part: (outer, chunks) */
-        int64_t first = part % p.chunks * p.chunk, n = min64(g->n - first, p.chunk);
-        int64_t j = strip * CHUNK_STRIP;
-        const REAL *from = x + part / p.chunks * g->x_outer + first * g->x_n + j;
+        int64_t outer = task, first = 0, n = g->n, j = 0;
+        if (p.chunks * p.strips > 1) { /* task: (outer, chunks, strips) */
+            outer = task / (p.chunks * p.strips);
+            first = task / p.strips % p.chunks * p.chunk, n = min64(g->n - first, p.chunk);
+            j = task % p.strips * CHUNK_STRIP;
+        }
+        const REAL *from = x + outer * g->x_outer + first * g->x_n + j;
         if (g->inner == 1)
-            y[part] = F(row_chunk)(op, n, from) / divisor;
+            y[task] = F(row_chunk)(op, n, from) / divisor;
         else
             F(column_chunk)(op, n, from, g->x_n, min64(g->inner - j, CHUNK_STRIP),
-                            y + part * g->inner + j, divisor);
+                            y + task / p.strips * g->inner + j, divisor);
     }
 }
 
