@@ -4,7 +4,8 @@
 NOINLINE REAL F(fma_loop)(int64_t iterations)
 {
     V a[PEAK_SUMS], x = SPLAT(0.999), y = SPLAT(1e-3);
-    UNROLL(16) for (int i = 0; i < PEAK_SUMS; i++) a[i] = SPLAT(i);
+    /* not SPLAT(i): 1 maps to itself, and gcc, seeing that, leaves that sum's FMA out */
+    UNROLL(16) for (int i = 0; i < PEAK_SUMS; i++) a[i] = SPLAT((REAL)(iterations + i));
     for (int64_t t = 0; t < iterations; t++)
         UNROLL(16) for (int i = 0; i < PEAK_SUMS; i++) a[i] = a[i] * x + y;
     V sum = a[0];
