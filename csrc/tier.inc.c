@@ -30,8 +30,8 @@
 #else
 #define UNROLL(n) UNROLL_PRAGMA(GCC unroll n)
 #endif
-/* Loops unrolled for the commonest sizes are compiled where speed counts most; doubles, and the tier
- * that is only a resort on its processor, take the general ones, which compute the same. */
+/* Loops unrolled for the commonest sizes are compiled where speed counts most; doubles, and the
+ * tier that is only a resort on its processor, take the general ones, which compute the same. */
 #if defined(__x86_64__)
 #define TAILORED (REAL_BYTES == 4 && VBYTES > 16)
 #else
