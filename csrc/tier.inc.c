@@ -75,7 +75,7 @@ INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }   /* a
 /* The doubles' copy is the smaller code of the two: courses train in floats, and their vectors,
  * unrolled by pragma, stay as they are. */
 #if defined(__OPTIMIZE__) && !defined(__clang__)
-#pragma GCC optimize("Os")
+#pragma GCC optimize("Os", "no-ivopts")
 #endif
 #define REAL double
 #define REAL_BYTES 8

@@ -19,7 +19,9 @@
  *   dy_i = dy + n * dy_run + i * ldy,   x_j = x + n * x_run + off[j]
  * The last vector of a run is moved back over the one before it, the lanes counted there masked,
  * not multiplied by zero, since they may hold NaN. A run shorter than a vector may be read past. */
-#if VBYTES == 64
+#undef DOT_MR          /* those of the other dtype */
+#undef DOT_NR
+#if VBYTES == 64 && TAILORED
 #define DOT_MR 4       /* 32 registers: 24 sums + 4 of dy + 1 of x */
 #define DOT_NR 6
 #else

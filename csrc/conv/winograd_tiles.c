@@ -160,10 +160,9 @@ INLINE void F(winograd_input)(const int a, const int step, const F(winograd) *e,
             const int64_t u = top + i * step;
             row[i] = u >= 0 && u < e->h ? x + u * e->w : e->zeros;
         }
-        F(winograd_lines)(a, 0, step, row, first, e->w, wide ? pitch + tail : pitch,
-                          lines + r * next, ld);
-        if (!wide)
-            F(winograd_lines)(a, 0, step, row, first + m * step, e->w, pitch, halo + r * next, ld);
+        for (int half = 0; half < (wide ? 1 : 2); half++)
+            F(winograd_lines)(a, 0, step, row, first + half * m * step, e->w,
+                              wide ? pitch + tail : pitch, (half ? halo : lines) + r * next, ld);
     }
     const int64_t count = wide ? p->cols : p->rows * p->cols;
     for (int64_t r = 0; r < (wide ? p->rows : 1); r++, out += count)

@@ -45,7 +45,7 @@ INLINE void F(random_range)(int kind, fdl_draw d, double a, double b, REAL *y, i
         VW words[GROUP_VECTORS];
         V found[GROUP_VECTORS];
         F(philox)(d, (uint64_t)(i / GROUP), words);
-        UNROLL(8) for (int j = 0; j < GROUP_VECTORS; j++) {
+        for (int j = 0; j < GROUP_VECTORS; j++) {
             if (kind == FDL_UNIFORM) {
                 V v = F(unit)(words[j]) * SPLAT(high - low) + SPLAT(low);
                 found[j] = SEL(v >= SPLAT(high), SPLAT(top), v); /* by rounding */

@@ -26,7 +26,7 @@
 #define GROUP_VECTORS (2 * PARTS)
 
 /* out: the 32 words of a group. Between the rounds only the low half of a lane counts. */
-INLINE void F(philox)(fdl_draw d, uint64_t group, VW *out)
+NOINLINE void F(philox)(fdl_draw d, uint64_t group, VW *out)
 {
     VW lanes, zero = {0};
     for (int i = 0; i < VBYTES / 8; i++) lanes[i] = (uint64_t)i;
