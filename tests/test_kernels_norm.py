@@ -27,11 +27,11 @@ EPS = 1e-5
 each_tier = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
-# Few pixels and many (FEW_PIXELS = 16), tiles of 256 columns, pieces of 256 samples and of 4096
+# Few pixels and many (FEW_PIXELS = 65), tiles of 256 columns, pieces of 256 samples and of 4096
 # values, planes longer than a piece, primes
 BATCHES = [
     (2, 1), (5, 3), (64, 120), (3, 257, 1), (300, 2), (40, 300, 1), (257, 33, 3), (7, 5, 2, 2),
-    (3, 17, 15), (3, 17, 16), (3, 17, 17), (5, 19, 7, 7), (90, 3, 7, 7), (2, 3, 64, 64),
+    (3, 17, 15), (3, 17, 16), (3, 17, 17), (3, 17, 64), (3, 17, 65), (300, 5, 8, 8), (5, 19, 7, 7), (90, 3, 7, 7), (2, 3, 64, 64),
     (2, 3, 4097), (3, 2, 70, 131), (1, 7, 5, 5), (2, 70, 33, 3),
 ]  # fmt: skip
 # (n, g, c, p): layer norm, group norm, instance norm

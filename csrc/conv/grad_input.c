@@ -32,9 +32,10 @@ static int F(conv_few_channels)(const fdl_conv *g)
     return 1.15 * columns < plain;
 }
 
-static int F(conv_implicit_grad_input)(const fdl_conv *g, const void *dy, const void *w, void *dx,
-                                       int threads)
+static int F(conv_implicit_grad_input)(const fdl_conv *shape, const void *dy, const void *w,
+                                       void *dx, int threads)
 {
+    const fdl_conv flat = conv_flattened(shape), *g = &flat;
     if (!g->n || !g->c || !g->h || !g->w) return FDL_OK;
     /* phases beyond the image have no outputs */
     const int64_t sh = min64(g->stride_h, g->h), sw = min64(g->stride_w, g->w);

@@ -259,10 +259,11 @@ static void F(conv_grad_share)(F(conv_grad) *e)
 
 /* Pieces of about `pixels`, blocks of channels whose planes take about `planes` bytes: multiples of
  * `some` channels, if there are so many. */
-static int F(conv_grad_run)(const fdl_conv *g, const void *x, const void *dy, void *dw,
+static int F(conv_grad_run)(const fdl_conv *shape, const void *x, const void *dy, void *dw,
                             int64_t pixels, int64_t planes, int64_t some, F(conv_grad_fn) *item,
                             int threads)
 {
+    const fdl_conv flat = conv_flattened(shape), *g = &flat;
     const int64_t C = g->c / g->groups, size = g->k * C * g->r * g->s;
     if (!size) return FDL_OK;
     if (!g->n || !g->oh || !g->ow) {
