@@ -43,6 +43,8 @@ CASES = {
     "one pixel, padded": geometry(2, 3, 1, 4, 3, pad=1),
     "1x1": geometry(3, 17, (5, 7), 13, 1),
     "1x1, stride 2": geometry(2, 8, (7, 8), 9, 1, stride=2),
+    "1x1, stride 2 along the one pixel of a row": geometry(2, 8, (7, 1), 9, 1, stride=(1, 2)),
+    "1x1 in groups, several pieces": geometry(3, 6, (29, 31), 10, 1, groups=2),
     "filter as large as the image": geometry(5, 3, (6, 7), 4, (6, 7)),
     "filter larger than the image": geometry(2, 2, (3, 4), 3, (5, 7), pad=2),
     "lenet 1": geometry(3, 1, 28, 6, 5, pad=2),
