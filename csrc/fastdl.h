@@ -426,6 +426,15 @@ enum { FDL_SCRATCH_GEMM_A, FDL_SCRATCH_GEMM_B,
        FDL_SCRATCH_SLOTS };
 void *fdl_scratch(int slot, size_t bytes);
 
+/* ---- order.c: few elements in their order ---------------------------------------------------- */
+enum { FDL_KEY_F32, FDL_KEY_F64, FDL_KEY_I64, FDL_KEY_I32, FDL_KEY_U8 };
+enum { FDL_LEADING = 32 };        /* so many elements are ordered as fast as a few of them are */
+/* The places of the first k of n elements, `step` bytes apart, from the smallest or the greatest;
+ * of equal ones the first is first, NaN is the greatest. `room` is for n + 16, `places` for
+ * max(k, min(n, FDL_LEADING)) numbers. How many are not NaN. */
+int64_t fdl_leading(const char *x, int kind, int64_t n, int64_t step, int greatest, int64_t k,
+                    int64_t *room, int64_t *places);
+
 /* ---- alloc.c: memory for arrays, kept in a pool when freed ----------------------------------- */
 void *fdl_alloc(size_t bytes);                        /* 64-byte aligned from 4 KiB; NULL: none */
 void *fdl_alloc_zeroed(size_t count, size_t size);

@@ -1110,6 +1110,55 @@ cdef object short_max(Primitive op, object of, PyObject **args, Py_ssize_t n):
     return tuple.__new__(op.paired[1], both)
 
 
+cdef tuple ranked(Primitive op, TensorBase x, PyObject *dim, PyObject *greatest, Py_ssize_t k,
+                  bint usual):
+    """(values, places) of the first k along `dim`, -1: of all, or None; `usual`: of the greatest,
+    where that is not given."""
+    cdef int d = fdl_ndim(x.array) - 1
+    if d < 0 or not is_flag(greatest) or (dim != NULL and not as_dim(dim, d + 1, &d)):
+        return None
+    if k < 0:
+        k = fdl_length(x.array, d)
+    elif k > fdl_length(x.array, d) or fdl_is_truth(x.array) or fdl_size(x.array) > FEW:
+        return None
+    if greatest != NULL:
+        usual = <object>greatest is True
+    return op.call((x,), {"dim": d, "first": 0, "last": k, "greatest": usual})
+
+
+cdef object short_sort(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    both = None if args[2] != NULL else ranked(op, <TensorBase>of, args[0], args[1], -1, False)
+    return None if both is None else tuple.__new__(op.paired[0], both)
+
+
+cdef object short_argsort(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    both = None if args[2] != NULL or records(<TensorBase>of) else (
+        ranked(op, <TensorBase>of, args[0], args[1], -1, False))
+    return None if both is None else both[1]
+
+
+cdef object short_topk(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef Py_ssize_t k
+    if not as_int(args[0], &k) or k < 0 or not is_flag(args[3]):
+        return None
+    both = ranked(op, <TensorBase>of, args[1], args[2], k, True)
+    return None if both is None else tuple.__new__(op.paired[1], both)
+
+
+cdef object short_median(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    cdef TensorBase x = <TensorBase>of
+    cdef int d
+    if not fdl_is_real(x.array) or not is_flag(args[1]) or fdl_size(x.array) == 0:
+        return None
+    if args[0] == NULL:
+        return op.call((x,), {"skip_nan": False}) if args[1] == NULL else None
+    if not as_dim(args[0], fdl_ndim(x.array), &d):
+        return None
+    both = (<Primitive>op.paired[0]).call((x,), {
+        "dim": d, "keepdim": args[1] != NULL and <object>args[1] is True, "skip_nan": False})
+    return tuple.__new__(op.paired[1], both)
+
+
 cdef object short_var(Primitive op, object of, PyObject **args, Py_ssize_t n):
     cdef TensorBase x = <TensorBase>of
     cdef tuple dims
@@ -1207,6 +1256,14 @@ cdef Way way_of(str name) except NULL:
         return short_max
     if name in ("var", "std"):
         return short_var
+    if name == "sort":
+        return short_sort
+    if name == "argsort":
+        return short_argsort
+    if name == "topk":
+        return short_topk
+    if name == "median":
+        return short_median
     if name == "cat":
         return short_cat
     if name == "stack":

@@ -286,6 +286,11 @@ cdef extern from "fastdl.h" nogil:
     int fdl_outside(const int64_t *index, int64_t n, int64_t low, int64_t high) nogil
     const char *fdl_compiler()
 
+    int FDL_KEY_F32, FDL_KEY_F64, FDL_KEY_I64, FDL_KEY_I32, FDL_KEY_U8
+    int FDL_LEADING
+    int64_t fdl_leading(const char *x, int kind, int64_t n, int64_t step, bint greatest, int64_t k,
+                        int64_t *room, int64_t *places) nogil
+
     void *fdl_alloc(size_t bytes)
     void *fdl_alloc_zeroed(size_t count, size_t size)
     void *fdl_realloc(void *data, size_t bytes)

@@ -6,64 +6,99 @@
 cdef fused ordered:
     float
     double
-    int64_t
 
 cdef cnp.npy_intp LINE = 1 << 12            # elements of which the middle is found here
-cdef cnp.npy_intp FIRST = 32                # how many of a line, found by insertion
 
 
-cdef inline bint precedes(ordered a, ordered b, bint greatest) noexcept nogil:
-    """Is `a` before b, from the greatest or from the smallest? NaN is greater than all numbers."""
-    return (a > b or (a != a and b == b)) if greatest else (a < b or (b != b and a == a))
-
-
-cdef void lead(
-    const ordered *x, int64_t n, int64_t *places, int64_t k, bint greatest
-) noexcept nogil:
-    """The places of the first k of n elements, in their order; of equal ones the first is first."""
-    cdef int64_t i, j, count = 0
-    for i in range(n):
-        if count < k:
-            count += 1
-        elif not precedes(x[i], x[places[k - 1]], greatest):
-            continue
-        j = count - 1
-        while j > 0 and precedes(x[i], x[places[j - 1]], greatest):
-            places[j] = places[j - 1]
-            j -= 1
-        places[j] = i
-
-
-def leading(cnp.ndarray x not None, Py_ssize_t k, bint greatest):
-    """Places of the k greatest (smallest) along the last dimension of few elements, in order."""
-    cdef int ndim = cnp.PyArray_NDIM(x), i
+cdef object ranked(
+    cnp.ndarray x, int dim, int64_t first, int64_t last, bint greatest, bint middle, bint keepdim,
+    bint skip_nan
+):
+    """(elements, their places along `dim`, int64) from place `first` to before `last` in the order,
+    or the lower median; few of them, of arrays in C order."""
+    cdef int ndim = cnp.PyArray_NDIM(x), i, kind
     cdef int type = cnp.PyArray_TYPE(x)
     cdef cnp.npy_intp shape[64]
-    cdef int64_t n, row
+    cdef cnp.npy_intp length
+    cdef int64_t n, k, inner = 1, row, item = cnp.PyArray_ITEMSIZE(x), count, kept
+    cdef int64_t column = 0
     cdef int64_t *places
-    cdef const char *line = <const char *> cnp.PyArray_DATA(x)
-    cdef cnp.ndarray y
-    if ndim == 0 or not cnp.PyArray_ISCARRAY_RO(x) or cnp.PyArray_SIZE(x) > FEW or (
-            type != cnp.NPY_FLOAT and type != cnp.NPY_DOUBLE and type != cnp.NPY_INT64):
+    cdef int64_t *place
+    cdef const char *line
+    cdef char *value
+    cdef cnp.ndarray values, found, room
+    if type == cnp.NPY_FLOAT:
+        kind = FDL_KEY_F32
+    elif type == cnp.NPY_DOUBLE:
+        kind = FDL_KEY_F64
+    elif type == cnp.NPY_INT64:
+        kind = FDL_KEY_I64
+    elif type == cnp.NPY_INT32:
+        kind = FDL_KEY_I32
+    elif type == cnp.NPY_UINT8 or type == cnp.NPY_BOOL:
+        kind = FDL_KEY_U8
+    else:
         return OTHERWISE
-    n = cnp.PyArray_DIM(x, ndim - 1)
-    if not 0 < k <= min(n, FIRST):
+    if not 0 <= dim < ndim or not cnp.PyArray_ISCARRAY_RO(x) or cnp.PyArray_SIZE(x) > FEW:
+        return OTHERWISE
+    n = cnp.PyArray_DIM(x, dim)
+    if middle:
+        first = (n - 1) // 2
+        last = first + 1
+    kept = last - first
+    if not 0 <= first < last <= n or last > FDL_LEADING:
         return OTHERWISE
     for i in range(ndim):
         shape[i] = cnp.PyArray_DIM(x, i)
-    shape[ndim - 1] = k
-    y = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT64, 0)
-    places = <int64_t *> cnp.PyArray_DATA(y)
+        if i > dim:
+            inner *= shape[i]
+    shape[dim] = kept
+    if not keepdim:
+        ndim -= 1
+        for i in range(dim, ndim):
+            shape[i] = shape[i + 1]
+    values = cnp.PyArray_EMPTY(ndim, shape, type, 0)
+    found = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT64, 0)
+    length = n + 16 + FDL_LEADING
+    room = cnp.PyArray_EMPTY(1, &length, cnp.NPY_INT64, 0)
+    places = <int64_t *> cnp.PyArray_DATA(room) + n + 16
+    place = <int64_t *> cnp.PyArray_DATA(found)
+    value = <char *> cnp.PyArray_DATA(values)
+    line = <const char *> cnp.PyArray_DATA(x)
     for row in range(cnp.PyArray_SIZE(x) // n):
-        if type == cnp.NPY_FLOAT:
-            lead(<const float *> line, n, places, k, greatest)
-        elif type == cnp.NPY_DOUBLE:
-            lead(<const double *> line, n, places, k, greatest)
-        else:
-            lead(<const int64_t *> line, n, places, k, greatest)
-        line += n * cnp.PyArray_ITEMSIZE(x)
-        places += k
-    return y
+        count = fdl_leading(line, kind, n, inner * item, greatest, last,
+                            <int64_t *> cnp.PyArray_DATA(room), places)
+        if middle:                                  # NaN is last
+            if count < n and n > FDL_LEADING:
+                return OTHERWISE
+            first = max(count - 1, 0) // 2 if skip_nan or count == n else count
+        for k in range(kept):
+            place[k * inner] = places[first + k]
+            move(value + k * inner * item, line + places[first + k] * inner * item, item)
+        line += item
+        value += item
+        place += 1
+        column += 1
+        if column == inner:                         # the lines side by side are done
+            column = 0
+            line += (n - 1) * inner * item
+            value += (kept - 1) * inner * item
+            place += (kept - 1) * inner
+    return values, found
+
+
+def ordered_along(
+    cnp.ndarray x not None, *, int dim, int64_t first, int64_t last, bint greatest
+):
+    """The elements that come `first` and after, to before `last`, in the order along `dim`, and
+    their places: (values, int64). Of equal ones the first is first; NaN is the greatest."""
+    return ranked(x, dim, first, last, greatest, False, True, False)
+
+
+def middle_along(cnp.ndarray x not None, *, int dim, bint keepdim, bint skip_nan):
+    """The lower median along `dim` and its place; the first NaN if there is one and they are not
+    skipped."""
+    return ranked(x, dim, 0, 0, False, True, keepdim, skip_nan)
 
 
 cdef ordered nth(ordered *a, int64_t n, int64_t k) noexcept nogil:

@@ -277,7 +277,6 @@ ROWS = {
         *((x(1100, 1300), op, dim, True) for op in ("max", "min") for dim in (0, 1, None)),
         (x(300000, 5), "max", 0, False),
     ],
-    "leading": lambda x: [(x(300, 200), 7, 1, greatest) for greatest in (True, False)],
     "variance": lambda x: [
         (x(1100, 1300), (0,), 1, False),
         (x(1100, 1300), (1,), 0, False),

@@ -59,7 +59,6 @@ VOCABULARY = (
     "reduce",
     "logsumexp",
     "extreme",
-    "leading",
     "variance",
     "scan",
     "random_uniform",

@@ -292,6 +292,8 @@ KERNELS = {  # what primitives may name as their kernel
     "triu": _kernels.triu,
     "matmul": _kernels.product,
     "median": _kernels.middle,
+    "order": _kernels.ordered_along,
+    "middle": _kernels.middle_along,
     "norm": _kernels.Reduction("sum_squares", root=True),
     "max": _kernels.Extreme("max"),
     "min": _kernels.Extreme("min"),
@@ -553,14 +555,6 @@ def logsumexp(x, dims, keepdim):
         y = np.exp(x - top)
     y = np.log(reduce(y, "sum", dims, True)) + top
     return y if keepdim else y.reshape([n for i, n in enumerate(x.shape) if i not in dims])
-
-
-def leading(x, k, dim, greatest):
-    """Places of the k greatest (smallest) of x along `dim`, in order, of equal ones the first
-    first; NaN is the greatest. None where that is left to sorting: many elements, or dtypes and
-    layouts that no kernel takes."""
-    found = _kernels.leading(x, k, greatest) if dim == x.ndim - 1 else NotImplemented
-    return None if found is NotImplemented else found
 
 
 def extreme(x, op, dim, keepdim):

@@ -13,6 +13,7 @@ from fastdl.ops import (
     linear,
     loss,
     norm,
+    order,
     shape,
 )
 from fastdl.ops.elementwise import exponential, powers, selection
@@ -98,6 +99,15 @@ def _pieces(static, shapes, needs):
     return "SplitBackward0" if equal else "SplitWithSizesBackward0"
 
 
+def _order(static, shapes, needs):
+    whole = static["last"] - static["first"] == shapes["x"][static["dim"]]
+    return "SortBackward0" if whole else "TopkBackward0"
+
+
+def _median(static, shapes, needs):
+    return "NanmedianBackward1" if static["skip_nan"] else "MedianBackward1"
+
+
 def _always(name):
     return lambda static, shapes, needs: name
 
@@ -117,6 +127,8 @@ NAMES = {
     powers.pow: _power,
     linalg.matmul: _product,
     linear.affine_map: _affine,
+    order.ordered: _order,
+    order.middle_along: _median,
     loss.total: _loss,
     loss.softmax_cross_entropy: _cross_entropy,
     norm.normalize_channels: _always("NativeBatchNormBackward0"),

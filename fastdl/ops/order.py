@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastdl import backends
-from fastdl._engine import tensor_of
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
 from fastdl.ops.core import (
@@ -15,7 +15,7 @@ from fastdl.ops.core import (
     result_type,
     takes_out,
 )
-from fastdl.ops.reduce import shared_slope
+from fastdl.ops.reduce.extremes import picked_slope, shared_slope
 from fastdl.ops.scatter import gather_along
 
 __all__ = [
@@ -39,9 +39,8 @@ KthvalueResult = result_type("kthvalue")
 ModeResult = result_type("mode")
 
 
-def _order(input, dim, descending):
+def _order(x, dim, descending):
     """int64 positions that sort along `dim`; stable; NaN counts as the greatest."""
-    x = input.array
     if x.dtype.kind == "c":
         raise RuntimeError("Sort does not support complex dtypes on CPU")
     if not descending:
@@ -51,11 +50,19 @@ def _order(input, dim, descending):
     return np.ascontiguousarray(x.shape[dim] - 1 - order)
 
 
-def _ordered(input, index, dim):
-    index = tensor_of(index)
-    return gather_along(input, index, dim=dim), index
+@primitive(kernel="order", moves=True, half=True)
+def ordered(x, *, dim, first, last, greatest):
+    """(values, places) from place `first` to before `last` in the order along `dim`, from the
+    smallest or the greatest."""
+    part = (*(slice(None),) * dim, slice(first, last))
+    places = np.ascontiguousarray(_order(x, dim, greatest)[part])
+    return backends.of(x).gather(x, places, dim), places
 
 
+ordered.vjp(x=lambda g, x_shape, out1, dim: picked_slope(g, x_shape, out1, dim, True))
+
+
+@shortcut(ordered)
 @takes_out
 @aliases
 def sort(input, dim=-1, descending=False, stable=False):
@@ -63,22 +70,27 @@ def sort(input, dim=-1, descending=False, stable=False):
     dim = normal_dim(dim, input.array.ndim)
     if input.array.ndim == 0:
         return SortResult(input.clone(), tensor_of(np.zeros((), np.int64)))
-    return SortResult(*_ordered(input, _order(input, dim, descending), dim))
+    last = input.array.shape[dim]
+    return SortResult(*ordered(input, dim=dim, first=0, last=last, greatest=bool(descending)))
 
 
+@shortcut(ordered)
 @aliases
 def argsort(input, dim=-1, descending=False, stable=False):
     """Positions that would sort along `dim`, int64."""
     dim = normal_dim(dim, input.array.ndim)
     if input.array.ndim == 0:
         return tensor_of(np.zeros((), np.int64))
-    return tensor_of(_order(input, dim, descending))
+    return tensor_of(_order(input.array, dim, descending))
 
 
 @takes_out
 def msort(input):
     """The values sorted along the first dimension."""
     return sort(input, 0).values
+
+
+MANY = 1 << 16  # elements, of which no kernel finds the first ones
 
 
 def _few_extremes(x, k, dim, op):
@@ -96,6 +108,7 @@ def _few_extremes(x, k, dim, op):
     return np.concatenate(found, dim)
 
 
+@shortcut(ordered)
 @takes_out
 @aliases
 def topk(input, k, dim=-1, largest=True, sorted=True):
@@ -108,16 +121,15 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
         raise RuntimeError("topk does not support bool dtypes on CPU")
     if input.array.ndim == 0:
         return TopkResult(input.clone(), tensor_of(np.zeros((), np.int64)))
-    found = backends.of(input.array).leading(input.array, k, dim, bool(largest))
-    if found is not None:
-        return TopkResult(*_ordered(input, found, dim))
-    if 0 < k <= n // 64:
+    if 0 < k <= n // 64 and input.array.size > MANY:
         found = _few_extremes(input.array, k, dim, "max" if largest else "min")
         if found is not None:
-            return TopkResult(*_ordered(input, found, dim))
-    first = (*(slice(None),) * dim, slice(0, k))
-    order = np.ascontiguousarray(_order(input, dim, largest)[first])
-    return TopkResult(*_ordered(input, order, dim))
+            found = tensor_of(found)
+            return TopkResult(gather_along(input, found, dim=dim), found)
+    return TopkResult(*ordered(input, dim=dim, first=0, last=k, greatest=bool(largest)))
+
+
+ordered.paired = SortResult, TopkResult
 
 
 # ---- one of the sorted ones -------------------------------------------------------------------
@@ -134,13 +146,11 @@ def _line(function, input, dim):
     return input, dim
 
 
-def _at(input, places, dim, keepdim, result):
-    """`result` of the elements at `places`, one along `dim`, of a tensor that was `input`."""
-    line = S.reshape_to(input, shape=(1,)) if input.array.ndim == 0 else input
-    values, places = _ordered(line, np.ascontiguousarray(places), dim)
+def _one(found, input, dim, keepdim, result):
+    """`result` of (values, places), one of a line, of a tensor that was `input`."""
     if not keepdim or input.array.ndim == 0:
-        values, places = S.squeeze(values, dim), S.squeeze(places, dim)
-    return result(values, places)
+        found = [S.squeeze(a, dim) for a in found]
+    return result(*found)
 
 
 @takes_out
@@ -152,27 +162,25 @@ def kthvalue(input, k, dim=-1, keepdim=False):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
     if input.array.dtype.kind == "b" and input.array.ndim:
         raise NotImplementedError("\"kthvalue_cpu\" not implemented for 'Bool'")
-    first = backends.of(line.array).leading(line.array, k, dim, False)
-    if first is not None:
-        return _at(input, first[..., k - 1 :], dim, keepdim, KthvalueResult)
-    at = (*(slice(None),) * dim, slice(k - 1, k))
-    return _at(input, _order(line, dim, False)[at], dim, keepdim, KthvalueResult)
+    found = ordered(line, dim=dim, first=k - 1, last=k, greatest=False)
+    return _one(found, input, dim, keepdim, KthvalueResult)
 
 
-def _middle_place(x, dim, skip_nan):
-    """Where the lower median along `dim` is, a dimension of length 1: the first NaN if there is one
-    and they are not skipped."""
-    if not np.isnan(x).any():
-        k = (x.shape[dim] - 1) // 2
-        first = backends.of(x).leading(x, k + 1, dim, False)
-        if first is not None:
-            return first[..., k:]
+@primitive(kernel="middle", moves=True, half=True)
+def middle_along(x, *, dim, keepdim, skip_nan):
+    """(the lower median along `dim`, its place): the first NaN if there is one and they are not
+    skipped."""
     order = np.argsort(x, dim, kind="stable")
     count = x.shape[dim] - np.isnan(x).sum(dim, keepdims=True)  # NaN is last
     k = np.maximum(count - 1, 0) // 2
-    return np.take_along_axis(
+    places = np.take_along_axis(
         order, k if skip_nan else np.where(count < x.shape[dim], count, k), dim
     )
+    found = backends.of(x).gather(x, places, dim), places
+    return found if keepdim else tuple([a.squeeze(dim) for a in found])
+
+
+middle_along.vjp(x=picked_slope)
 
 
 @primitive(node_name="Median", kernel="median")
@@ -183,7 +191,9 @@ def middle_of_all(x, *, skip_nan):
         k = (x.size - 1) // 2
         found = np.partition(x, (k, x.size - 1))  # NaN is last
         return found[k if found[-1] == found[-1] else -1]
-    return x[_middle_place(x, 0, skip_nan)[0]] if x.size else np.array(np.nan).astype(x.dtype)
+    if x.size == 0:
+        return np.array(np.nan).astype(x.dtype)
+    return middle_along.forward(x, dim=0, keepdim=False, skip_nan=skip_nan)[0]
 
 
 middle_of_all.vjp(
@@ -198,14 +208,19 @@ def _median(function, input, dim, keepdim, result):
     if dim is None:
         return middle_of_all(input, skip_nan=skip_nan)
     line, dim = _line(function, input, dim)
-    return _at(input, _middle_place(line.array, dim, skip_nan), dim, keepdim, result)
+    keepdim = bool(keepdim) and input.array.ndim > 0
+    return result(*middle_along(line, dim=dim, keepdim=keepdim, skip_nan=skip_nan))
 
 
+@shortcut(middle_of_all)
 @takes_out
 @aliases
 def median(input, dim=None, keepdim=False):
     """The lower median, NaN if any element is; with `dim` (values, indices) along it."""
     return _median("median", input, dim, keepdim, MedianResult)
+
+
+middle_of_all.paired = middle_along, MedianResult
 
 
 @takes_out
@@ -221,7 +236,7 @@ def mode(input, dim=-1, keepdim=False):
     """(values, indices) of the most frequent element along `dim`, the smallest of several; its last
     place."""
     line, dim = _line("mode", input, dim)
-    order = _order(line, dim, False)
+    order = _order(line.array, dim, False)
     x = np.take_along_axis(line.array, order, dim)
     n = x.shape[dim]
     # How long the run of equal elements is that ends at each place of the sorted line.
@@ -229,7 +244,8 @@ def mode(input, dim=-1, keepdim=False):
     before = np.take(x, np.maximum(np.arange(n) - 1, 0), dim)
     start = np.maximum.accumulate(np.where((x == before) & (at > 0), 0, at), dim)
     longest = np.argmax(at - start, dim, keepdims=True)
-    return _at(input, np.take_along_axis(order, longest, dim), dim, keepdim, ModeResult)
+    places = tensor_of(np.ascontiguousarray(np.take_along_axis(order, longest, dim)))
+    return _one((gather_along(line, places, dim=dim), places), input, dim, keepdim, ModeResult)
 
 
 # ---- quantiles --------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def min_along(x, *, dim, keepdim):
     return backends.of(x).extreme(x, "min", dim, keepdim)
 
 
-def _picked_slope(g, x_shape, out1, dim, keepdim):
+def picked_slope(g, x_shape, out1, dim, keepdim):
     g, index = g[0], out1
     if not keepdim:
         at = (*(slice(None),) * dim, None, ...)
@@ -62,8 +62,8 @@ def _picked_slope(g, x_shape, out1, dim, keepdim):
     return scatter_along(g, index.detach(), shape=x_shape, dim=dim)
 
 
-max_along.vjp(x=_picked_slope)
-min_along.vjp(x=_picked_slope)
+max_along.vjp(x=picked_slope)
+min_along.vjp(x=picked_slope)
 
 
 MaxResult = result_type("max")
