@@ -389,8 +389,8 @@ static PyObject *fdl_box_of(PyObject *number, int type)
     return y;
 }
 
-/* A new array of `type` with a plain number at every `step`-th place before `most`, else 0; None as
-   from fdl_box_of. */
+/* A new array of `type` with a plain number at every `step`-th place before `most`, else 0; with
+   whatever the memory held if it is None. None as from fdl_box_of. */
 static PyObject *fdl_filled(const fdl_layout *l, PyObject *number, int type, npy_intp step,
                             npy_intp most)
 {
@@ -398,9 +398,11 @@ static PyObject *fdl_filled(const fdl_layout *l, PyObject *number, int type, npy
         npy_int64 whole;
         double real;
     } room;
-    if (!fdl_put_number(number, type, &room)) Py_RETURN_NONE;
+    if (number == Py_None ? type < NPY_BOOL || type > NPY_DOUBLE
+                          : !fdl_put_number(number, type, &room))
+        Py_RETURN_NONE;
     PyObject *y = PyArray_SimpleNew(l->ndim, (npy_intp *)l->shape, type);
-    if (y == NULL) return NULL;
+    if (y == NULL || number == Py_None) return y;
     char *to = PyArray_BYTES((PyArrayObject *)y);
     npy_intp size = PyArray_SIZE((PyArrayObject *)y), item = PyArray_ITEMSIZE((PyArrayObject *)y);
     if (step > 1) memset(to, 0, (size_t)(size * item));
@@ -411,6 +413,40 @@ static PyObject *fdl_filled(const fdl_layout *l, PyObject *number, int type, npy
         for (npy_intp i = 0; i < most; i += step) memcpy(to + 8 * i, &room, 8);
     else /* a byte */
         for (npy_intp i = 0; i < most; i += step) to[i] = *(char *)&room;
+    return y;
+}
+
+/* start, start + step, ... below `end`, plain numbers, at most `most` of them; `type` -1: int64, or
+   `floating` if one is a float. None where there are none, or numbers far from 0. */
+static PyObject *fdl_steps(PyObject *start, PyObject *end, PyObject *step, int type, int floating,
+                           npy_intp most)
+{
+    const double far = 1e15; /* up to here, doubles are exact */
+    double a, b, by;
+    int whole = PyLong_CheckExact(start) && PyLong_CheckExact(end) && PyLong_CheckExact(step);
+    if (PyBool_Check(start) || PyBool_Check(end) || PyBool_Check(step) ||
+        !fdl_put_number(start, NPY_DOUBLE, &a) || !fdl_put_number(end, NPY_DOUBLE, &b) ||
+        !fdl_put_number(step, NPY_DOUBLE, &by))
+        Py_RETURN_NONE;
+    if (type < 0) type = whole ? NPY_INT64 : floating;
+    if (!(fabs(a) < far && fabs(b) < far && fabs(by) < far) || by == 0 ||
+        (type != NPY_FLOAT && type != NPY_DOUBLE && (type != NPY_INT64 || !whole)))
+        Py_RETURN_NONE;
+    double length = ceil((b - a) / by);
+    if (!(length > 0 && length <= (double)most)) Py_RETURN_NONE;
+    npy_intp count = (npy_intp)length;
+    PyObject *y = PyArray_SimpleNew(1, &count, type);
+    if (y == NULL) return NULL;
+    void *to = PyArray_DATA((PyArrayObject *)y);
+    for (npy_intp i = 0; i < count; i++) {
+        double along = (double)i * by, value = a + along;
+        if (type == NPY_FLOAT)
+            ((float *)to)[i] = (float)value;
+        else if (type == NPY_DOUBLE)
+            ((double *)to)[i] = value;
+        else
+            ((npy_int64 *)to)[i] = (npy_int64)value;
+    }
     return y;
 }
 
@@ -533,6 +569,28 @@ static PyObject *fdl_count(PyObject *a)
     PyObject *y = PyArray_SimpleNew(0, NULL, NPY_INT64);
     if (y != NULL) *(npy_uint64 *)PyArray_DATA((PyArrayObject *)y) = sum;
     return y;
+}
+
+/* Do two arrays have one shape and equal elements? -1 where that is left to NumPy: others than
+   C-ordered arrays of one dtype of those here. */
+static int fdl_equal(PyObject *a, PyObject *b)
+{
+    PyArrayObject *x = (PyArrayObject *)a, *y = (PyArrayObject *)b;
+    int type = PyArray_TYPE(x);
+    if (type != PyArray_TYPE(y) || !PyArray_ISCARRAY_RO(x) || !PyArray_ISCARRAY_RO(y)) return -1;
+    if (!PyArray_SAMESHAPE(x, y)) return 0;
+    npy_intp n = PyArray_SIZE(x);
+    const void *p = PyArray_DATA(x), *q = PyArray_DATA(y);
+    if (PyTypeNum_ISINTEGER(type) || type == NPY_BOOL) return memcmp(p, q, PyArray_NBYTES(x)) == 0;
+    if (type == NPY_FLOAT) {
+        for (npy_intp i = 0; i < n; i++)
+            if (((const float *)p)[i] != ((const float *)q)[i]) return 0;
+    } else if (type == NPY_DOUBLE) {
+        for (npy_intp i = 0; i < n; i++)
+            if (((const double *)p)[i] != ((const double *)q)[i]) return 0;
+    } else
+        return -1;
+    return 1;
 }
 
 /* Is any of the bools of a C-ordered array true, or false? */

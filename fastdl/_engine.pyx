@@ -81,6 +81,8 @@ cdef extern from "_engine.h":
     object fdl_array_of(object, int, int)
     object fdl_filled(const fdl_layout *, object, int, Py_ssize_t, Py_ssize_t)
     object fdl_spaced(object, object, Py_ssize_t, int)
+    object fdl_steps(object, object, object, int, int, Py_ssize_t)
+    int fdl_equal(object, object)
     object fdl_box_of(object, int)
     int fdl_assign(object, object) except -1
     int fdl_within(object, Py_ssize_t, Py_ssize_t)

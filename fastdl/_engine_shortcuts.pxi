@@ -183,8 +183,8 @@ cdef Py_ssize_t plain_layout(PyObject **given, Py_ssize_t n, fdl_layout *at) exc
 
 
 def plain_filled(tuple given, value, dtype, floating):
-    """A small array full of a number: lengths as in `plain_sizes`, number and dtypes as in
-    `plain_array`. None if that is nothing plain."""
+    """A small array full of a number, of whatever the memory held for None: lengths as in
+    `plain_sizes`, number and dtypes as in `plain_array`. None if that is nothing plain."""
     cdef fdl_layout at
     cdef int type = -1 if dtype is None else dtype.num
     cdef Py_ssize_t size = plain_layout(
@@ -195,6 +195,24 @@ def plain_filled(tuple given, value, dtype, floating):
         type = (floating.num if PyFloat_CheckExact(<PyObject *>value) else
                 NPY_BOOL if isinstance(value, bool) else NPY_INT64)
     return fdl_filled(&at, value, type, 1, size)
+
+
+def plain_like(x, value, dtype):
+    """`plain_filled` with the shape of the Tensor x, and its dtype for None; None, too, where x is
+    not laid out in C order."""
+    cdef fdl_layout at
+    if not is_plain(x) or not fdl_in_order((<TensorBase>x).array) or (
+            fdl_size((<TensorBase>x).array) > FEW):
+        return None
+    same((<TensorBase>x).array, &at)
+    return fdl_filled(&at, value, fdl_type((<TensorBase>x).array) if dtype is None else dtype.num,
+                      1, fdl_size((<TensorBase>x).array))
+
+
+def plain_steps(start, end, step, dtype, floating):
+    """start, start + step, ... before `end`, few, of the NumPy dtype `dtype`; for None int64, or
+    `floating` if one of them is a float. None if that is nothing plain."""
+    return fdl_steps(start, end, step, -1 if dtype is None else dtype.num, floating.num, FEW)
 
 
 def plain_eye(n, m, dtype):
@@ -875,6 +893,16 @@ cdef object short_sum(Primitive op, object of, PyObject **args, Py_ssize_t n):
     return reduced(op, x, args[0], args[1])
 
 
+cdef object short_equal(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    """A bool."""
+    cdef int same
+    if args[0] == NULL or not isinstance(<object>args[0], TensorBase) or (
+            not is_plain(<object>args[0])):
+        return None
+    same = fdl_equal((<TensorBase>of).array, (<TensorBase>args[0]).array)
+    return None if same < 0 else same != 0
+
+
 cdef object short_any(Primitive op, object of, PyObject **args, Py_ssize_t n):
     return found(<TensorBase>of, args, True)
 
@@ -1268,6 +1296,8 @@ cdef Way way_of(str name) except NULL:
         return short_cat
     if name == "stack":
         return short_stack
+    if name == "equal":
+        return short_equal
     if name == "any":
         return short_any
     if name == "all":

@@ -291,6 +291,22 @@ def scatter_sum(
     return y if scattered(y, index, src, dim, True) else OTHERWISE
 
 
+def cast_to(cnp.ndarray x not None, *, cnp.dtype dtype, out=None):
+    """x as `dtype`, real numbers or bools, where NumPy's own cast is PyTorch's."""
+    cdef int of = cnp.PyArray_TYPE(x), to = dtype.type_num
+    cdef cnp.ndarray y
+    if out is not None or not cnp.PyArray_ISCARRAY_RO(x) or of > cnp.NPY_DOUBLE or (
+            to > cnp.NPY_DOUBLE):
+        return OTHERWISE
+    if of >= cnp.NPY_FLOAT and cnp.NPY_BOOL < to < cnp.NPY_FLOAT and dtype.itemsize < 8:
+        y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.NPY_INT64, 0)
+        cnp.PyArray_CopyInto(y, x)                  # whole numbers modulo 2 ** bits
+        x = y
+    y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), to, 0)
+    cnp.PyArray_CopyInto(y, x)
+    return y
+
+
 cdef object triangle(cnp.ndarray x, number, bint lower):
     """x with 0 above (below) a diagonal of its last two dimensions."""
     cdef cnp.ndarray y

@@ -5,10 +5,14 @@
 from libc.math cimport isfinite
 
 
-cdef fdl_draw draw_of(seed, draw):
+cdef extern from "Python.h":
+    uint64_t PyLong_AsUnsignedLongLongMask(object) except? 0xFFFFFFFFFFFFFFFF
+
+
+cdef fdl_draw draw_of(seed, draw) except *:
     cdef fdl_draw d
-    d.seed = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
-    d.draw = <uint64_t>(int(draw) & 0xFFFFFFFFFFFFFFFF)
+    d.seed = PyLong_AsUnsignedLongLongMask(seed)
+    d.draw = PyLong_AsUnsignedLongLongMask(draw)
     return d
 
 

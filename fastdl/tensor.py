@@ -619,7 +619,8 @@ def inplace(function, direct=True):
 
 def _dtype_method(name, dtype):
     def method(self, memory_format=None):
-        return self if self.dtype is dtype else self.to(dtype)
+        wanted = dtype.dtype
+        return self if self.array.dtype is wanted else elementwise.cast(self, dtype=wanted)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"The tensor as {dtype}."

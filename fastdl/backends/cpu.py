@@ -274,6 +274,11 @@ def plane_scatter(x, positions, size, add):
 MAPS = _kernels.MAPS
 KERNELS = {  # what primitives may name as their kernel
     **MAPS,
+    **{
+        name: getattr(np, name)
+        for name in ("floor", "ceil", "trunc", "floor_divide", "remainder", "fmod", "hypot")
+    },
+    "cast": _kernels.cast_to,
     "sum": _kernels.Reduction("sum"),
     "mean": _kernels.Reduction("sum", mean=True),
     "amax": _kernels.Reduction("max"),

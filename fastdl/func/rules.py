@@ -109,7 +109,8 @@ def _behind(d):
     extremes.min_along, lengths.euclidean_norm, distance.power_norm, running.cumsum_along,
     running.cumprod_along, running.cummax_along, running.cummin_along,
     running.logcumsumexp_along, running.prod_over, join.flip_along, join.roll_along, join.unstack,
-    order.ordered, order.middle_along, S.cut, S.swap, S.windows, diagonal.diagonal_of, fft.c2c, fft.r2c, fft.c2r,
+    order.ordered, order.middle_along, S.cut, S.swap, S.windows, diagonal.diagonal_of, fft.c2c,
+    fft.r2c, fft.c2r,
 )  # fmt: skip
 def _(op, size, operands, batched, /, **static):
     for name in ("dim", "axis", "dim0", "dim1", "dim2"):

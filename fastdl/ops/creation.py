@@ -11,8 +11,10 @@ from fastdl._engine import (
     plain_array,
     plain_eye,
     plain_filled,
+    plain_like,
     plain_sizes,
     plain_spaced,
+    plain_steps,
     tensor_of,
 )
 from fastdl.ops.core import (
@@ -384,24 +386,36 @@ _ones = _filled_with(1)
 _ones.__name__ = "ones"
 
 
+def usual(size, value, dtype, device, keywords):
+    """The array of the usual calls, small and without further arguments; None for others."""
+    if device is not None or keywords:
+        return None
+    wanted = numpy_dtype(dtype)
+    return plain_filled(size, value, wanted, wanted)
+
+
 def zeros(*size, dtype=None, device=None, requires_grad=False, **keywords):
     """Zeros of shape `size`: `zeros(2, 3)` or `zeros((2, 3))`. Keywords: out; and layout,
     pin_memory and names, which have no effect."""
+    array = usual(size, False, dtype, device, keywords)
+    if array is not None:
+        return tensor_of(array, requires_grad)
     return filled("zeros", np.zeros, size, dtype, device, requires_grad, keywords)
 
 
 def ones(*size, dtype=None, device=None, requires_grad=False, **keywords):
     """Ones of shape `size`; keywords as in `zeros`."""
-    if device is None and not keywords:
-        wanted = numpy_dtype(dtype)
-        array = plain_filled(size, True, wanted, wanted)  # the usual call
-        if array is not None:
-            return tensor_of(array, requires_grad)
+    array = usual(size, True, dtype, device, keywords)
+    if array is not None:
+        return tensor_of(array, requires_grad)
     return filled("ones", _ones, size, dtype, device, requires_grad, keywords)
 
 
 def empty(*size, dtype=None, device=None, requires_grad=False, **keywords):
     """A tensor of shape `size` with whatever the memory held; keywords as in `zeros`."""
+    array = usual(size, None, dtype, device, keywords)
+    if array is not None:
+        return tensor_of(array, requires_grad)
     return filled("empty", np.empty, size, dtype, device, requires_grad, keywords)
 
 
@@ -500,13 +514,23 @@ def like(function, make, input, dtype, device, requires_grad, memory_format):
     return tensor_of(made.transpose(np.argsort(order)), requires_grad)
 
 
-def _like(make):
+def usual_like(input, value, dtype, device, memory_format):
+    """`usual` with the shape of `input`, and with its dtype for None."""
+    if device is not None or memory_format is not None or not is_tensor(input):
+        return None
+    return plain_like(input, value, None if dtype is None else _dtype.as_numpy(dtype))
+
+
+def _like(make, value):
     name = f"{make.__name__}_like"
 
     def made_like(
         input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
         memory_format=None,
     ):  # fmt: skip
+        array = usual_like(input, value, dtype, device, memory_format)
+        if array is not None:
+            return tensor_of(array, requires_grad)
         return like(name, make, input, dtype, device, requires_grad, memory_format)
 
     made_like.__name__ = made_like.__qualname__ = name
@@ -514,9 +538,9 @@ def _like(make):
     return made_like
 
 
-zeros_like = _like(np.zeros)
-ones_like = _like(_ones)
-empty_like = _like(np.empty)
+zeros_like = _like(np.zeros, False)
+ones_like = _like(_ones, True)
+empty_like = _like(np.empty, None)
 
 
 def full_like(
@@ -525,6 +549,10 @@ def full_like(
 ):  # fmt: skip
     """`full` with the shape, dtype and memory order of `input`."""
     value = number(fill_value)
+    if value is not None:
+        array = usual_like(input, value, dtype, device, memory_format)
+        if array is not None:
+            return tensor_of(array, requires_grad)
 
     def make(shape, d):
         filling = plain_array(value, d, d)
@@ -598,9 +626,6 @@ def _ranged(function, start, end, step, inclusive, dtype, device, requires_grad,
     return filled(function, make, ((count,),), dtype, device, requires_grad, keywords)
 
 
-FEW, FAR = 1 << 20, 1 << 62  # so few numbers, not so far from 0, need no look at memory and bounds
-
-
 def arange(
     start=None, end=None, step=1, *, dtype=None, device=None, requires_grad=False, **keywords
 ):
@@ -612,11 +637,13 @@ def arange(
     >>> fastdl.arange(1, 2, 0.25)
     tensor([1.0000, 1.2500, 1.5000, 1.7500])
     """
-    if type(start) is int and dtype is None and device is None and not (requires_grad or keywords):
+    if device is None and not keywords:  # the usual call
+        wanted = None if dtype is None else _dtype.as_numpy(dtype)
+        floating = _dtype.get_default_dtype().dtype
         first, last = (0, start) if end is None else (start, end)
-        plain = type(last) is int and type(step) is int and step == 1
-        if plain and -FAR < first <= last < FAR and last - first < FEW:
-            return tensor_of(np.arange(first, last, dtype=np.int64))  # the usual call
+        array = plain_steps(first, last, step, wanted, floating)
+        if array is not None:
+            return tensor_of(array, requires_grad)
     if end is None:
         start, end = None, _bounds("arange", end=start)[0]
     start, end, step = _bounds("arange", start=start or 0, end=end, step=step)

@@ -14,7 +14,7 @@ import numpy as np
 from fastdl import _dtype, backends
 from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops.core import is_tensor, legacy_name, primitive, takes_out, tensor_argument
-from fastdl.ops.creation import checked_device, filled, like, number
+from fastdl.ops.creation import checked_device, filled, like, number, usual, usual_like
 from fastdl.ops.elementwise import fill
 
 __all__ = [
@@ -264,14 +264,30 @@ def integer_array(shape, generator, low, high):
     return backends.of(array).random_integers(array, *next_draw(generator), low, high)
 
 
+def _usual(kernel, array, generator, requires_grad, low_or_mean=0.0, high_or_std=1.0):
+    """The tensor of an array that `usual` made, filled by a kernel; None for other calls."""
+    if array is None or array.dtype.char not in "fd":
+        return None
+    kernel(array, *next_draw(generator), low_or_mean, high_or_std)
+    return tensor_of(array, requires_grad)
+
+
 def rand(*size, generator=None, dtype=None, device=None, requires_grad=False, **keywords):
     """Uniform numbers in [0, 1)."""
+    array = usual(size, None, dtype, device, keywords)
+    found = _usual(backends.cpu.random_uniform, array, generator, requires_grad)
+    if found is not None:
+        return found
     make = lambda shape, d: uniform_array(shape, d, generator)
     return filled("rand", make, size, dtype, device, requires_grad, keywords)
 
 
 def randn(*size, generator=None, dtype=None, device=None, requires_grad=False, **keywords):
     """Standard normal numbers."""
+    array = usual(size, None, dtype, device, keywords)
+    found = _usual(backends.cpu.random_normal, array, generator, requires_grad)
+    if found is not None:
+        return found
     make = lambda shape, d: normal_array(shape, d, generator)
     return filled("randn", make, size, dtype, device, requires_grad, keywords)
 
@@ -295,6 +311,9 @@ def _need_range(function, low, high, dtype):
                 raise RuntimeError(f"{name} is out of bounds for {dtype}")
 
 
+FAR = 1 << 62
+
+
 def randint(
     low=0, high=None, size=None, *, generator=None, dtype=None, device=None, requires_grad=False,
     **keywords,
@@ -314,6 +333,11 @@ def randint(
         )
     low, high = number(low), number(high)
     dtype = _dtype.int64 if dtype is None else dtype
+    if type(low) is type(high) is int and -FAR < low < high < FAR and dtype is _dtype.int64:
+        array = usual((size,), None, dtype, device, keywords)
+        if array is not None:
+            backends.cpu.random_integers(array, *next_draw(generator), low, high)
+            return tensor_of(array, requires_grad)
     _need_range("randint", low, high, _dtype.as_numpy(dtype))
     make = lambda shape, d: integer_array(shape, generator, low, high).astype(d, copy=False)
     return filled("randint", make, (size,), dtype, device, requires_grad, keywords)
@@ -326,6 +350,10 @@ def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False,
             f"randperm(): argument 'n' (position 1) must be int, not {type(n).__name__}"
         )
     dtype = _dtype.int64 if dtype is None else dtype
+    array = usual((n,), None, dtype, device, keywords) if dtype is _dtype.int64 else None
+    if array is not None:
+        backends.cpu.random_permutation(array, *next_draw(generator))
+        return tensor_of(array, requires_grad)
     numpy_dtype = _dtype.as_numpy(dtype)
     if numpy_dtype.kind in "iu" and n - 1 > np.iinfo(numpy_dtype).max:
         raise RuntimeError(f"value cannot be converted to type {numpy_dtype} without overflow")
@@ -343,6 +371,10 @@ def rand_like(
     memory_format=None, generator=None,
 ):  # fmt: skip
     """`rand` with the shape, dtype and memory order of `input`."""
+    array = usual_like(input, None, dtype, device, memory_format)
+    found = _usual(backends.cpu.random_uniform, array, generator, requires_grad)
+    if found is not None:
+        return found
     make = lambda shape, d: uniform_array(shape, d, generator)
     return like("rand_like", make, input, dtype, device, requires_grad, memory_format)
 
@@ -352,6 +384,10 @@ def randn_like(
     memory_format=None, generator=None,
 ):  # fmt: skip
     """`randn` with the shape, dtype and memory order of `input`."""
+    array = usual_like(input, None, dtype, device, memory_format)
+    found = _usual(backends.cpu.random_normal, array, generator, requires_grad)
+    if found is not None:
+        return found
     make = lambda shape, d: normal_array(shape, d, generator)
     return like("randn_like", make, input, dtype, device, requires_grad, memory_format)
 
@@ -378,6 +414,12 @@ def normal(
     the result takes the shape (broadcast) and dtype."""
     if size is not None:
         _need_spread("normal", std)
+        if type(mean) is type(std) is float:
+            array = usual((size,), None, dtype, device, keywords)
+            kernel = backends.cpu.random_normal
+            found = _usual(kernel, array, generator, requires_grad, mean, std)
+            if found is not None:
+                return found
         make = lambda shape, d: normal_array(shape, d, generator, mean, std)
         return filled("normal", make, (size,), dtype, device, requires_grad, keywords)
     if not (is_tensor(mean) or is_tensor(std)):

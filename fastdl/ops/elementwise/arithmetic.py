@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl import _dtype
+from fastdl import _dtype, backends
 from fastdl.ops.core import (
     as_arrays,
     elementwise,
@@ -125,7 +125,7 @@ def _refuse_zero(ufunc):
     return divide
 
 
-@elementwise(ufunc=_refuse_zero(np.floor_divide))
+@elementwise(ufunc=_refuse_zero(np.floor_divide), kernel="floor_divide")
 def floor_divide(x, y):
     """Largest whole number not above `x / y`. Not differentiable."""
 
@@ -152,7 +152,7 @@ def rounded_quotient(x, y, *, rounding):
 rounded_quotient.vjp(x=lambda g: g * 0, y=lambda g: g * 0)
 
 
-@elementwise(ufunc=_refuse_zero(np.remainder))
+@elementwise(ufunc=_refuse_zero(np.remainder), kernel="remainder")
 def remainder(x, y):
     """`x - y * floor(x / y)`: the sign of `y`, like Python's %."""
 
@@ -160,7 +160,7 @@ def remainder(x, y):
 remainder.vjp(x=lambda g: g, y=lambda g, x, y: -g * floor(x / y))
 
 
-@elementwise(ufunc=_refuse_zero(np.fmod))
+@elementwise(ufunc=_refuse_zero(np.fmod), kernel="fmod")
 def fmod(x, y):
     """`x - y * trunc(x / y)`: the sign of `x`, like C's fmod."""
 
@@ -190,9 +190,20 @@ abs.vjp(x=lambda g, x: g * sgn(x) if x.array.dtype.kind == "c" else abs_backward
 abs_backward.vjp(g=lambda h, x: abs_backward(h, x))
 
 
+def _slope_of_distance(char):
+    """The operands of a kernel whose result is the sign of x, 0 of NaN."""
+    one, none = np.ones((), char), np.zeros((), char)
+    return lambda x: (one, x, none)
+
+
+_SIGN_OF = {char: _slope_of_distance(char) for char in backends.cpu.KERNEL_DTYPES}
+
+
 @elementwise
 def sign(x):
     """-1, 0 or 1; 0 of NaN."""
+    if x.dtype.char in _SIGN_OF and x.flags.aligned:
+        return backends.cpu.MAPS["absolute_error_backward"](*_SIGN_OF[x.dtype.char](x))
     return x.copy() if x.dtype.kind == "b" else np.subtract(x > 0, x < 0, dtype=x.dtype)
 
 

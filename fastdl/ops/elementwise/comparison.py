@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl._engine import tensor_of
+from fastdl._engine import shortcut, tensor_of
 from fastdl.ops.core import (
     as_arrays,
     elementwise,
@@ -189,6 +189,7 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
 
 
+@shortcut()
 def equal(input, other):
     """Same shape and same elements? A bool."""
     _same_dtype("equal", input, other)

@@ -148,7 +148,7 @@ rsqrt_backward.vjp(
 )
 
 
-@elementwise(ufunc=of_kinds("f", np.hypot))
+@elementwise(ufunc=of_kinds("f", np.hypot), kernel="hypot")
 def hypot(x, y):
     """`sqrt(x * x + y * y)` without overflow; floating point only."""
 

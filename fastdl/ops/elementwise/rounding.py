@@ -18,7 +18,7 @@ def _flat(g):
     return g * 0
 
 
-@elementwise(ufunc=of_kinds("iuf", np.floor))
+@elementwise(ufunc=of_kinds("iuf", np.floor), kernel="floor")
 def floor(x):
     """Largest whole number not above x."""
 
@@ -26,7 +26,7 @@ def floor(x):
 floor.vjp(x=_flat)
 
 
-@elementwise(ufunc=of_kinds("iuf", np.ceil))
+@elementwise(ufunc=of_kinds("iuf", np.ceil), kernel="ceil")
 def ceil(x):
     """Smallest whole number not below x."""
 
@@ -34,7 +34,7 @@ def ceil(x):
 ceil.vjp(x=_flat)
 
 
-@elementwise(ufunc=of_kinds("iuf", np.trunc))
+@elementwise(ufunc=of_kinds("iuf", np.trunc), kernel="trunc")
 def trunc(x):
     """x without its fraction."""
 
@@ -45,9 +45,9 @@ trunc.vjp(x=_flat)
 @elementwise
 def round(x, *, decimals=0):
     """Nearest whole number (or multiple of 10 ** -decimals), halves to even."""
-    require_kinds("iuf" if decimals == 0 else "f", x)
     if decimals == 0 and x.dtype.kind == "f":
         return np.rint(x)
+    require_kinds("iuf" if decimals == 0 else "f", x)
     if decimals < 0:
         return np.round(x / 10**-decimals) * x.dtype.type(10**-decimals)
     return np.round(x, decimals)

@@ -221,7 +221,7 @@ def clamp(input, min=None, max=None):
     return input
 
 
-@elementwise(promote=False, half=True)
+@elementwise(promote=False, half=True, kernel="cast", moves=True)
 def cast(x, *, dtype):
     """x as `dtype` (a NumPy dtype); always a copy."""
     return as_type(x, dtype)
