@@ -25,8 +25,14 @@
 #define GROUP ((int64_t)(128 / sizeof(REAL)))    /* lanes of REAL's size in a group            */
 #define GROUP_VECTORS (2 * PARTS)
 
-/* out: the 32 words of a group. Between the rounds only the low half of a lane counts. */
-NOINLINE void F(philox)(fdl_draw d, uint64_t group, VW *out)
+/* out: the 32 words of a group. Between the rounds only the low half of a lane counts. Inlined, the
+ * rounds of a group run beside what is done with the one before; long vectors need that. */
+#if VBYTES > 16
+INLINE
+#else
+NOINLINE
+#endif
+void F(philox)(fdl_draw d, uint64_t group, VW *out)
 {
     VW lanes, zero = {0};
     for (int i = 0; i < VBYTES / 8; i++) lanes[i] = (uint64_t)i;
