@@ -165,7 +165,7 @@ static void F(conv_grad_copy)(const F(conv_grad) *e, const REAL *dy, const conv_
     runs->ldy = F(conv_plane)(p->rows, p);
     runs->dy = buffer;
     for (int64_t k = 0; k < K; k++)
-        F(conv_rows)(&row, buffer + k * runs->ldy, dy + k * plane, g->k * plane, p->g, g->ow,
+        F(conv_rows)(&row, 1, 0, buffer + k * runs->ldy, dy + k * plane, g->k * plane, p->g, g->ow,
                      p->rows);
 }
 

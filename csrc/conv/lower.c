@@ -13,7 +13,9 @@
  * so the value that tap (c, r, s) multiplies at pixel p lies at koff(c, r, s) + p, for all p alike:
  * no edge tests, no strides, every lane useful, and nothing left to pack. A full im2col has R times
  * as much; here the taps r of a column share slots, as output row i + 1 reads at tap r what
- * row i reads at tap r + 1.
+ * row i reads at tap r + 1. Of taps s further apart than the stride, the plane of the second is
+ * that of the first moved by a pixel; those nearer together are read together. (Of stride 1 rows
+ * are short copies already, and moving planes took 1.5 times as long.)
  */
 #ifndef CONV_LOWER_TYPES
 #define CONV_LOWER_TYPES
@@ -187,9 +189,9 @@ INLINE void F(conv_zero)(REAL *dst, int64_t n)
 /* Lanes from <= l < to of a vector. */
 INLINE VI F(conv_lanes)(int64_t from, int64_t to)
 {
-    VI lanes;
-    UNROLL(16) for (int l = 0; l < VL; l++) lanes[l] = l >= from && l < to ? -1 : 0;
-    return lanes;
+    VI lane;
+    UNROLL(16) for (int l = 0; l < VL; l++) lane[l] = l;
+    return (lane >= (INT)min64(max64(from, 0), VL)) & (lane < (INT)min64(max64(to, 0), VL));
 }
 
 /* A row of a piece: dst[j] = src[j * step] for j0 <= j < j1, 0 for the other j < cols. */
@@ -201,7 +203,7 @@ typedef struct F(conv_row) {
     const REAL *from, *to;              /* what may be read                                       */
 } F(conv_row);
 
-static F(conv_row) F(conv_row_of)(int64_t cols, int64_t step, int64_t j0, int64_t j1,
+INLINE F(conv_row) F(conv_row_of)(int64_t cols, int64_t step, int64_t j0, int64_t j1,
                                   const REAL *from, const REAL *to)
 {
     const int64_t end = ceil_div(cols, VL) * VL, tail = end - VL;
@@ -211,63 +213,93 @@ static F(conv_row) F(conv_row_of)(int64_t cols, int64_t step, int64_t j0, int64_
         .first = F(conv_lanes)(j0, j1), .last = F(conv_lanes)(j0 - tail, j1 - tail)};
 }
 
-/* VL elements that are `step` apart; reads VL * step. */
-INLINE V F(conv_strided)(const int step, const REAL *p)
+/* A row of n vectors, the last at `tail`; 0: of any number. */
+INLINE void F(conv_row_copy)(const int n, int64_t tail, VI first, VI last, REAL *dst,
+                             const REAL *src)
 {
-    if (step == 1) return LD(p);
-    if (step == 2) return EVEN(LD(p), LD(p + VL));
-    return EVEN(F(conv_strided)(2, p), F(conv_strided)(2, p + 2 * VL));
-}
-
-/* A row of n vectors; 0: of any number. */
-INLINE void F(conv_row_copy)(const int step, const int n, const F(conv_row) *r, VI first, VI last,
-                             REAL *dst, const REAL *src)
-{
-    ST(dst, (V)((VI)F(conv_strided)(step, src) & first));
+    ST(dst, (V)((VI)LD(src) & first));
     if (n == 1) return;
     if (!n)
-        for (int64_t j = VL; j < r->end - VL; j += VL) {
-            ST(dst + j, F(conv_strided)(step, src + j * step));
+        for (int64_t j = VL; j < tail; j += VL) {
+            ST(dst + j, LD(src + j));
             CONV_NO_CALL;
         }
-    const int64_t tail = n ? (n - 1) * VL : r->end - VL;
-    ST(dst + tail, (V)((VI)F(conv_strided)(step, src + tail * step) & last));
+    ST(dst + tail, (V)((VI)LD(src + tail) & last));
 }
 
 /* Rows `down` apart, each of n images `image` apart, one after the other in dst: all `vectors`. */
-INLINE void F(conv_rows_of)(const int step, const F(conv_row) *r, REAL *dst, const REAL *src,
-                            int64_t image, int64_t n, int64_t down, int64_t rows)
+NOINLINE void F(conv_rows_of)(const F(conv_row) *r, REAL *dst, const REAL *src, int64_t image,
+                              int64_t n, int64_t down, int64_t rows)
 {
     const VI first = r->first, last = r->last;
-    const int64_t cols = r->cols;
+    const int64_t cols = r->cols, tail = r->end - VL;
 #define ROWS(vectors)                                                                              \
     for (; rows > 0; rows--, src += down)                                                          \
         for (int64_t i = 0; i < n; i++, dst += cols)                                               \
-            F(conv_row_copy)(step, vectors, r, first, last, dst, src + i * image)
-    if (r->end == VL) ROWS(1);
-    else if (r->end == 2 * VL) ROWS(2);
+            F(conv_row_copy)(vectors, tail, first, last, dst, src + i * image)
+    if (tail == 0) ROWS(1);
+    else if (tail == VL) ROWS(2);
     else ROWS(0);
 #undef ROWS
 }
 
-/* The same for any rows. Whole vectors are read, but not outside from ... to, and written: up to
- * VL - 1 elements past the last row change. */
-static void F(conv_rows)(const F(conv_row) *r, REAL *dst, const REAL *src, int64_t image, int64_t n,
-                         int64_t down, int64_t rows)
+/* The same for `taps` that begin at neighbouring columns, `step` of them at most: r[t]'s rows go to
+ * dst + t * plane. What they read is read once, and dealt to them in registers. */
+INLINE void F(conv_deal_rows)(const int step, const F(conv_row) *r, int taps, int64_t plane,
+                              REAL *dst, const REAL *src, int64_t image, int64_t n, int64_t down,
+                              int64_t rows)
+{
+    const int64_t cols = r->cols, tail = r->end - VL;
+    for (; rows > 0; rows--, src += down)
+        for (int64_t i = 0; i < n; i++, dst += cols)
+            for (int64_t j = 0; j <= tail; j += VL) {
+                const REAL *s = src + i * image + j * step;
+                V v[4], a = LD(s), b = LD(s + VL);
+                v[0] = EVEN(a, b), v[1] = ODD(a, b);
+                if (step == 4) {
+                    V c = LD(s + 2 * VL), d = LD(s + 3 * VL), e = EVEN(c, d), o = ODD(c, d);
+                    v[2] = ODD(v[0], e), v[0] = EVEN(v[0], e);
+                    v[3] = ODD(v[1], o), v[1] = EVEN(v[1], o);
+                }
+                UNROLL(4) for (int t = 0; t < step; t++) {
+                    if (t == taps) break;
+                    if (j == 0) v[t] = (V)((VI)v[t] & r[t].first);
+                    if (j == tail) v[t] = (V)((VI)v[t] & r[t].last);
+                    ST(dst + t * plane + j, v[t]);
+                }
+            }
+}
+
+NOINLINE void F(conv_rows_dealt)(const F(conv_row) *r, int taps, int64_t plane, REAL *dst,
+                                 const REAL *src, int64_t image, int64_t n, int64_t down,
+                                 int64_t rows)
+{
+    if (r->step == 2) F(conv_deal_rows)(2, r, taps, plane, dst, src, image, n, down, rows);
+    else F(conv_deal_rows)(4, r, taps, plane, dst, src, image, n, down, rows);
+}
+
+/* The same for any rows, and as many taps side by side as `step` at most: tap t's from src + t, to
+ * dst + t * plane. Whole vectors are read, but not outside from ... to, and written: up to VL - 1
+ * elements past the last row change. */
+static void F(conv_rows)(const F(conv_row) *r, int taps, int64_t plane, REAL *dst, const REAL *src,
+                         int64_t image, int64_t n, int64_t down, int64_t rows)
 {
     const int64_t cols = r->cols, step = r->step, last = (n - 1) * image + r->end * step;
+    int vectors = 1;
+    for (int t = 0; t < taps; t++) vectors &= r[t].vectors;
     while (rows > 0) {
         int64_t safe = 0;
-        if (r->vectors && src >= r->from && r->to - src >= last)
+        if (vectors && src >= r->from && r->to - src >= last)
             safe = down ? min64(rows, (r->to - src - last) / down + 1) : rows;
-        if (step == 1) F(conv_rows_of)(1, r, dst, src, image, n, down, safe);
-        else if (step == 2) F(conv_rows_of)(2, r, dst, src, image, n, down, safe);
-        else F(conv_rows_of)(4, r, dst, src, image, n, down, safe);
+        if (step == 1) F(conv_rows_of)(r, dst, src, image, n, down, safe);
+        else F(conv_rows_dealt)(r, taps, plane, dst, src, image, n, down, safe);
         dst += safe * n * cols, src += safe * down, rows -= safe;
         if (rows <= 0) break;
         for (int64_t i = 0; i < n; i++, dst += cols)
-            for (int64_t j = 0; j < cols; j++)
-                dst[j] = j < r->j0 || j >= r->j1 ? 0 : src[i * image + j * step];
+            for (int t = 0; t < taps; t++)
+                for (int64_t j = 0; j < cols; j++)
+                    dst[t * plane + j] =
+                        j < r[t].j0 || j >= r[t].j1 ? 0 : src[i * image + j * step + t];
         src += down, rows--;
     }
 }
@@ -290,6 +322,59 @@ INLINE F(conv_source) F(conv_source_of)(const REAL *x, int64_t n, int64_t c, int
     return (F(conv_source)){x, x + n * c * h * w, x, c * h * w, h, w};
 }
 
+/* The planes of `taps` whose columns begin side by side, v0 the first's, at most one step together:
+ * of channels c0 <= c < c1, `between` apart; out: the first tap's. */
+static void F(conv_lower_rows)(const F(conv_source) *x, int taps, int64_t v0, int64_t step,
+                               int64_t row_step, int64_t c0, int64_t c1, const conv_piece *p,
+                               const conv_chains *chains, int64_t plane, int64_t between, REAL *out)
+{
+    const int64_t pitch = p->g * p->cols;
+    F(conv_row) row[4];
+    for (int t = 0; t < taps; t++) {
+        int64_t j0, j1;
+        conv_inside(p, v0 + t, step, x->w, &j0, &j1);
+        row[t] = F(conv_row_of)(p->cols, step, j0, j1, x->from, x->to);
+    }
+    for (int64_t q = 0; q < chains->n; q++) {
+        /* rows of the chain: `above` and `below` the image, those between inside */
+        const int64_t n = chains->slot[q + 1] - chains->slot[q], u = chains->row[q];
+        const int64_t above = u < 0 ? min64(n, ceil_div(-u, row_step)) : 0;
+        const int64_t until = u < x->h ? min64(n, ceil_div(x->h - u, row_step)) : 0;
+        const int64_t below = n - max64(above, until);
+        for (int64_t c = c0; c < c1; c++) {
+            REAL *d = out + (c - c0) * between + chains->slot[q] * pitch;
+            for (int t = 0; t < taps; t++) F(conv_zero)(d + t * plane, above * pitch);
+            F(conv_rows)(row, taps, plane, d + above * pitch,
+                         x->x + p->n0 * x->image + (c * x->h + u + above * row_step) * x->w + v0,
+                         x->image, p->g, row_step * x->w, n - above - below);
+            for (int t = 0; t < taps; t++)
+                F(conv_zero)(d + t * plane + (n - below) * pitch, below * pitch);
+        }
+    }
+}
+
+/* The plane of a tap, `before` being that of the tap one step before it, whose pixel j + 1 reads
+ * what pixel j reads here: moved by a pixel, but for the last column. v: where that reads. */
+static void F(conv_lower_moved)(const F(conv_source) *x, int64_t v, int64_t row_step, int64_t c,
+                                const conv_piece *p, const conv_chains *chains, const REAL *before,
+                                REAL *out)
+{
+    const REAL *from = x->x + p->n0 * x->image + c * x->h * x->w + v;
+    const int64_t cols = p->cols, n = chains->slot[chains->n] * p->g * cols;
+    for (int64_t j = 0; j < n; j += VL) {
+        ST(out + j, LD(before + j + 1));
+        CONV_NO_CALL;
+    }
+    out += cols - 1;
+    for (int64_t q = 0; q < chains->n; q++)
+        for (int64_t i = chains->slot[q], u = chains->row[q]; i < chains->slot[q + 1];
+             i++, u += row_step) {
+            const int inside = v >= 0 && v < x->w && u >= 0 && u < x->h;
+            for (int64_t t = 0; t < p->g; t++, out += cols)
+                *out = inside ? from[t * x->image + u * x->w] : 0;
+        }
+}
+
 /* out: the planes [c - c0][s] of block b of the channels, a few channels at a time: what the taps s
  * read again is then still in L1. */
 #define CONV_STRIP (16 << 10)
@@ -297,31 +382,30 @@ NOINLINE void F(conv_lower)(const F(conv_source) *x, const conv_taps *cols, int6
                             const conv_block *b, const conv_piece *p, const conv_chains *chains,
                             int64_t plane, REAL *out)
 {
-    const int64_t step = cols->step, pitch = p->g * p->cols, slots = chains->slot[chains->n];
-    const int64_t strip = max64(1, CONV_STRIP / (slots * pitch * row_step * (int)sizeof(REAL)));
-    for (int64_t from = b->c0; from < b->c1; from += strip)
-        for (int64_t s = 0; s < cols->n; s++) {
-            const int64_t v0 = p->j0 * step + cols->at[s], to = min64(b->c1, from + strip);
-            int64_t j0, j1;
-            conv_inside(p, v0, step, x->w, &j0, &j1);
-            const F(conv_row) row = F(conv_row_of)(p->cols, step, j0, j1, x->from, x->to);
-            for (int64_t q = 0; q < chains->n; q++) {
-                /* rows of the chain: `above` and `below` the image, those between inside */
-                const int64_t n = chains->slot[q + 1] - chains->slot[q], u = chains->row[q];
-                const int64_t above = u < 0 ? min64(n, ceil_div(-u, row_step)) : 0;
-                const int64_t until = u < x->h ? min64(n, ceil_div(x->h - u, row_step)) : 0;
-                const int64_t below = n - max64(above, until);
-                for (int64_t c = from; c < to; c++) {
-                    REAL *d = out + ((c - b->c0) * cols->n + s) * plane + chains->slot[q] * pitch;
-                    F(conv_zero)(d, above * pitch);
-                    F(conv_rows)(&row, d + above * pitch,
-                                 x->x + p->n0 * x->image + (c * x->h + u + above * row_step) * x->w
-                                     + v0,
-                                 x->image, p->g, row_step * x->w, n - above - below);
-                    F(conv_zero)(d + (n - below) * pitch, below * pitch);
+    const int64_t step = cols->step, slots = chains->slot[chains->n], between = cols->n * plane;
+    const int64_t strip = max64(1, CONV_STRIP / (slots * p->g * p->cols * row_step *
+                                                 (int)sizeof(REAL)));
+    for (int64_t c0 = b->c0; c0 < b->c1; c0 += strip, out += strip * between) {
+        const int64_t c1 = min64(b->c1, c0 + strip);
+        for (int64_t s = 0, taps; s < cols->n; s += taps) {
+            const int64_t at = cols->at[s], v0 = p->j0 * step + at;
+            int64_t q = s - 1;
+            while (q >= 0 && step > 1 && cols->at[q] > at - step) q--;
+            if (q >= 0 && step > 1 && cols->at[q] == at - step) {
+                taps = 1;
+                for (int64_t c = c0; c < c1; c++) {
+                    REAL *to = out + (c - c0) * between;
+                    F(conv_lower_moved)(x, v0 + (p->cols - 1) * step, row_step, c, p, chains,
+                                        to + q * plane, to + s * plane);
                 }
+                continue;
             }
+            for (taps = 1; taps < min64(step, 4) && s + taps < cols->n; taps++)
+                if (cols->at[s + taps] != at + taps) break;
+            F(conv_lower_rows)(x, (int)taps, v0, step, row_step, c0, c1, p, chains, plane, between,
+                               out + s * plane);
         }
+    }
 }
 
 /* koff[((r - r0) * nc + c - c0) * ns + s]: rows of the filter outermost, so that the taps of a
