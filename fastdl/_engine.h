@@ -604,6 +604,29 @@ static int fdl_finds(PyObject *a, int truth)
     return p[0] != 0 || memcmp(p, p + 1, n - 1) != 0;
 }
 
+/* The same along one dimension: is any true (`truth` 1), or are all (0)? */
+static PyObject *fdl_finds_along(PyObject *a, int dim, int keepdim, int truth)
+{
+    PyArrayObject *x = (PyArrayObject *)a;
+    npy_intp shape[FDL_DIMS], outer = 1, n = PyArray_DIM(x, dim), inner = 1;
+    int kept = 0;
+    for (int d = 0; d < PyArray_NDIM(x); d++) {
+        if (d < dim) outer *= PyArray_DIM(x, d);
+        if (d > dim) inner *= PyArray_DIM(x, d);
+        if (d != dim || keepdim) shape[kept++] = d == dim ? 1 : PyArray_DIM(x, d);
+    }
+    PyObject *y = PyArray_SimpleNew(kept, shape, NPY_BOOL);
+    if (y == NULL) return NULL;
+    npy_bool *to = (npy_bool *)PyArray_DATA((PyArrayObject *)y);
+    const npy_bool *p = (const npy_bool *)PyArray_DATA(x);
+    memset(to, !truth, (size_t)(outer * inner));
+    for (npy_intp o = 0; o < outer; o++, to += inner)
+        for (npy_intp k = 0; k < n; k++, p += inner)
+            for (npy_intp i = 0; i < inner; i++)
+                if ((p[i] != 0) == truth) to[i] = (npy_bool)truth;
+    return y;
+}
+
 static inline int fdl_is_writable(PyObject *a)
 {
     return !PyArray_Check(a) || PyArray_ISWRITEABLE((PyArrayObject *)a);

@@ -90,6 +90,7 @@ cdef extern from "_engine.h":
     int fdl_is_truth(object)
     object fdl_count(object)
     int fdl_finds(object, int)
+    object fdl_finds_along(object, int, bint, bint)
     object fdl_call_in(object, object, tuple, PyObject *)
 
 cdef extern from "Python.h":
@@ -180,6 +181,7 @@ def configure(tensor, properties, promote, fit, explain, clone, conj, halves, su
     CONJ = conj
     WIDEN, NARROW = halves
     SLICE, SUBSCRIPT, ASSIGN, TAKE, PLACE = subscript
+    SLICE.quick = short_slice
     WINDOW, PUT_WINDOW, GEOMETRY = aliasing
     PUT, STORE = writing
     QUIET_CONTEXT = quiet_context

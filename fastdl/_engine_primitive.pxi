@@ -10,6 +10,10 @@ cdef class Plan:
     cdef bint named                     # do slots name arguments? Not for autograd.Function
 
 
+# A function of a plain Tensor and some arguments; None where it leaves the call to others
+ctypedef object (*Way)(Primitive, object, PyObject **, Py_ssize_t)
+
+
 @cython.final
 cdef class Primitive:
     """A function on arrays with a gradient function for each argument.
@@ -56,6 +60,7 @@ cdef class Primitive:
     cdef bint elementwise, promotes, floating, view, boxes, half, conjugates
     cdef int takes                      # what the kernel takes: FDL_FLOATS, ...
     cdef public tuple paired
+    cdef Way quick                      # answers usual calls, with the one static argument
     cdef object signature
     cdef dict __dict__                  # __name__, __doc__ ...: it stands for its function
 
@@ -526,12 +531,19 @@ cdef bint repeats(object array) except -1:
 cdef object called(Primitive op, tuple args, PyObject *keywords):
     """op(*args, **keywords). Cython's own entry would copy the keywords, which nobody changes."""
     cdef dict static
+    cdef PyObject *given = NULL
     if keywords == NULL or not <dict>keywords:
         return op.call(args, None)
     static = <dict>keywords
-    for name in static:
+    for name, value in static.items():
         if name not in op.defaults:
             return op.call_by_name(args, static)
+        given = <PyObject *>value
+    if op.quick != NULL and observer is None and PyTuple_GET_SIZE(args) == 1 and (
+            len(static) == 1 and is_plain(<object>PyTuple_GET_ITEM(args, 0))):
+        y = op.quick(op, <object>PyTuple_GET_ITEM(args, 0), &given, 1)
+        if y is not None:
+            return y
     return op.call(args, static)
 
 

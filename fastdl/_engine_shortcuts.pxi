@@ -27,8 +27,6 @@ cdef extern from "_engine.h":
     int NPY_BOOL
     int NPY_INT64
 
-ctypedef object (*Way)(Primitive, object, PyObject **, Py_ssize_t)
-
 cdef int MOST = 4                       # arguments after the tensor that may have a name
 
 
@@ -53,7 +51,9 @@ cdef class Shortcut:
         self.names = None
         if not any([p.kind == p.VAR_POSITIONAL for p in parameters]):
             self.names = tuple([p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD])
-        self.joins = function.__name__ in ("cat", "stack")
+        self.joins = function.__name__ in ("cat", "stack", "hstack", "vstack")
+        if function.__name__ in ("reshape", "expand", "permute"):
+            op.quick = self.way                 # their operations take what they take
         for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(self, attribute, getattr(function, attribute))
 
@@ -468,6 +468,29 @@ cdef object short_reverse(Primitive op, object of, PyObject **args, Py_ssize_t n
     return record_view(op, x, y, {"dims": tuple(range(at.ndim - 1, -1, -1))})
 
 
+cdef object short_diagonal(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    """Of a matrix."""
+    cdef TensorBase x = <TensorBase>of
+    cdef fdl_layout at
+    cdef Py_ssize_t offset = 0, rows, columns
+    cdef int i
+    for i in range(1, n):
+        if args[i] != NULL:
+            return None
+    if fdl_ndim(x.array) != 2 or (args[0] != NULL and not as_int(args[0], &offset)):
+        return None
+    same(x.array, &at)
+    rows, columns = at.shape[0], at.shape[1]
+    if not -rows < offset < columns:
+        return None
+    at.offset = offset * at.strides[1] if offset > 0 else -offset * at.strides[0]
+    at.shape[0] = min(rows, columns - offset) if offset > 0 else min(rows + offset, columns)
+    at.strides[0] += at.strides[1]
+    at.ndim = 1
+    y = looking(x, &at)
+    return record_view(op, x, y, {"offset": offset, "dim1": 0, "dim2": 1}) if records(x) else y
+
+
 # ---- parts ------------------------------------------------------------------------------------
 
 cdef inline bint plain_slice(PyObject *a) except -1:
@@ -550,6 +573,10 @@ cdef object subscript(Primitive op, TensorBase x, object index):
         return y
     index = tuple(index) if isinstance(index, tuple) else (index,)
     return record_view(op, x, y, {"index": index if is_whole else (*index, ...)})
+
+
+cdef object short_slice(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    return subscript(op, <TensorBase>of, <object>args[0])
 
 
 cdef Py_ssize_t FEW = 4096              # elements that are moved sooner than a kernel is reached
@@ -912,8 +939,16 @@ cdef object short_all(Primitive op, object of, PyObject **args, Py_ssize_t n):
 
 
 cdef object found(TensorBase x, PyObject **args, bint wanted):
-    """any (all) of all bools of x."""
-    if args[0] != NULL or args[1] != NULL or not fdl_is_truth(x.array) or not fdl_in_order(x.array):
+    """any (all) of all bools of x, or of those along a dimension."""
+    cdef int d
+    if not fdl_is_truth(x.array) or not fdl_in_order(x.array) or not is_flag(args[1]):
+        return None
+    if args[0] != NULL:
+        if not as_dim(args[0], fdl_ndim(x.array), &d) or fdl_size(x.array) > FEW:
+            return None
+        return wrap(fdl_finds_along(x.array, d, args[1] != NULL and <object>args[1] is True,
+                                    wanted))
+    if args[1] != NULL:
         return None
     return wrap(fdl_box_of(fdl_finds(x.array, wanted) == wanted, fdl_type(x.array)))
 
@@ -1243,6 +1278,29 @@ cdef object short_stack(Primitive op, object of, PyObject **args, Py_ssize_t n):
     return join_list(op, of, args[0], True)
 
 
+cdef object short_hstack(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    """Of vectors, or beside one another."""
+    return upright(op, of, 1)
+
+
+cdef object short_vstack(Primitive op, object of, PyObject **args, Py_ssize_t n):
+    """Of matrices, and more dimensions."""
+    return upright(op, of, 2)
+
+
+cdef object upright(Primitive op, object tensors, int least):
+    """cat of tensors of `least` or more dimensions: along the second for 1, but of vectors."""
+    cdef int ndim
+    cdef object dim
+    if not isinstance(tensors, (list, tuple)) or len(tensors) == 0 or not is_plain(tensors[0]):
+        return None
+    ndim = fdl_ndim((<TensorBase>tensors[0]).array)
+    if ndim < least:
+        return None
+    dim = 1 if least == 1 and ndim > 1 else 0
+    return join_list(op, tensors, <PyObject *>dim, False)
+
+
 cdef Way way_of(str name) except NULL:
     if name in ("reshape", "view"):
         return short_reshape
@@ -1264,6 +1322,8 @@ cdef Way way_of(str name) except NULL:
         return short_permute
     if name == "reverse":
         return short_reverse
+    if name in ("diag", "diagonal"):
+        return short_diagonal
     if name == "narrow":
         return short_narrow
     if name == "select":
@@ -1296,6 +1356,10 @@ cdef Way way_of(str name) except NULL:
         return short_cat
     if name == "stack":
         return short_stack
+    if name == "hstack":
+        return short_hstack
+    if name == "vstack":
+        return short_vstack
     if name == "equal":
         return short_equal
     if name == "any":

@@ -261,14 +261,14 @@ row(
 # ---- order and counting -----------------------------------------------------------------------
 
 row(
-    "scatter.gather_along",
+    "order.ordered",
     lambda t, x: (
         t.sort(x, 0).values * t.topk(x, 3, 0, largest=False)[0] + t.msort(x) * x.argsort(0)
     ),
     [apart(3, 4)],
 )
 row(
-    "scatter.gather_along",
+    "order.ordered order.middle_along scatter.gather_along",
     lambda t, x: t.kthvalue(x, 2, 0).values * x.median(0)[0] * t.nanmedian(x) * x.mode(0).values,
     [apart(3, 4)],
 )

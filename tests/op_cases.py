@@ -698,18 +698,18 @@ row(
     [apart(3, 4)],
 )
 row(
-    "scatter.gather_along",
+    "order.ordered",
     lambda t, x: t.sort(x, 1, descending=True)[0] * t.sort(x, 0).values,
     [apart(3, 4)],
 )
 row(
-    "scatter.gather_along",
+    "order.ordered",
     lambda t, x: x.topk(2, dim=1)[0] * x.topk(2, largest=False).values,
     [apart(3, 4)],
     bad=[(lambda t: t.ones(2).topk(3), RuntimeError)],
 )
 row(
-    "scatter.gather_along",
+    "order.ordered order.middle_along order.middle_of_all",
     lambda t, x: x.median() * x.median(0).values * x.kthvalue(2, 0).values,
     [apart(4, 3)],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops import activation as _activation
 from fastdl.ops import piecewise as _piecewise
@@ -375,9 +376,11 @@ def one_hot(tensor, num_classes=-1):
         num_classes = int(index.max()) + 1
     if num_classes < 1:
         raise RuntimeError("num_classes should be positive")
-    if index.size and not (index.min() >= 0 and index.max() < num_classes):
+    if not backends.of(index).within(index, 0, num_classes):
         raise RuntimeError(f"one_hot: class values must lie in [0, {num_classes})")
-    return tensor_of((index[..., None] == np.arange(num_classes)).astype(np.int64))
+    made = np.zeros((index.size, num_classes), np.int64)
+    made[np.arange(index.size), index.reshape(-1)] = 1
+    return tensor_of(made.reshape(*index.shape, num_classes))
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):

@@ -276,6 +276,8 @@ def int_tuple(value, dims: int, function: str, argument: str) -> tuple[int, ...]
         RuntimeError: a sequence of another length.
         TypeError: anything else; both name `function` and `argument`.
     """
+    if type(value) is int:
+        return (value,) * dims
     if type(value) is tuple and len(value) == dims:
         found = value
     elif isinstance(value, list | tuple):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastdl._engine import shortcut
 from fastdl.ops.core import normal_dim, primitive, takes_out
 from fastdl.ops.core import view as view_of
 from fastdl.ops.index import put
@@ -43,6 +44,9 @@ diagonal_of.vjp(
 def onto_diagonal(x, *, shape, offset, dim1, dim2):
     """Zeros of `shape` with x on the diagonal that `diagonal_of` reads."""
     result = np.zeros(shape, x.dtype)
+    if len(shape) == 2 and offset == dim1 == 0 and dim2 == 1:
+        result.reshape(-1)[:: shape[1] + 1][: len(x)] = x
+        return result
     diagonal = np.diagonal(result, _within(offset, shape, dim1, dim2), dim1, dim2)
     diagonal.flags.writeable = True
     diagonal[...] = x
@@ -72,6 +76,7 @@ def upper(x, *, diagonal):
 upper.vjp(x=lambda g, diagonal: upper(g, diagonal=diagonal))
 
 
+@shortcut(diagonal_of)
 def diagonal(input, offset=0, dim1=0, dim2=1):
     """The diagonal of the planes dim1 and dim2 span, as a last dimension; a view."""
     ndim = input.array.ndim
@@ -81,6 +86,7 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
     return diagonal_of(input, offset=offset, dim1=dim1, dim2=dim2)
 
 
+@shortcut(diagonal_of)
 @takes_out
 def diag(input, diagonal=0):
     """The diagonal of a matrix, or the matrix with a vector on its diagonal."""

@@ -586,12 +586,12 @@ def masked_scatter_(input, mask, source):
 def nonzero(input, *, as_tuple=False):
     """Places of the non-zeros: (count, ndim) int64, or a tuple of one vector per dimension."""
     tensor_argument("nonzero", "input", input)
-    found = np.nonzero(np.atleast_1d(input.array))
+    found = (input.array if input.array.ndim else input.array[None]).nonzero()
     if as_tuple:
         return tuple([tensor_of(a) for a in found])
     if input.array.ndim == 0:
         return tensor_of(np.zeros((len(found[0]), 0), np.int64))
-    return tensor_of(np.stack(found, axis=1))
+    return tensor_of(np.array(found).T.copy())
 
 
 def argwhere(input):

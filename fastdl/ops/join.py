@@ -247,6 +247,7 @@ def _all_of(tensors, ndim):
     return all(is_tensor(x) and x.array.ndim >= ndim for x in tensors)
 
 
+@shortcut(concatenate)
 @takes_out
 def hstack(tensors):
     """cat along dimension 1, or 0 for vectors."""
@@ -256,6 +257,7 @@ def hstack(tensors):
     return cat(tensors, 0 if tensors[0].array.ndim == 1 else 1)
 
 
+@shortcut(concatenate)
 @takes_out
 def vstack(tensors):
     """cat along dimension 0 of at least two-dimensional tensors."""

@@ -154,6 +154,8 @@ def bmm(input, mat2):
 @takes_out
 def mv(input, vec):
     """Matrix times vector."""
+    if input.array.ndim == 2 and vec.array.ndim == 1 and input.array.dtype is vec.array.dtype:
+        return matmul(input, vec)  # the usual
     return matmul(_of_ndim("mv", "input", input, 2), _of_ndim("mv", "vec", vec, 1))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastdl import _dtype, backends
 from fastdl._engine import is_grad_enabled, tensor_of
 from fastdl.ops.activation import _log_softmax, _softmax, softmax_backward, softplus
-from fastdl.ops.core import elementwise, primitive, tensor_argument
+from fastdl.ops.core import elementwise, is_tensor, primitive, tensor_argument
 from fastdl.ops.elementwise import abs, exp, log, sigmoid, where
 from fastdl.ops.linear import linear
 
@@ -478,6 +478,8 @@ def nll_loss(
         RuntimeError: other sizes or dtypes do not fit.
         IndexError: a target is no class.
     """
+    if reduction == "mean" and weight is size_average is reduce is None and _usual(input, target):
+        return nll(input, target, None, ignore_index=ignore_index, scale="mean")
     reduction = legacy_reduction(size_average, reduce, reduction)
     tensor_argument("nll_loss", "input", input)
     tensor_argument("nll_loss", "target", target)
@@ -538,10 +540,12 @@ def cross_entropy(
         NotImplementedError: `input` is of an integer dtype.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    tensor_argument("cross_entropy", "input", input)
-    tensor_argument("cross_entropy", "target", target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if weight is None and _usual(input, target):
+        return _of_classes(input, target, weight, ignore_index, label_smoothing, reduction)
+    tensor_argument("cross_entropy", "input", input)
+    tensor_argument("cross_entropy", "target", target)
     if not _dtype.is_float(input.array.dtype):
         raise NotImplementedError(
             f"cross_entropy: not implemented for input of dtype {input.array.dtype}"
@@ -552,18 +556,30 @@ def cross_entropy(
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     _check_classes("cross_entropy", input, target)
     x, classes = _planes(input, target)
-    gradient = is_grad_enabled() and input.requires_grad
+    loss = _of_classes(x, classes, weight, ignore_index, label_smoothing, reduction)
+    return loss.reshape(target.shape) if reduction == "none" and target.ndim != 1 else loss
+
+
+def _of_classes(x, classes, weight, ignore_index, smoothing, reduction):
+    gradient = is_grad_enabled() and x.requires_grad
     loss = softmax_cross_entropy(
         x,
         classes,
         weight,
         ignore_index=ignore_index,
-        smoothing=label_smoothing,
+        smoothing=smoothing,
         reduction=reduction,
         gradient=gradient,
     )
-    loss = loss[0] if gradient else loss
-    return loss.reshape(target.shape) if reduction == "none" and target.ndim != 1 else loss
+    return loss[0] if gradient else loss
+
+
+def _usual(input, target):
+    """Are they scores (N, C) of floats and classes (N,), int64?"""
+    if not (is_tensor(input) and is_tensor(target)):
+        return False
+    x, y = input.array, target.array
+    return x.ndim == 2 and y.dtype is INT64 and x.dtype.char in "fd" and y.shape == x.shape[:1]
 
 
 def linear_cross_entropy(

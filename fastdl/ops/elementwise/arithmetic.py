@@ -353,6 +353,8 @@ def with_alpha(plain, sign, input, other, alpha):
     static arguments. `plain` is the primitive without alpha."""
     if alpha == 1:
         return plain, other, {}
+    if type(alpha) in (int, float) and is_tensor(other) and other.array.dtype.char in "fd":
+        return add_scaled, other, {"alpha": sign * alpha}  # the usual call
     kind = result_dtype([a.array if is_tensor(a) else a for a in (input, other)]).kind
     if kind in "biu" and isinstance(alpha, float):
         raise RuntimeError(

@@ -138,6 +138,9 @@ def _one_dtype(operands):
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
 
 
+FEW = 4096  # pairs of elements that are compared sooner than sorted
+
+
 @elementwise(accepts=_one_dtype)
 def heaviside(x, values):
     """0 below 0, `values` at 0, 1 above; both of one dtype. Not differentiable."""
@@ -150,6 +153,9 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     """Is each of `elements` among `test_elements`? (`invert`: is it not?) One of them may be a
     number. bool, of the shape of `elements`."""
     x, y = (a.array if is_tensor(a) else np.asarray(a) for a in (elements, test_elements))
+    if x.size * y.size <= FEW and x.dtype == y.dtype:
+        found = (x[..., None] == y.reshape(-1)).any(-1)
+        return tensor_of(~found if invert else found)
     return tensor_of(np.isin(x, y, assume_unique, invert))
 
 
@@ -192,7 +198,7 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 @shortcut()
 def equal(input, other):
     """Same shape and same elements? A bool."""
-    _same_dtype("equal", input, other)
+    tensor_argument("equal", "other", other)
     x, y = input.array, other.array
     return x.shape == y.shape and not np.count_nonzero(x != y)
 

@@ -310,6 +310,11 @@ def finite_numbers(x, *, nan, posinf, neginf):
     """`nan_to_num` of arrays."""
     if x.dtype.kind not in "fc":
         return x.copy()
+    if x.dtype.char in backends.cpu.KERNEL_DTYPES and posinf is neginf is None:
+        most = np.finfo(x.dtype).max
+        number = np.asarray(0.0 if nan is None else nan, x.dtype)
+        found = backends.of(x).MAPS["clamp"](x, min=-most, max=most)
+        return backends.of(x).masked_fill(found, backends.of(x).MAPS["ne"](x, x), number)
     return np.nan_to_num(x, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
 
 
