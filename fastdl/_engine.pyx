@@ -149,6 +149,7 @@ cdef Primitive TAKE, PLACE              # x[index], x[index] = value for an inde
 cdef Primitive WINDOW, PUT_WINDOW       # a view as a function of its base, and its opposite
 cdef object GEOMETRY = None             # (array of the base, array of the view) -> their arguments
 cdef object QUIET_CONTEXT = None        # () -> contextvars.Context without floating-point warnings
+cdef PyObject *spare = NULL             # a gradient that its gradient function may overwrite
 cdef object spare_context = None        # one not in use: a context cannot be entered twice
 cdef Primitive ADD, SUB, MUL, DIV, POW, MATMUL, NEG, ABS, FLOOR_DIV, REMAINDER
 cdef Primitive EQ, NE, LT, LE, GT, GE, AND, OR, XOR, INVERT, LSHIFT, RSHIFT

@@ -39,6 +39,9 @@ cdef class Primitive:
     multiplies by f', so the engine conjugates before and after, and h serves real and complex
     numbers alike. conjugates=False says that the gradient functions do so themselves: those of
     functions that are not holomorphic.
+
+    spends=True is for what an activation's gradient function consists of, f(g, x): in a backward
+    pass the result takes the place of g where nobody else holds that.
     """
     cdef readonly object forward
     cdef readonly str name
@@ -59,6 +62,7 @@ cdef class Primitive:
     cdef Py_ssize_t most                # operands
     cdef bint elementwise, promotes, floating, view, boxes, half, conjugates
     cdef int takes                      # what the kernel takes: FDL_FLOATS, ...
+    cdef bint spends
     cdef public tuple paired
     cdef Way quick                      # answers usual calls, with the one static argument
     cdef object signature
@@ -66,7 +70,8 @@ cdef class Primitive:
 
     def __init__(self, forward, str kind="plain", *, ufunc=None, bint floating=False,
                  bint promote=True, into=None, kernel=None, bint moves=False,
-                 picks=None, str node_name=None, bint half=False, bint conjugates=True):
+                 picks=None, str node_name=None, bint half=False, bint conjugates=True,
+                 bint spends=False):
         if kind not in ("plain", "elementwise", "view"):
             raise ValueError(f"kind: expected 'plain', 'elementwise' or 'view', got {kind!r}")
         self.forward = forward if ufunc is None else ufunc
@@ -85,6 +90,7 @@ cdef class Primitive:
         self.kernel = kernel
         self.takes = FDL_MOVES if moves else FDL_FLOATS if picks is None else picks.num
         self.into = into
+        self.spends = spends
         self.signature = inspect.signature(forward)
         setattr(self, "__signature__", self.signature)
         for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
@@ -315,6 +321,10 @@ cdef class Primitive:
         cdef tuple results
         if arrays is None:
             return BATCH(self, args, {} if static is None else static)
+        if (self.spends and spare != NULL and <PyObject *>PyTuple_GET_ITEM(args, 0) == spare
+                and PyTuple_GET_SIZE(arrays) == 2 and fdl_alike(arrays[0], arrays[1]) == 1):
+            self.write(arrays[0], arrays, static)
+            return args[0]
         if self.view:
             y = self.view_of(arrays, static)
         elif self.kernel is not None and fdl_kernel_ready(arrays, self.takes):

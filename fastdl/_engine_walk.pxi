@@ -170,6 +170,7 @@ cdef class Walk:
 
     cdef int step(self, Node node, object g) except -1:
         """Run the gradient functions of `node` and hand their results to its parents."""
+        global spare
         cdef Plan plan = node.plan
         cdef tuple saved, reads, parents = node.parents
         cdef Primitive op = node.op
@@ -178,15 +179,18 @@ cdef class Walk:
         cdef int index
         cdef list after = None              # results, kept for hooks
         cdef bint turned
+        # May a gradient function write to g? Nobody holds it but `run`, nobody will look at it.
+        cdef bint alone = (n == 1 and op.elementwise and not self.create and node.extras is None
+                           and Py_REFCNT(<PyObject *>g) == 1 and isinstance(g, TensorBase)
+                           and fdl_exclusive(<PyObject *>(<TensorBase>g).array))
         check_versions(node)
         saved = unpacked(node)
         if self.create:
             saved = with_history(node, saved)
         # A Function's backward (joint, without a plan for it) follows the convention by itself.
         turned = op.conjugates and (op.joint is None or plan.joint is not None) and any_complex(g)
-        if node.outputs > 1:
-            g = tuple(g)
-        h = conjugated(g) if turned else g
+        given = tuple(g) if node.outputs > 1 else g     # to assign to g would count it once more
+        h = conjugated(given) if turned else given
         if op.joint is not None:
             if plan.joint is None:                          # attach(): Function.backward takes all
                 results = op.joint(h, saved, **node.static)
@@ -211,10 +215,15 @@ cdef class Walk:
                 gi = results[i]
             else:
                 reads = <tuple>plan.reads[i]
-                if PyTuple_GET_SIZE(reads) == 0:
-                    gi = op.functions[i](h)
-                else:
-                    gi = op.functions[i](h, *self.arguments(node, reads, saved))
+                if alone:
+                    spare = <PyObject *>h
+                try:
+                    if PyTuple_GET_SIZE(reads) == 0:
+                        gi = op.functions[i](h)
+                    else:
+                        gi = op.functions[i](h, *self.arguments(node, reads, saved))
+                finally:
+                    spare = NULL
             if gi is None:
                 continue
             if not isinstance(gi, TensorBase):
@@ -233,7 +242,7 @@ cdef class Walk:
             else:
                 after[i] = gi
         if after is not None:
-            for i, gi in enumerate(hooked_after(node, tuple(after), g)):
+            for i, gi in enumerate(hooked_after(node, tuple(after), given)):
                 if gi is not None and PyTuple_GET_ITEM(parents, i) != <PyObject *>None:
                     self.add(<Node>PyTuple_GET_ITEM(parents, i),
                              0 if node.indices is None else <int>node.indices[i], gi)

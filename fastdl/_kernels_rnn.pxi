@@ -31,14 +31,22 @@ cdef cnp.ndarray recurrence_of(cnp.ndarray w, cnp.ndarray h, c, cell, sizes, bin
         g.c = rnn_operand(h, c, (g.n, g.size), where, "c")
     elif c is not None:
         raise ValueError(f"{where}: c belongs to an LSTM, but cell is {cell!r}")
-    sizes = np.asarray(sizes, np.int64)
-    if sizes.ndim != 1 or (np.diff(sizes, prepend=g.n) > 0).any() or (sizes < 0).any():
+    cdef cnp.ndarray taking = np.ascontiguousarray(sizes, np.int64)
+    cdef const int64_t *size = <const int64_t *> cnp.PyArray_DATA(taking)
+    cdef int64_t t, most = g.n
+    cdef bint falling = cnp.PyArray_NDIM(taking) == 1
+    g.steps = cnp.PyArray_DIM(taking, 0)
+    starts = np.zeros(g.steps + 1, np.int64)
+    cdef int64_t *start = <int64_t *> cnp.PyArray_DATA(starts)
+    for t in range(g.steps if falling else 0):
+        falling = falling and 0 <= size[t] <= most
+        most = size[t]
+        start[t + 1] = start[t] + most
+    if not falling:
         raise ValueError(
-            f"{where}: sizes must be a vector of falling numbers, at most {g.n}, got {sizes}"
+            f"{where}: sizes must be a vector of falling numbers, at most {g.n}, got {taking}"
         )
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    g.steps = sizes.shape[0]
-    g.starts = <const int64_t *> cnp.PyArray_DATA(starts)
+    g.starts = start
     return starts
 
 

@@ -795,3 +795,41 @@ def test_fresh_gradients_are_taken_not_copied():
     finally:
         tracemalloc.stop()
     assert peak < 1.5 * 4 * n  # one array: the gradient itself
+
+
+def relu_pass(keep):
+    """What `keep` returned for the gradient of relu's result, where that and the gradient of its
+    argument were, and the gradient of x = [-1, 2], which is multiplied by 2 before and 3 after."""
+    x, at, kept = leaf(-1.0, 2.0), [], []
+
+    def look(g):
+        at.append(g.data_ptr())
+        kept.append(keep(g))
+
+    before = x * 2
+    after = before.relu()
+    after.register_hook(look)
+    before.register_hook(lambda g: at.append(g.data_ptr()))
+    (after * fastdl.tensor([3.0, 3.0])).sum().backward()
+    return kept[0], at, x.grad.tolist()
+
+
+def test_an_activations_gradient_takes_the_place_of_one_that_nobody_holds():
+    _, (outer, inner), grad = relu_pass(lambda g: None)
+    assert inner == outer
+    assert grad == [0.0, 6.0]
+    for keep in (lambda g: g, lambda g: g[:1], lambda g: g.numpy()):
+        kept, (outer, inner), grad = relu_pass(keep)
+        assert inner != outer
+        assert np.asarray(kept)[0] == 3.0
+        assert grad == [0.0, 6.0]
+
+
+def test_gradients_that_somebody_asked_for_are_not_overwritten():
+    x, seed = leaf(-1.0, 2.0), fastdl.tensor([3.0, 3.0])
+    y = x.relu()
+    y.retain_grad()
+    y.backward(seed, retain_graph=True)
+    assert seed.tolist() == y.grad.tolist() == [3.0, 3.0]
+    wanted = fastdl.autograd.grad((y * 3).sum(), [y, x])
+    assert [g.tolist() for g in wanted] == [[3.0, 3.0], [0.0, 3.0]]

@@ -190,15 +190,15 @@ INLINE void F(depthwise_spread)(const int64_t S, const int odd, const F(depthwis
                                 const REAL *x, const REAL *restrict w, REAL *restrict y)
 {
     const fdl_conv *g = &e->g;
-    for (int64_t u = 0; u < g->oh; u++, y += g->ow)
+    int64_t first = g->pad_h % g->stride_h, i0 = g->pad_h / g->stride_h; /* u + pad_h, divided */
+    for (int64_t u = 0; u < g->oh; u++, y += g->ow) {
         for (int64_t v = 0; v < e->vectors; v++) {
             const int64_t j = e->column[v], left = g->ow - 2 * j;
             const VI *inside = e->inside + e->edge[v] * (S + 1);
             V sum[2] = {SPLAT(0), SPLAT(0)};
             for (int64_t k = 0; k < e->sums; k++)
-                for (int64_t r = (u + g->pad_h) % g->stride_h; r < g->r; r += g->stride_h) {
-                    const int64_t i = (u + g->pad_h - r) / g->stride_h;
-                    if (u + g->pad_h < r || i >= g->h) continue;
+                for (int64_t r = first, i = i0; r < g->r; r += g->stride_h, i--) {
+                    if ((uint64_t)i >= (uint64_t)g->h) continue;
                     const REAL *p = x + (k * g->h + i) * g->w + j + g->pad_w / 2;
                     const REAL *tap = w + (k * g->r + r) * S;
                     UNROLL(8) for (int64_t s = 0; s < S; s++) {
@@ -209,6 +209,8 @@ INLINE void F(depthwise_spread)(const int64_t S, const int odd, const F(depthwis
             STN(y + 2 * j, LOW(sum[0], sum[1]), left);
             STN(y + 2 * j + VL, HIGH(sum[0], sum[1]), left - VL);
         }
+        if (++first == g->stride_h) first = 0, i0++;
+    }
 }
 
 #define DEPTHWISE(name, S)                                                                         \

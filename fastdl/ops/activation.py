@@ -43,7 +43,7 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-@elementwise(kernel="relu_backward")
+@elementwise(kernel="relu_backward", spends=True)
 def relu_backward(g, y):
     """g where y > 0, else 0."""
     return g * (y > 0)
@@ -58,7 +58,7 @@ def _leaky_relu(x, *, slope):
     return np.where(x > 0, x, x * x.dtype.type(slope))
 
 
-@elementwise(kernel="leaky_relu_backward")
+@elementwise(kernel="leaky_relu_backward", spends=True)
 def leaky_relu_backward(g, x, *, slope):
     """g where x > 0, else slope * g."""
     return np.where(x > 0, g, g * g.dtype.type(slope))
@@ -84,7 +84,7 @@ def _elu(x, *, alpha, scale):
     return s * np.where(x > 0, x, a * np.expm1(np.minimum(x, 0)))
 
 
-@elementwise(kernel="elu_backward")
+@elementwise(kernel="elu_backward", spends=True)
 def elu_backward(g, x, *, alpha, scale):
     """g * scale where x > 0, else g * scale * alpha * e**x."""
     a, s = x.dtype.type(alpha), x.dtype.type(scale)
@@ -131,7 +131,7 @@ def silu(x):
     return x * sigmoid.forward(x)
 
 
-@elementwise(kernel="silu_backward")
+@elementwise(kernel="silu_backward", spends=True)
 def silu_backward(g, x):
     """g * s * (1 + x * (1 - s)), s = sigmoid(x)."""
     s = sigmoid.forward(x)
@@ -153,7 +153,7 @@ def _softplus(x, *, beta, threshold):
     return np.where(scaled > threshold, x, np.logaddexp(scaled, 0) / x.dtype.type(beta))
 
 
-@elementwise(kernel="softplus_backward")
+@elementwise(kernel="softplus_backward", spends=True)
 def softplus_backward(g, x, *, beta, threshold):
     """g where beta * x > threshold, else g * sigmoid(beta * x)."""
     scaled = x * x.dtype.type(beta)
@@ -193,7 +193,7 @@ def _gelu(x):
     return x * _normal_cdf(x)
 
 
-@elementwise(kernel="gelu_backward")
+@elementwise(kernel="gelu_backward", spends=True)
 def gelu_backward(g, x):
     """g * (Phi(x) + x * phi(x)) with the normal distribution Phi and its density phi."""
     density = np.exp(x * x * x.dtype.type(-0.5)) * x.dtype.type(1 / math.sqrt(2 * math.pi))
@@ -216,7 +216,7 @@ def _gelu_tanh(x):
     return x * sigmoid.forward(x * (c1 + c3 * x * x))
 
 
-@elementwise(kernel="gelu_tanh_backward")
+@elementwise(kernel="gelu_tanh_backward", spends=True)
 def gelu_tanh_backward(g, x):
     """g * (s + x * s * (1 - s) * w'), s = sigmoid(w), w the cubic of `_gelu_tanh`."""
     c1, c3 = x.dtype.type(_W1), x.dtype.type(_W3)
@@ -256,7 +256,7 @@ def mish(x):
     return x * np.tanh(np.logaddexp(x, 0))
 
 
-@elementwise(kernel="mish_backward")
+@elementwise(kernel="mish_backward", spends=True)
 def mish_backward(g, x):
     """g * (w + x * (1 - w * w) * sigmoid(x)), w = tanh(softplus(x))."""
     w = np.tanh(np.logaddexp(x, 0))
