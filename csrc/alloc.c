@@ -193,7 +193,7 @@ static block *fresh(size_t room, int class, int zeroed)
         base = calloc(1, room + sizeof(block) + 64);
         start = (char *)(((uintptr_t)base + 63) & ~(uintptr_t)63);
     } else {
-        size_t align = room >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+        size_t align = room >= HUGE_PAGE ? HUGE_PAGE : 64;
         if (posix_memalign(&base, align, room + sizeof(block))) base = NULL;
         start = base;
 #ifdef MADV_HUGEPAGE

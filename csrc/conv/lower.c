@@ -13,9 +13,9 @@
  * so the value that tap (c, r, s) multiplies at pixel p lies at koff(c, r, s) + p, for all p alike:
  * no edge tests, no strides, every lane useful, and nothing left to pack. A full im2col has R times
  * as much; here the taps r of a column share slots, as output row i + 1 reads at tap r what
- * row i reads at tap r + 1. Of taps s further apart than the stride, the plane of the second is
- * that of the first moved by a pixel; those nearer together are read together. (Of stride 1 rows
- * are short copies already, and moving planes took 1.5 times as long.)
+ * row i reads at tap r + 1. Of two taps s that are a stride apart, the plane of the second is that
+ * of the first moved by a pixel; those within one stride are read together. (Of stride 1, rows are
+ * copied at once, and moving planes took 1.5 times as long.)
  */
 #ifndef CONV_LOWER_TYPES
 #define CONV_LOWER_TYPES
