@@ -879,18 +879,21 @@ def no_tensor(function, args, keywords, error):
 
 # ---- reductions ---------------------------------------------------------------------------------
 
+cdef tuple EVERY = tuple([tuple(range(ndim)) for ndim in range(FDL_DIMS + 1)])
+
+
 cdef tuple dims_of(PyObject *dim, int ndim):
     """The dimensions that `dim` names: all for None and (), None if it is nothing plain."""
     cdef Py_ssize_t given[64]
     cdef uint64_t seen = 0
     cdef int i, d, count
     if dim == NULL or dim == Py_None:
-        return tuple(range(ndim))
+        return <tuple>PyTuple_GET_ITEM(EVERY, ndim)
     if PyLong_CheckExact(dim):
         return (d,) if as_dim(dim, ndim, &d) else None
     count = as_ints(&dim, 1, given)
     if count == 0:
-        return tuple(range(ndim))
+        return <tuple>PyTuple_GET_ITEM(EVERY, ndim)
     for i in range(count):
         given[i] += ndim if given[i] < 0 else 0
         if not 0 <= given[i] < ndim or seen >> given[i] & 1:

@@ -161,10 +161,13 @@ cdef class Map:
         cdef int ndim = cnp.PyArray_NDIM(first), i, d, lead
         cdef int typenum = cnp.NPY_BOOL if self.compares else cnp.PyArray_TYPE(first)
         cdef cnp.npy_intp length
-        if self.alike(m, arrays, first) and out is None:    # the usual case: nothing to work out
-            y = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(first), typenum, 0)
-            m.out.data = cnp.PyArray_DATA(y)
-            return y
+        if self.alike(m, arrays, first):                    # the usual case: nothing to work out
+            y = (cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(first), typenum, 0) if out is None
+                 else out)
+            if out is None or (cnp.PyArray_TYPE(y) == typenum and cnp.PyArray_ISCARRAY(y)
+                               and cnp.PyArray_SAMESHAPE(y, first)):
+                m.out.data = cnp.PyArray_DATA(y)
+                return y
 
         for i in range(self.inputs):
             ndim = max(ndim, cnp.PyArray_NDIM(<cnp.ndarray>PyTuple_GET_ITEM(arrays, i)))

@@ -349,7 +349,9 @@ class Module:
         if remove_duplicate:
             memo.add(self)
         yield prefix, self
-        for name, module in self._modules.items():
+        attributes = self.__dict__
+        for name in attributes[MODULES]:
+            module = attributes[name]
             if module is not None:
                 path = f"{prefix}.{name}" if prefix else name
                 yield from module.named_modules(memo, path, remove_duplicate)
@@ -676,10 +678,13 @@ class Module:
 
     def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
         """Writes this module's own parameters and persistent buffers into `destination`."""
-        for name, parameter in self._parameters.items():
+        attributes = self.__dict__
+        for name in attributes[PARAMETERS]:
+            parameter = attributes[name]
             if parameter is not None:
                 destination[prefix + name] = parameter if keep_vars else parameter.detach()
-        for name, buffer in self._buffers.items():
+        for name in attributes[BUFFERS]:
+            buffer = attributes[name]
             if buffer is not None and name not in self._non_persistent_buffers:
                 destination[prefix + name] = buffer if keep_vars else buffer.detach()
         if type(self).get_extra_state is not Module.get_extra_state:
@@ -701,7 +706,9 @@ class Module:
         for hook in self._state_dict_pre_hooks.values():
             hook(self, prefix, keep_vars)
         self._save_to_state_dict(destination, prefix, keep_vars)
-        for name, module in self._modules.items():
+        attributes = self.__dict__
+        for name in attributes[MODULES]:
+            module = attributes[name]
             if module is not None:
                 module.state_dict(
                     destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars

@@ -242,18 +242,21 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
 
 def _walkable(array):
     """A NumPy array if a tensor can look at its memory, ValueError if not."""
+    for stride in array.strides:
+        if stride < 0 or stride % array.itemsize:
+            break
+    else:
+        return array
     if any(s < 0 for s in array.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not currently supported. (You can probably work around this by making a "
             "copy of your array with array.copy().)"
         )
-    if any(s % array.itemsize for s in array.strides):
-        raise ValueError(
-            "given numpy array strides not a multiple of the element byte size. Copy the numpy "
-            "array to reallocate the memory."
-        )
-    return array
+    raise ValueError(
+        "given numpy array strides not a multiple of the element byte size. Copy the numpy "
+        "array to reallocate the memory."
+    )
 
 
 def from_numpy(ndarray):
