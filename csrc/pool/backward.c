@@ -196,8 +196,11 @@ INLINE void F(frame_row)(const F(frame) * f, const REAL *row, int64_t n, const R
 /* dst[0 ... n) = src, or += src */
 INLINE void F(add_row)(int add, const REAL *src, int64_t n, REAL *dst)
 {
-    for (int64_t j = 0; j < n; j += VL)
-        STN(dst + j, add ? LDN(dst + j, n - j, 0) + LD(src + j) : LD(src + j), n - j);
+    if (add)
+        for (int64_t j = 0; j < n; j += VL)
+            STN(dst + j, LDN(dst + j, n - j, 0) + LD(src + j), n - j);
+    else
+        for (int64_t j = 0; j < n; j += VL) STN(dst + j, LD(src + j), n - j);
 }
 
 /* `g` with the rows of windows taken for the rows of the plane: what is left is the spreading

@@ -31,12 +31,11 @@ INLINE REAL *F(cells_row)(const fdl_cells *g, INT **at, int *status)
     return line;
 }
 
-/* positions NULL: averages */
-NOINLINE void F(cells_planes)(const fdl_cells *g, const REAL *x, REAL *y, int64_t *positions,
-                              int *status, int64_t begin, int64_t end)
+/* max: or averages, without positions */
+INLINE void F(cells_planes)(const int max, const fdl_cells *g, const REAL *x, REAL *y,
+                            int64_t *positions, int *status, int64_t begin, int64_t end)
 {
     const REAL *x_end = x + g->planes * g->h * g->w;
-    const int max = positions != NULL;
     INT *at;
     REAL *line = F(cells_row)(g, &at, status);
     if (!line) return;
@@ -66,6 +65,18 @@ NOINLINE void F(cells_planes)(const fdl_cells *g, const REAL *x, REAL *y, int64_
             }
         }
     }
+}
+
+NOINLINE void F(cells_max_planes)(const fdl_cells *g, const REAL *x, REAL *y, int64_t *positions,
+                                  int *status, int64_t begin, int64_t end)
+{
+    F(cells_planes)(1, g, x, y, positions, status, begin, end);
+}
+
+NOINLINE void F(cells_avg_planes)(const fdl_cells *g, const REAL *x, REAL *y, int *status,
+                                  int64_t begin, int64_t end)
+{
+    F(cells_planes)(0, g, x, y, NULL, status, begin, end);
 }
 
 NOINLINE void F(cells_backward_planes)(const fdl_cells *g, const REAL *dy, REAL *dx, int *status,
@@ -98,7 +109,7 @@ static int F(cells_max)(const fdl_cells *g, const void *x, void *y, int64_t *pos
 {
     int status = FDL_OK;
     SPLIT(fdl_plan(threads, F(cells_cost)(g)), g->planes * g->oh, 1,
-          F(cells_planes)(g, x, y, positions, &status, begin, end));
+          F(cells_max_planes)(g, x, y, positions, &status, begin, end));
     return status;
 }
 
@@ -106,7 +117,7 @@ static int F(cells_avg)(const fdl_cells *g, const void *x, void *y, int threads)
 {
     int status = FDL_OK;
     SPLIT(fdl_plan(threads, F(cells_cost)(g)), g->planes * g->oh, 1,
-          F(cells_planes)(g, x, y, NULL, &status, begin, end));
+          F(cells_avg_planes)(g, x, y, &status, begin, end));
     return status;
 }
 
