@@ -10,6 +10,7 @@
  */
 #define ROW_LEAF 1024 /* elements of a row, and rows of a column, that are summed directly */
 #define COLUMN_LEAF 32
+#define SUM_WIDE 4 /* vectors of columns at a time: whole lines of each row's page, once */
 
 /* sum of n contiguous elements */
 NOINLINE REAL F(sum_row)(int64_t n, const REAL *x)
@@ -19,25 +20,37 @@ NOINLINE REAL F(sum_row)(int64_t n, const REAL *x)
     return F(sum_row)(half, x) + F(sum_row)(n - half, x + half);
 }
 
-/* VL columns, of which the first `live` exist, over n rows of pitch ld */
+/* `wide` vectors of columns, of which the first `live` exist, over n <= COLUMN_LEAF rows */
+INLINE void F(sum_leaf)(const int wide, int64_t n, const REAL *x, int64_t ld, int64_t live, V *sum)
+{
+    V a[SUM_WIDE], b[SUM_WIDE];
+    int64_t i = 0;
+    UNROLL(4) for (int u = 0; u < wide; u++) a[u] = b[u] = SPLAT(0);
+    for (; i + 2 <= n; i += 2, x += 2 * ld)
+        UNROLL(4) for (int u = 0; u < wide; u++) {
+            a[u] += LDN(x + u * VL, live - u * VL, 0);
+            b[u] += LDN(x + ld + u * VL, live - u * VL, 0);
+        }
+    UNROLL(4) for (int u = 0; u < wide; u++) {
+        if (i < n) a[u] += LDN(x + u * VL, live - u * VL, 0);
+        sum[u] = a[u] + b[u];
+    }
+}
+
+/* One vector of columns of pitch ld over n rows; SUM_WIDE of them if so many columns are `live` */
 NOINLINE void F(sum_columns)(int64_t n, const REAL *x, int64_t ld, int64_t live, V *sum)
 {
     if (n > COLUMN_LEAF) {
         int64_t half = ceil_div(n, 2 * COLUMN_LEAF) * COLUMN_LEAF;
-        V rest;
+        V rest[SUM_WIDE];
         F(sum_columns)(half, x, ld, live, sum);
-        F(sum_columns)(n - half, x + half * ld, ld, live, &rest);
-        *sum += rest;
-        return;
+        F(sum_columns)(n - half, x + half * ld, ld, live, rest);
+        for (int u = 0; u < (live < SUM_WIDE * VL ? 1 : SUM_WIDE); u++) sum[u] += rest[u];
+    } else if (live < SUM_WIDE * VL) {
+        F(sum_leaf)(1, n, x, ld, live, sum);
+    } else {
+        F(sum_leaf)(SUM_WIDE, n, x, ld, SUM_WIDE * VL, sum);
     }
-    V a = SPLAT(0), b = a;
-    int64_t i = 0;
-    for (; i + 2 <= n; i += 2) {
-        a += LDN(x + i * ld, live, 0);
-        b += LDN(x + (i + 1) * ld, live, 0);
-    }
-    if (i < n) a += LDN(x + i * ld, live, 0);
-    *sum = a + b;
 }
 
 NOINLINE void F(sum_rows_range)(int64_t p, const REAL *x, REAL *sums, int64_t begin, int64_t end)
@@ -48,10 +61,11 @@ NOINLINE void F(sum_rows_range)(int64_t p, const REAL *x, REAL *sums, int64_t be
 NOINLINE void F(sum_columns_range)(int64_t n, int64_t c, const REAL *x, REAL *sums, int64_t begin,
                                    int64_t end)
 {
-    for (int64_t j = begin; j < end; j += VL) {
-        V sum;
-        F(sum_columns)(n, x + j, c, end - j, &sum);
-        STN(sums + j, sum, end - j);
+    for (int64_t j = begin, wide; j < end; j += wide * VL) {
+        V sum[SUM_WIDE];
+        wide = end - j < SUM_WIDE * VL ? 1 : SUM_WIDE;
+        F(sum_columns)(n, x + j, c, end - j, sum);
+        for (int64_t u = 0; u < wide; u++) STN(sums + j + u * VL, sum[u], end - j - u * VL);
     }
 }
 

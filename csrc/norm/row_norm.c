@@ -288,7 +288,7 @@ NOINLINE void F(add_blocks)(const F(rn) *s, int64_t blocks, REAL *dweight, REAL 
             const int64_t w = (to - from) * s->p;
             for (int64_t j = 0; j < w; j += VL) {
                 V sum;
-                F(sum_columns)(blocks, columns + j, 2 * width, w - j, &sum);
+                F(sum_columns)(blocks, columns + j, 2 * width, min64(VL, w - j), &sum);
                 ST(sums + j, sum);
             }
             for (int64_t k = from; k < to; k++)

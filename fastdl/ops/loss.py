@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from fastdl import _dtype, backends
-from fastdl._engine import is_grad_enabled, tensor_of
+from fastdl._engine import collects, is_grad_enabled, tensor_of
 from fastdl.ops.activation import _log_softmax, _softmax, softmax_backward, softplus
 from fastdl.ops.core import elementwise, is_tensor, primitive, tensor_argument
 from fastdl.ops.elementwise import abs, exp, log, sigmoid, where
@@ -340,12 +340,19 @@ def _mass(target, weight, classes, ignore_index, smoothing, reduction, dtype):
     return (mass / each.sum() if reduction == "mean" else mass).astype(dtype)
 
 
+def _scaled(grad, factor):
+    """grad * factor; for the 1 that backward begins with grad itself, unless somebody
+    differentiates again or gets this very result and may change it."""
+    plain = not is_grad_enabled() and not collects() and factor.ndim == 0
+    return grad if plain and factor.array == 1 else grad * factor
+
+
 @softmax_cross_entropy.vjp_joint
 def _(g, logits, target, weight, out1, ignore_index, smoothing, reduction):
     g_loss, g_grad = g
     terms = []
     if g_loss is not None:
-        terms.append(out1 * (g_loss.unsqueeze(1) if reduction == "none" else g_loss))
+        terms.append(_scaled(out1, g_loss.unsqueeze(1) if reduction == "none" else g_loss))
     if g_grad is not None:  # second order: the gradient of mass * softmax - what is constant
         mass = _mass(
             target.array,
