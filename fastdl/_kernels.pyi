@@ -568,6 +568,18 @@ def row_norm(
     isa: str | None = None,
     threads: int = 0,
 ) -> tuple[ndarray, ndarray]: ...
+def rows_normed(
+    x: ndarray,
+    weight: ndarray,
+    bias: ndarray,
+    *,
+    shape: Sequence[int],
+    eps: float,
+    centred: bool,
+    stats: ndarray,
+) -> object: ...
+def max_pool_windows(x: ndarray, *, geom: Sequence[int]) -> object: ...
+def avg_pool_windows(x: ndarray, *, geom: Sequence[int]) -> object: ...
 def row_norm_backward(
     dy: ndarray,
     x: ndarray,

@@ -153,6 +153,17 @@ def row_norm(
     return y, found
 
 
+def rows_normed(
+    cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray bias not None, *, shape,
+    double eps, bint centred, stats
+):
+    """The first result of `row_norm`, as operations of the engine call it; in C order."""
+    if not (cnp.PyArray_ISCARRAY_RO(x) and cnp.PyArray_ISCARRAY_RO(weight)
+            and cnp.PyArray_ISCARRAY_RO(bias)):
+        return NotImplemented
+    return row_norm(x, shape, weight, bias, eps, centred, stats=stats)[0]
+
+
 def row_norm_backward(
     cnp.ndarray dy not None, cnp.ndarray x not None, shape, stats not None, weight=None,
     double eps=1e-5, bint centred=True, *, out=None, isa=None, int threads=0

@@ -425,3 +425,13 @@ def plane_scatter(
         )
     finish(status, "plane_scatter")
     return y
+
+
+def max_pool_windows(cnp.ndarray x not None, *, geom):
+    """`max_pool2d` of an array in C order, as operations of the engine call it."""
+    return max_pool2d(x, geom) if cnp.PyArray_ISCARRAY_RO(x) else NotImplemented
+
+
+def avg_pool_windows(cnp.ndarray x not None, *, geom):
+    """`avg_pool2d` likewise."""
+    return avg_pool2d(x, geom) if cnp.PyArray_ISCARRAY_RO(x) else NotImplemented

@@ -279,6 +279,9 @@ KERNELS = {  # what primitives may name as their kernel
         for name in ("floor", "ceil", "trunc", "floor_divide", "remainder", "fmod", "hypot")
     },
     "cast": _kernels.cast_to,
+    "row_norm": _kernels.rows_normed,
+    "max_pool": _kernels.max_pool_windows,
+    "avg_pool": _kernels.avg_pool_windows,
     "sum": _kernels.Reduction("sum"),
     "mean": _kernels.Reduction("sum", mean=True),
     "amax": _kernels.Reduction("max"),

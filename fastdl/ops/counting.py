@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops.core import (
     is_tensor,
@@ -93,6 +94,8 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
 
 # ---- occurrences ------------------------------------------------------------------------------
 
+MOST = 2**63 - 1  # of int64
+
 
 def bincount(input, weights=None, minlength=0):
     """How often each non-negative integer occurs, int64, or the sum of its `weights`, in their
@@ -100,7 +103,7 @@ def bincount(input, weights=None, minlength=0):
     x = input.array
     if x.dtype.kind not in "iu":
         raise NotImplementedError(f'"bincount_cpu" not implemented for {legacy_name(x.dtype)!r}')
-    if x.ndim != 1 or (x < 0).any():
+    if x.ndim != 1 or not backends.of(x).within(x, 0, MOST):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")

@@ -94,7 +94,7 @@ def _(h, g, x, weight, eps):
     return _second_order(h, g, x, weight, shape, CHANNELS, eps, True)
 
 
-@primitive(node_name="RowNorm")
+@primitive(node_name="RowNorm", kernel="row_norm")
 def normalize_rows(x, weight, bias, *, shape, eps, centred, stats):
     """x, seen as shape (n, g, c, p), normalised over c and p; weight and bias of g c values or
     None. Without `centred` no mean is subtracted. `stats` (2, n g) as in normalize_channels."""
@@ -172,6 +172,8 @@ def _check_floating(function, x):
 def _statistics(x, length):
     """Room for means and variances; of float16 and bfloat16 they are kept in float32."""
     dtype = x.dtype if x.dtype.char in "fd" else np.float32
+    if type(x) is np.ndarray:  # a third of the time
+        return np.empty((2, length), dtype)
     return np.empty_like(x, dtype, "C", shape=(2, length))
 
 

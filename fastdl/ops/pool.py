@@ -80,7 +80,7 @@ class Pool3dGeometry(NamedTuple):
     depth: Pool2dGeometry
 
 
-@primitive(node_name="MaxPool2DWithIndices")
+@primitive(node_name="MaxPool2DWithIndices", kernel="max_pool")
 def max_pool(x, *, geom):
     """x (..., H, W) -> the maxima (..., OH, OW) and their taps."""
     return backends.of(x).max_pool2d(x, geom)
@@ -98,7 +98,7 @@ def max_pool_gather(x, taps, *, geom):
     return backends.of(x).max_pool2d_gather(x, taps, geom)
 
 
-@primitive(node_name="AvgPool2D")
+@primitive(node_name="AvgPool2D", kernel="avg_pool")
 def avg_pool(x, *, geom):
     """x (..., H, W) -> the mean of each window (..., OH, OW)."""
     return backends.of(x).avg_pool2d(x, geom)

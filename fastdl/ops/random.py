@@ -331,13 +331,13 @@ def randint(
         raise TypeError(
             f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}"
         )
-    low, high = number(low), number(high)
     dtype = _dtype.int64 if dtype is None else dtype
     if type(low) is type(high) is int and -FAR < low < high < FAR and dtype is _dtype.int64:
         array = usual((size,), None, dtype, device, keywords)
         if array is not None:
             backends.cpu.random_integers(array, *next_draw(generator), low, high)
             return tensor_of(array, requires_grad)
+    low, high = number(low), number(high)
     _need_range("randint", low, high, _dtype.as_numpy(dtype))
     make = lambda shape, d: integer_array(shape, generator, low, high).astype(d, copy=False)
     return filled("randint", make, (size,), dtype, device, requires_grad, keywords)
