@@ -17,7 +17,7 @@
  * Timed     python -m fastdl bench conv. Of 128 channels at 56, 3x3/2: 102 GFLOP/s on one thread,
  *           of 118 that its tiles reach alone; 206 on two
  */
-#define CONV_TAPS (1280 / (int)sizeof(REAL))       /* taps in a block: the A panel stays in L1    */
+#define CONV_TAPS (1536 / (int)sizeof(REAL))       /* taps in a block: the A panel stays in L1    */
 #define CONV_PIXELS (3200 / (int)sizeof(REAL))     /* pixels in a piece: the planes stay in L2    */
 #define CONV_SMALL 16384                           /* values of a filter that one thread packs    */
 #define CONV_TASKS 8                               /* at least about, of few output channels      */

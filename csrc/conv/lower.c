@@ -67,9 +67,15 @@ static conv_cut conv_cut_output(int64_t n, int64_t oh, int64_t ow, int64_t targe
         k.rows = ceil_div(oh, k.nrows);
         k.nrows = ceil_div(oh, k.rows);
     } else if (k.ncols == 1) {
-        k.g = max64(1, min64(n, target / max64(1, oh * ow)));
-        k.g = ceil_div(n, ceil_div(n, k.g));
-        k.ng = ceil_div(n, k.g);
+        /* about as many pieces as give each `most` images: what leaves the least of the last piece
+         * empty, where a piece more costs as much as a quarter of an image */
+        const int64_t most = max64(1, min64(n, target / max64(1, oh * ow)));
+        const int64_t pieces = max64(1, ceil_div(n, most));
+        for (int64_t t = max64(1, pieces - 1), least = INT64_MAX; t < pieces + 4; t++) {
+            const int64_t g = max64(1, ceil_div(n, t)), ng = ceil_div(n, g);
+            if (3 * g <= 4 * most && ng * (4 * g + 1) < least)
+                k.g = g, k.ng = ng, least = ng * (4 * g + 1);
+        }
     }
     return k;
 }

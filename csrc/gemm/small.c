@@ -245,12 +245,13 @@ typedef struct F(pieces) {
     int failed;
 } F(pieces);
 
-/* Thread `me` computes its share of the longer side of C */
+/* Thread `me` computes its share of the longer side of C: rows or whole vectors, not whole tiles,
+ * whose number seldom divides evenly; a share is dealt to tiles evenly in turn */
 static void F(piece)(F(pieces) *all, int me, int threads)
 {
     const F(product) *g = &all->g;
     int by_rows = g->m > g->n;
-    int64_t unit = by_rows ? MR : NV * VL, end = by_rows ? g->m : g->n, units = ceil_div(end, unit);
+    int64_t unit = by_rows ? 1 : VL, end = by_rows ? g->m : g->n, units = ceil_div(end, unit);
     int64_t from = F(cut)(units, threads, me) * unit;
     int64_t to = min64(F(cut)(units, threads, me + 1) * unit, end);
     F(product) mine = by_rows ? F(part)(*g, from, to, 0, g->n) : F(part)(*g, 0, g->m, from, to);
