@@ -295,8 +295,9 @@ def cast_to(cnp.ndarray x not None, *, cnp.dtype dtype, out=None):
     """x as `dtype`, real numbers or bools, where NumPy's own cast is PyTorch's."""
     cdef int of = cnp.PyArray_TYPE(x), to = dtype.type_num
     cdef cnp.ndarray y
-    if out is not None or not cnp.PyArray_ISCARRAY_RO(x) or of > cnp.NPY_DOUBLE or (
-            to > cnp.NPY_DOUBLE):
+    if out is not None or not cnp.PyArray_ISCARRAY_RO(x) or (
+            of > cnp.NPY_DOUBLE and of != cnp.NPY_FLOAT16) or (
+            to > cnp.NPY_DOUBLE and to != cnp.NPY_FLOAT16):
         return OTHERWISE
     if of >= cnp.NPY_FLOAT and cnp.NPY_BOOL < to < cnp.NPY_FLOAT and dtype.itemsize < 8:
         y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.NPY_INT64, 0)

@@ -172,6 +172,8 @@ def _array_of(data, dtype):
     """A NumPy array for whatever `tensor` accepts, in PyTorch's dtype; may share memory."""
     if isinstance(data, TensorBase):
         return _of_ndarray(data.array, dtype)
+    if type(data) is np.ndarray:
+        return _of_ndarray(data, dtype)
     if isinstance(data, (list, tuple)):
         return _of_sequence(data, dtype)
     if isinstance(data, (bool, int, float, complex)) and not isinstance(data, np.generic):

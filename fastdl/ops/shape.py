@@ -455,6 +455,10 @@ def reverse(input):
 def movedim(input, source, destination):
     """Dimensions `source` moved to places `destination`, the others in order."""
     ndim = input.array.ndim
+    if ndim and type(source) is type(destination) is int:
+        order = list(range(ndim))
+        order.insert(normal_dim(destination, ndim), order.pop(normal_dim(source, ndim)))
+        return permute_to(input, dims=tuple(order))
     as_tuple = lambda d: tuple(
         [normal_dim(i, ndim) for i in (d if isinstance(d, (tuple, list)) else (d,))]
     )
