@@ -11,7 +11,7 @@
  * Leaves    memory: 2 R S FLOPs for each value read and written; part of a vector where rows are
  *           shorter than one
  * Requires  groups = C; stride 1 or 2 along rows. The input gradient of other strides than 1: no
- *           dilation, and 2 along rows. Fastest for 3 x 3, 5 x 5, 7 x 7 without dilation
+ *           dilation, and 2 along rows. Fastest for 3 x 3, 5 x 5, 7 x 7 of floats, undilated
  * Checked   against naive.c and float64. A plane of y or dx, a filter of dw is one task: any thread
  *           count gives the same bits
  * Timed     python -m fastdl bench conv
