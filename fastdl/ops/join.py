@@ -313,6 +313,13 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     return found
 
 
+def _laid_out(expanded, counts):
+    """A copy, contiguous also where nothing is repeated and a plain one would keep the layout."""
+    if all(n == 1 for n in counts):
+        return E.clone(expanded, memory_format=_dtype.contiguous_format)
+    return E.clone(expanded)
+
+
 @aliases
 def repeat(input, *repeats, **named):
     """`input` copied repeats[i] times along dimension i; missing leading dimensions are added."""
@@ -333,8 +340,7 @@ def repeat(input, *repeats, **named):
     shape = (1,) * extra + shape
     spaced = reshape(input, tuple([k for n in shape for k in (1, n)]))
     spread_out = expand(spaced, tuple([k for c, n in zip(counts, shape) for k in (c, n)]))
-    laid = E.clone(spread_out, memory_format=_dtype.contiguous_format)
-    return reshape(laid, tuple([c * n for c, n in zip(counts, shape)]))
+    return reshape(_laid_out(spread_out, counts), tuple([c * n for c, n in zip(counts, shape)]))
 
 
 def tile(input, *dims, **named):
@@ -367,7 +373,7 @@ def repeat_interleave(input=None, repeats=None, dim=None, *, output_size=None):
     if isinstance(repeats, int) and repeats >= 0:
         shape = input.array.shape
         apart = expand(unsqueeze(input, dim + 1), (*shape[: dim + 1], repeats, *shape[dim + 1 :]))
-        laid = E.clone(apart, memory_format=_dtype.contiguous_format)
+        laid = _laid_out(apart, (repeats,))
         return reshape(laid, (*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :]))
     if counts.size != 1 and counts.shape != (input.array.shape[dim],):
         raise RuntimeError(
