@@ -19,6 +19,7 @@ class Timing(NamedTuple):
 
 
 SLOW = 1.0  # seconds: a call that takes longer is timed once, without warming up
+UNSTEADY = 1.5  # slowest round over fastest: beyond it there are more rounds
 
 
 def one_round(call, seconds=0.06, repeats=7):
@@ -45,15 +46,23 @@ def one_round(call, seconds=0.06, repeats=7):
     return sorted(times)[len(times) // 2]
 
 
+def steady(sides):
+    """Whether the slowest round of each side is hardly slower than its fastest."""
+    return all(max(times) <= UNSTEADY * min(times) for times in sides)
+
+
 def race(calls, rounds=5, seconds=0.3, repeats=7):
-    """Times contestants in turn: `{name: callable}` -> `{name: Timing}`, about `seconds` for each.
+    """Times contestants in turn: `{name: callable}` -> `{name: Timing}`, about `seconds` for each,
+    two or three times that where the rounds of one differ by more than UNSTEADY.
 
     A contestant is a callable without arguments, timed here by `one_round`, or any object with a
     method `round(seconds, repeats)` that returns seconds per call: one in another process. One
     whose call takes longer than a second has one round.
     """
     times = {name: [] for name in calls}
-    for _ in range(rounds):
+    for done in range(3 * rounds):
+        if done in (rounds, 2 * rounds) and steady(times.values()):
+            break
         for name, call in calls.items():
             if times[name] and times[name][0] > SLOW:
                 continue
