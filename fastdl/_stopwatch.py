@@ -53,7 +53,7 @@ def steady(sides):
 
 def race(calls, rounds=5, seconds=0.3, repeats=7):
     """Times contestants in turn: `{name: callable}` -> `{name: Timing}`, about `seconds` for each,
-    two or three times that where the rounds of one differ by more than UNSTEADY.
+    two or three times that where the latest rounds of one differ by more than UNSTEADY.
 
     A contestant is a callable without arguments, timed here by `one_round`, or any object with a
     method `round(seconds, repeats)` that returns seconds per call: one in another process. One
@@ -61,7 +61,7 @@ def race(calls, rounds=5, seconds=0.3, repeats=7):
     """
     times = {name: [] for name in calls}
     for done in range(3 * rounds):
-        if done in (rounds, 2 * rounds) and steady(times.values()):
+        if done in (rounds, 2 * rounds) and steady(ts[-rounds:] for ts in times.values()):
             break
         for name, call in calls.items():
             if times[name] and times[name][0] > SLOW:

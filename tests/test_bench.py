@@ -72,22 +72,39 @@ def test_a_very_slow_call_is_not_warmed_up(clock):
     assert call.count == 1
 
 
+class Elsewhere:
+    def __init__(self, order, name, *times):
+        self.order, self.name, self.times = order, name, list(times)
+
+    def round(self, seconds, repeats):
+        self.order.append(self.name)
+        return self.times.pop(0)
+
+
 def test_contestants_take_turns_and_the_fastest_round_counts():
     order = []
-
-    class Elsewhere:
-        def __init__(self, name, *times):
-            self.name, self.times = name, list(times)
-
-        def round(self, seconds, repeats):
-            order.append(self.name)
-            return self.times.pop(0)
-
-    sides = {"a": Elsewhere("a", 3e-3, 2e-3, 4e-3), "b": Elsewhere("b", 1e-3, 1e-3, 1e-3)}
+    sides = {
+        "a": Elsewhere(order, "a", 3e-3, 2.5e-3, 3.5e-3),
+        "b": Elsewhere(order, "b", 1e-3, 1e-3, 1e-3),
+    }
     times = _stopwatch.race(sides, rounds=3)
     assert order == ["a", "b"] * 3
-    assert times["a"] == (2e-3, pytest.approx(1.0), 3)
+    assert times["a"] == (2.5e-3, pytest.approx(0.4), 3)
     assert times["b"] == (1e-3, 0.0, 3)
+
+
+@pytest.mark.parametrize(("slow", "rounds"), [(1, 4), (2, 6)])
+def test_unsteady_rounds_are_repeated_by_all_up_to_three_times(slow, rounds):
+    order = []
+    uneven = [3e-3, 1e-3] * slow + [1e-3] * 9
+    sides = {
+        "a": Elsewhere(order, "a", *uneven),
+        "b": Elsewhere(order, "b", *[2e-3] * 9),
+    }
+    times = _stopwatch.race(sides, rounds=2)
+    assert order == ["a", "b"] * rounds
+    assert times["a"] == (1e-3, pytest.approx(2.0), rounds)
+    assert times["b"] == (2e-3, 0.0, rounds)
 
 
 # ---- figures ------------------------------------------------------------------------------------
