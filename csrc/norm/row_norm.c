@@ -79,6 +79,7 @@ INLINE void F(row_sums)(int64_t n, const REAL *x, const REAL *dy, REAL mean, REA
             const int64_t at = j + k * VL;
             V xhat = (LD(x + at) - SPLAT(mean)) * SPLAT(rstd), g = LD(dy + at);
             V u = w ? g * LD(w + at) : g;
+            KEEP(u);                    /* lest u xhat and g xhat become one product, rounded */
             s[k] += u;
             t[k] += u * xhat;
             ST(dweight + at, LD(dweight + at) + g * xhat);
@@ -87,6 +88,7 @@ INLINE void F(row_sums)(int64_t n, const REAL *x, const REAL *dy, REAL mean, REA
     for (; j < n; j += VL) {
         V xhat = (LDN(x + j, n - j, 0) - SPLAT(mean)) * SPLAT(rstd), g = LDN(dy + j, n - j, 0);
         V u = w ? g * LDN(w + j, n - j, 0) : g;
+        KEEP(u);
         s[0] += u;
         t[0] += u * xhat;
         STN(dweight + j, LDN(dweight + j, n - j, 0) + g * xhat, n - j);
