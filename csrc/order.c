@@ -40,6 +40,19 @@ enum { ALL = FDL_LEADING, LANES = 8 };
 LEAD(int32_t, lead_narrow)
 LEAD(int64_t, lead_wide)
 
+/* The keys of n elements from x on, `step` bytes apart */
+#define FLOATS(F, T, MOST, keys)                                                                   \
+    for (int64_t i = 0; i < n; i++, x += step) {                                                   \
+        F value = *(const F *)x + 0; /* -0.0 becomes 0.0 */                                        \
+        T bits;                                                                                    \
+        memcpy(&bits, &value, sizeof bits);                                                        \
+        bits ^= (bits >> (8 * sizeof bits - 1)) & MOST;                                            \
+        numbers -= value != value;                                                                 \
+        keys[i] = (value != value ? MOST : bits) ^ flip;                                           \
+    }
+#define INTEGERS(T, keys)                                                                          \
+    for (int64_t i = 0; i < n; i++, x += step) keys[i] = *(const T *)x ^ flip
+
 int64_t fdl_leading(const char *x, int kind, int64_t n, int64_t step, int greatest, int64_t k,
                     int64_t *room, int64_t *places)
 {
@@ -52,34 +65,11 @@ int64_t fdl_leading(const char *x, int kind, int64_t n, int64_t step, int greate
         else
             narrow[n + i] = 0;
     switch (kind) {
-    case FDL_KEY_F32:
-        for (int64_t i = 0; i < n; i++, x += step) {
-            float value = *(const float *)x + 0.0f; /* -0.0 becomes 0.0 */
-            int32_t bits;
-            memcpy(&bits, &value, 4);
-            bits ^= (bits >> 31) & INT32_MAX;
-            numbers -= value != value;
-            narrow[i] = (value != value ? INT32_MAX : bits) ^ flip;
-        }
-        break;
-    case FDL_KEY_F64:
-        for (int64_t i = 0; i < n; i++, x += step) {
-            double value = *(const double *)x + 0.0;
-            int64_t bits;
-            memcpy(&bits, &value, 8);
-            bits ^= (bits >> 63) & INT64_MAX;
-            numbers -= value != value;
-            room[i] = (value != value ? INT64_MAX : bits) ^ flip;
-        }
-        break;
-    case FDL_KEY_I64:
-        for (int64_t i = 0; i < n; i++, x += step) room[i] = *(const int64_t *)x ^ flip;
-        break;
-    case FDL_KEY_I32:
-        for (int64_t i = 0; i < n; i++, x += step) narrow[i] = *(const int32_t *)x ^ flip;
-        break;
-    default:
-        for (int64_t i = 0; i < n; i++, x += step) narrow[i] = *(const uint8_t *)x ^ flip;
+    case FDL_KEY_F32: FLOATS(float, int32_t, INT32_MAX, narrow); break;
+    case FDL_KEY_F64: FLOATS(double, int64_t, INT64_MAX, room); break;
+    case FDL_KEY_I64: INTEGERS(int64_t, room); break;
+    case FDL_KEY_I32: INTEGERS(int32_t, narrow); break;
+    default: INTEGERS(uint8_t, narrow);
     }
     if (kind == FDL_KEY_F64 || kind == FDL_KEY_I64)
         lead_wide(room, n, k, places);
