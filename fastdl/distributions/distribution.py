@@ -219,3 +219,17 @@ class Distribution:
                 shown = value if value.numel() == 1 else value.size()
                 parts.append(f"{name}: {shown}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+class Located(Distribution):
+    """A distribution around `loc`, which is its mean and its mode."""
+
+    @property
+    def mean(self):
+        """The location."""
+        return self.loc
+
+    @property
+    def mode(self):
+        """The location."""
+        return self.loc

@@ -1,11 +1,11 @@
 """What the distributions of a location and a scale share."""
 
 from fastdl.distributions import constraints
-from fastdl.distributions.distribution import Distribution
+from fastdl.distributions.distribution import Located
 from fastdl.distributions.utils import broadcast_all
 
 
-class LocationScale(Distribution):
+class LocationScale(Located):
     """Distribution on the real line, symmetric or not, of `loc + scale * standard variable`."""
 
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
@@ -15,16 +15,6 @@ class LocationScale(Distribution):
     def __init__(self, loc, scale, validate_args=None):
         self.loc, self.scale = broadcast_all(loc, scale)
         super().__init__(self.loc.size(), validate_args=validate_args)
-
-    @property
-    def mean(self):
-        """The location."""
-        return self.loc
-
-    @property
-    def mode(self):
-        """The location."""
-        return self.loc
 
     def _standard(self, shape):
         """Draws for location 0 and scale 1."""

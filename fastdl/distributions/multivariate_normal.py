@@ -6,7 +6,7 @@ import numpy as np
 
 from fastdl._engine import tensor_of
 from fastdl.distributions import constraints
-from fastdl.distributions.distribution import Distribution, Size
+from fastdl.distributions.distribution import Located, Size
 from fastdl.distributions.utils import lazy_property, standard_normal
 from fastdl.ops.factor import cholesky, cholesky_inverse, solve_triangular
 
@@ -33,23 +33,13 @@ def mahalanobis(lower, gap):
     return (solved * solved).sum((-2, -1))
 
 
-class NormalVectors(Distribution):
+class NormalVectors(Located):
     """What normal distributions of vectors (..., n) share, however the covariance is given: a
     subclass has `loc`, `_half_log_det()`, half the logarithm of its determinant, and
     `_distance(gap)`, gap' inverse(covariance) gap."""
 
     support = constraints.real_vector
     has_rsample = True
-
-    @property
-    def mean(self):
-        """The location."""
-        return self.loc
-
-    @property
-    def mode(self):
-        """The location."""
-        return self.loc
 
     def log_prob(self, value):
         """Logarithm of the density."""

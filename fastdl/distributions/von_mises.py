@@ -3,7 +3,7 @@
 import math
 
 from fastdl.distributions import constraints
-from fastdl.distributions.distribution import Distribution
+from fastdl.distributions.distribution import Located
 from fastdl.distributions.utils import broadcast_all
 from fastdl.ops.sampling import angles
 from fastdl.ops.special import i0e, i1e
@@ -11,7 +11,7 @@ from fastdl.ops.special import i0e, i1e
 __all__ = ["VonMises"]
 
 
-class VonMises(Distribution):
+class VonMises(Located):
     """Von Mises distribution of angles in radians around `loc`; not differentiable samples."""
 
     arg_constraints = {"loc": constraints.real, "concentration": constraints.positive}
@@ -20,16 +20,6 @@ class VonMises(Distribution):
     def __init__(self, loc, concentration, validate_args=None):
         self.loc, self.concentration = broadcast_all(loc, concentration)
         super().__init__(self.loc.size(), validate_args=validate_args)
-
-    @property
-    def mean(self):
-        """The location."""
-        return self.loc
-
-    @property
-    def mode(self):
-        """The location."""
-        return self.loc
 
     @property
     def variance(self):
