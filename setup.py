@@ -189,6 +189,7 @@ KERNEL_SOURCES = [
     "alloc.c",
     "conv/select.c",
     "dispatch.c",
+    "gamma.c",
     "order.c",
     "runtime.c",
     *(f"tier_{tier}.c" for tier in TIERS),

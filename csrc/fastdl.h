@@ -435,6 +435,10 @@ enum { FDL_LEADING = 32 };        /* so many elements are ordered as fast as a f
 int64_t fdl_leading(const char *x, int kind, int64_t n, int64_t step, int greatest, int64_t k,
                     int64_t *room, int64_t *places);
 
+/* ---- gamma.c: special functions -------------------------------------------------------------- */
+/* log |gamma(x)|, or its slope, of n floats or doubles; y may be x. */
+void fdl_gamma(int slope, int is_double, int64_t n, const void *x, void *y, int threads);
+
 /* ---- alloc.c: memory for arrays, kept in a pool when freed ----------------------------------- */
 void *fdl_alloc(size_t bytes);                        /* 64-byte aligned from 4 KiB; NULL: none */
 void *fdl_alloc_zeroed(size_t count, size_t size);

@@ -291,6 +291,8 @@ cdef extern from "fastdl.h" nogil:
     int64_t fdl_leading(const char *x, int kind, int64_t n, int64_t step, bint greatest, int64_t k,
                         int64_t *room, int64_t *places) nogil
 
+    void fdl_gamma(bint slope, bint is_double, int64_t n, const void *x, void *y, int threads) nogil
+
     void *fdl_alloc(size_t bytes)
     void *fdl_alloc_zeroed(size_t count, size_t size)
     void *fdl_realloc(void *data, size_t bytes)

@@ -36,6 +36,7 @@ include "_kernels_elementwise.pxi"
 include "_kernels_memory.pxi"
 include "_kernels_places.pxi"
 include "_kernels_order.pxi"
+include "_kernels_gamma.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")
 cdef int current_tier = fdl_best_tier()

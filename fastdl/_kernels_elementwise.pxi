@@ -13,6 +13,7 @@ cdef dict MAP_PARAMETERS = {
     "addcmul": {"value": 1.0},
     "addcdiv": {"value": 1.0},
     "clamp": {"min": -INFINITY, "max": INFINITY},
+    "finite": {"neginf": -INFINITY, "posinf": INFINITY},
     "clamp_backward": {"min": -INFINITY, "max": INFINITY},
     "leaky_relu": {"slope": 0.01},
     "leaky_relu_backward": {"slope": 0.01},

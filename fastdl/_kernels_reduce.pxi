@@ -363,6 +363,68 @@ def cumprod_along(cnp.ndarray x not None, *, int dim):
     return scan_by(in_c_order(x), dim, True, None, 0)
 
 
+cdef fused real:
+    float
+    double
+
+
+cdef void running(const real *x, real *y, int64_t *places, int64_t outer, int64_t n, int64_t inner,
+                  bint greatest) noexcept nogil:
+    cdef int64_t i, j, k
+    cdef real v, before
+    cdef bint taken
+    for i in range(outer):
+        for k in range(inner):
+            y[k] = x[k]
+            places[k] = 0
+        for j in range(1, n):
+            for k in range(inner):
+                v = x[j * inner + k]
+                before = y[(j - 1) * inner + k]
+                taken = (v != v) | ((v >= before) if greatest else (v <= before))
+                y[j * inner + k] = v if taken else before
+                places[j * inner + k] = j if taken else places[(j - 1) * inner + k]
+        x += n * inner
+        y += n * inner
+        places += n * inner
+
+
+cdef tuple running_extreme(cnp.ndarray x, int dim, bint greatest):
+    """(the greatest or smallest so far along `dim`, its place: the last of equal ones); NaN from
+    the first NaN on, at the place of the last."""
+    cdef int64_t outer = 1, inner = 1, n, i
+    cdef cnp.ndarray y, places
+    x = in_c_order(x)
+    n = cnp.PyArray_DIM(x, dim)
+    for i in range(cnp.PyArray_NDIM(x)):
+        if i < dim:
+            outer *= cnp.PyArray_DIM(x, i)
+        elif i > dim:
+            inner *= cnp.PyArray_DIM(x, i)
+    y = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    places = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.NPY_INT64, 0)
+    if cnp.PyArray_SIZE(x) == 0:
+        return y, places
+    with nogil:
+        if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
+            running(<const float *> data_of(x), <float *> data_of(y), <int64_t *> data_of(places),
+                    outer, n, inner, greatest)
+        else:
+            running(<const double *> data_of(x), <double *> data_of(y),
+                    <int64_t *> data_of(places), outer, n, inner, greatest)
+    return y, places
+
+
+def cummax_along(cnp.ndarray x not None, *, int dim):
+    """(the greatest so far along `dim`, its int64 place)."""
+    return running_extreme(x, dim, True)
+
+
+def cummin_along(cnp.ndarray x not None, *, int dim):
+    """(the smallest so far along `dim`, its int64 place)."""
+    return running_extreme(x, dim, False)
+
+
 cdef cnp.ndarray scan_by(cnp.ndarray x, int dim, bint product, isa, int threads):
     cdef const fdl_kernels *kernels = table_of(x, isa, "scan", "x")
     cdef int n = threads_of(threads), status, i, ndim = cnp.PyArray_NDIM(x)

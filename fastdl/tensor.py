@@ -453,6 +453,9 @@ class Tensor(TensorBase):
 
     def clamp_(self, min=None, max=None):
         """`clamp` in place."""
+        numbers = (min is not None) + (max is not None)
+        if numbers and not (isinstance(min, TensorBase) or isinstance(max, TensorBase)):
+            return elementwise.selection.clamp_numbers.inplace(self, min=min, max=max)
         for primitive, bound, static in elementwise.clamping(min, max):
             primitive.inplace(self, *([] if bound is None else [bound]), **static)
         return self

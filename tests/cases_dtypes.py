@@ -42,7 +42,7 @@ row(
     name="complex view_as_complex",
 )
 row(
-    "complex.numbers_of complex.pairs_of",
+    "complex.complex_of complex.pairs_of",
     lambda t, x, y: t.view_as_real(t.complex(x, y) ** 2),
     [normal(3, 4), normal(3, 4)],
     more=[[normal(3, 1), normal(4)], [normal(), normal(2)]],
@@ -54,7 +54,7 @@ row(
     name="complex complex",
 )
 row(
-    "complex.numbers_of complex.pairs_of",
+    "complex.complex_of complex.pairs_of",
     lambda t, x, y: t.view_as_real(t.polar(x, y)),
     [between(0.3, 2, 3, 4), normal(3, 4)],
     more=[[between(0.3, 2, 3, 1), normal(4)]],
@@ -92,13 +92,13 @@ for text, primitive, function in [
         order=0 if text == "eq" else 2,
     )
 row(
-    "elementwise.mul complex.numbers_of",
+    "elementwise.mul complex.complex_of",
     lambda t, x, y: (x * t.complex(x, y)).abs(),
     [normal(3, 1), normal(4)],
     name="real times complex",
 )
 row(
-    "elementwise.pow complex.numbers_of",
+    "elementwise.pow complex.complex_of",
     lambda t, x, y: t.view_as_real((1.5 - 2j) ** t.complex(x, y) + t.complex(x, y) ** 2.5),
     [away(3), away(3)],
     name="complex number to a power",

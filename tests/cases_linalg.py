@@ -919,14 +919,18 @@ row(
     name="tensordot by number",
 )
 row(
-    "elementwise.mul",
+    "linalg.vector_product",
     lambda t, x, y: t.linalg.cross(x, y) + t.cross(x, y) + t.linalg.cross(x.mT, y.mT, dim=0).mT,
     [normal(2, 3), normal(2, 3)],
     bad=[
         (lambda t: t.linalg.cross(t.ones(2, 2), t.ones(2, 2)), RuntimeError),
         (lambda t: t.cross(t.ones(2, 2), t.ones(2, 2)), RuntimeError),
         (lambda t: t.linalg.cross(t.ones(3), t.ones(2, 3)), RuntimeError),
+        (lambda t: t.linalg.cross(t.ones(3), t.ones(3, dtype=t.float64)), RuntimeError),
+        (lambda t: t.linalg.cross(t.ones(4, 3), t.ones(2, 3)), RuntimeError),
+        (lambda t: t.linalg.cross(t.ones(3).bool(), t.ones(3).bool()), NotImplementedError),
     ],
+    more=[[normal(2, 3), normal(1, 3)]],
     name="linalg.cross",
     torch=lambda t, x, y: (
         t.linalg.cross(x, y) + t.cross(x, y, dim=-1) + t.linalg.cross(x.mT, y.mT, dim=0).mT

@@ -42,6 +42,13 @@ row(
     more=[[given([np.nan, np.inf, -np.inf, 1.0])], [normal()], [normal(0)]],
 )
 row(
+    "elementwise.finite_numbers",
+    lambda t, x: t.nan_to_num(x.half()) + t.nan_to_num(t.arange(4).reshape(2, 2).mT, 1.0),
+    [given([[np.nan, np.inf], [-np.inf, 1.0]])],
+    order=0,
+    name="nan_to_num of halves and integers",
+)
+row(
     "elementwise.round",
     lambda t, x: t.round(x, decimals=1) + x.round(decimals=-1) + x,
     [normal(3, 4)],

@@ -236,6 +236,12 @@ row(ATTENTION, lambda t, q, k, v, m: attend(t, q, k, v, m), [*QKV, fixed(normal(
 row("linalg.matmul activation._softmax", lambda t, q, k, v, m: attend(t, q, k, v, m),
     [*QKV, normal(2, 1, 3, 5)],
     name="attention with a learned mask")
+row("attention.brief_attention", lambda t, *xs: attend(t, *(x.detach() for x in xs)),
+    [normal(2, 2, 1, 32), normal(2, 2, 33, 32), normal(2, 2, 33, 3)],
+    name="attention of one query", order=0, more=[
+        [normal(4, 32), normal(150, 32), normal(150, 40)],
+        [normal(1, 2, 3, 2, 64), normal(1, 2, 3, 20, 64), normal(1, 2, 3, 20, 1)],
+    ])
 row(ATTENTION, lambda t, q, k, v: attend(t, q, k, v, is_causal=True, enable_gqa=True), SHARED,
     name="attention with shared heads",
     more=[[normal(4, 3, 2), normal(2, 3, 2), normal(1, 3, 2)]])

@@ -529,8 +529,8 @@ def test_mixed_tokens():
 def test_attention_of_few_queries(queries, dtype, rng):
     """Without gradients: the definition's products in place of the tiled kernel, also on part of a
     cache; the same as with gradients."""
-    q = fastdl.tensor(rng.standard_normal((2, 3, queries, 8)).astype(dtype))
-    store = rng.standard_normal((2, 2, 3, 50, 8)).astype(dtype)
+    q = fastdl.tensor(rng.standard_normal((2, 3, queries, 24)).astype(dtype))
+    store = rng.standard_normal((2, 2, 3, 50, 24)).astype(dtype)
     k, v = (fastdl.from_numpy(s)[:, :, :37] for s in store)
     found = F.scaled_dot_product_attention(q, k, v, scale=0.7).numpy()
     scores = 0.7 * q.numpy().astype(np.float64) @ store[0][:, :, :37].swapaxes(2, 3)

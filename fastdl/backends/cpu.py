@@ -299,6 +299,8 @@ KERNELS = {  # what primitives may name as their kernel
     "tril": _kernels.tril,
     "triu": _kernels.triu,
     "matmul": _kernels.product,
+    "log_gamma": _kernels.log_gamma,
+    "digamma": _kernels.digamma,
     "median": _kernels.middle,
     "order": _kernels.ordered_along,
     "middle": _kernels.middle_along,
@@ -309,6 +311,8 @@ KERNELS = {  # what primitives may name as their kernel
     "argmin": _kernels.Extreme("min", places=True),
     "cumsum": _kernels.cumsum_along,
     "cumprod": _kernels.cumprod_along,
+    "cummax": _kernels.cummax_along,
+    "cummin": _kernels.cummin_along,
     "softmax": _kernels.softmax_along,
     "log_softmax": _kernels.log_softmax_along,
 }

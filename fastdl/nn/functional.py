@@ -378,8 +378,8 @@ def one_hot(tensor, num_classes=-1):
         raise RuntimeError("num_classes should be positive")
     if not backends.of(index).within(index, 0, num_classes):
         raise RuntimeError(f"one_hot: class values must lie in [0, {num_classes})")
-    made = np.zeros((index.size, num_classes), np.int64)
-    made[np.arange(index.size), index.reshape(-1)] = 1
+    made = np.zeros(index.size * num_classes, np.int64)
+    made[np.arange(0, made.size, num_classes) + index.reshape(-1)] = 1
     return tensor_of(made.reshape(*index.shape, num_classes))
 
 

@@ -1,10 +1,13 @@
 """Counting: distinct elements, occurrences, histograms, places in a sorted line."""
 
+import math
+
 import numpy as np
 
 from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops.core import (
+    ALL_DIMS,
     is_tensor,
     legacy_name,
     normal_dim,
@@ -119,8 +122,10 @@ def bincount(input, weights=None, minlength=0):
 def _finite_range(function, x, low, high):
     """The range of a histogram: given, or that of the elements; a little around a single value."""
     if low == high and x.size:
-        low, high = x.min().item(), x.max().item()
-    if not np.isfinite([low, high]).all():
+        low, high = (
+            backends.of(x).reduce(x, op, ALL_DIMS[x.ndim], False).item() for op in ("min", "max")
+        )
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise RuntimeError(f"{function}: range of [{low}, {high}] is not finite")
     if low > high:
         raise RuntimeError(f"{function}: max must be larger than min")
@@ -147,7 +152,13 @@ def histc(input, bins=100, min=0, max=0):
     _floats("histogram_cpu", input)
     x = input.array
     low, high = _finite_range("torch.histc", x, min, max)
-    counts, _ = np.histogram(x, _bin_number(bins), (low, high))
+    bins = _bin_number(bins)
+    x = x.reshape(-1)
+    if min != max or x.size == 0:
+        x = x[(x >= low) & (x <= high)]
+    low, high = np.asarray([low, high], x.dtype)
+    places = ((x - low) * x.dtype.type(bins) / (high - low)).astype(np.int64)  # as PyTorch rounds
+    counts = np.bincount(np.minimum(places, bins - 1), minlength=bins)  # the last one has its end
     return tensor_of(counts.astype(x.dtype))
 
 

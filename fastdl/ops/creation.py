@@ -670,6 +670,7 @@ def range_inclusive(start=0, end=None, step=1, *, dtype=None, device=None, requi
     return _ranged("range", start, end, step, True, dtype, device, requires_grad, keywords)
 
 
+_FLOAT64 = np.dtype(np.float64)
 _LARGE = 1e30  # up to here, nothing can overflow
 
 
@@ -723,7 +724,11 @@ def logspace(
     start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False, **keywords
 ):
     """`base` to the powers `linspace(start, end, steps)`."""
-    powers = lambda a, b, n: np.float64(number(base)) ** np.linspace(a, b, n)
+
+    def powers(a, b, n):
+        even = plain_spaced(a, b, n, _FLOAT64)
+        return np.float64(number(base)) ** (np.linspace(a, b, n) if even is None else even)
+
     return _spaced("logspace", powers, start, end, steps, dtype, device, requires_grad, keywords)
 
 
@@ -755,25 +760,33 @@ def result_type(tensor1, tensor2):
     return result_type_of(operands)
 
 
-def _triangle(function, row, col, offset, places, dtype, device, requires_grad, keywords):
+def _triangle(function, row, col, offset, upper, dtype, device, keywords):
+    """Rows and columns of the places (r, c) with c <= r + offset, or with `upper` >= it."""
     for name, length in (("row", row), ("col", col)):
         if length < 0:
             raise RuntimeError(f"{name} must be non-negative, got {length}")
-    found = np.stack(places(row, offset, col))
-    make = lambda shape, d: found.astype(d)
+    first = np.arange(row) + (offset if upper else offset + 1)
+    np.minimum(np.maximum(first, 0, out=first), col, out=first)  # of the upper triangle in each row
+    counts = col - first if upper else first
+    ends = counts.cumsum()
+    total = int(ends[-1]) if row else 0
+
+    def make(shape, d):
+        found = np.empty(shape, d)
+        found[0] = np.arange(row).repeat(counts)
+        ends[:] -= counts + first if upper else counts
+        found[1] = np.arange(total) - ends.repeat(counts)
+        return found
+
     dtype = _dtype.int64 if dtype is None else dtype
-    return filled(function, make, (found.shape,), dtype, device, requires_grad, keywords)
+    return filled(function, make, ((2, total),), dtype, device, False, keywords)
 
 
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, **keywords):
     """Rows and columns of the lower triangle of a (row, col) matrix: (2, count) int64."""
-    return _triangle(
-        "tril_indices", row, col, offset, np.tril_indices, dtype, device, False, keywords
-    )
+    return _triangle("tril_indices", row, col, offset, False, dtype, device, keywords)
 
 
 def triu_indices(row, col, offset=0, *, dtype=None, device=None, **keywords):
     """Rows and columns of the upper triangle of a (row, col) matrix: (2, count) int64."""
-    return _triangle(
-        "triu_indices", row, col, offset, np.triu_indices, dtype, device, False, keywords
-    )
+    return _triangle("triu_indices", row, col, offset, True, dtype, device, keywords)

@@ -30,24 +30,32 @@ class PatchGeometry(NamedTuple):
     dilation: tuple[int, int]
 
 
+@lru_cache(maxsize=64)
 def patch_taps(geom):
-    """For each tap of the window, where both are: columns (N, C, R * S, OH, OW) and the elements of
-    the images (N, C, H, W) that stand in them."""
+    """Pairs, one for each tap of the window, of where both are: columns (N, C, R * S, OH, OW) and
+    the elements of the images (N, C, H, W) that stand in them."""
     vertical, horizontal = (list(axis_taps(*axis)) for axis in zip(*geom, strict=True))
-    for (r, up, rows), (s, left, columns) in product(vertical, horizontal):
-        everywhere = slice(None), slice(None)
-        tap = r * geom.window[1] + s
-        yield (*everywhere, tap, up, left), (*everywhere, rows, columns)
+    everywhere = slice(None), slice(None)
+    return [
+        ((*everywhere, r * geom.window[1] + s, up, left), (*everywhere, rows, columns))
+        for (r, up, rows), (s, left, columns) in product(vertical, horizontal)
+    ]
 
 
 @primitive(node_name="Im2Col")
 def patches(x, *, geom):
     """x (N, C, H, W) -> (N, C * R * S, OH * OW); 0 where a patch reaches into the padding."""
-    n, c = x.shape[:2]
-    columns = np.zeros_like(x, shape=(n, c, prod(geom.window), *geom.places))
-    for places, elements in patch_taps(geom):
-        columns[places] = x[elements]
-    return columns.reshape(n, c * prod(geom.window), prod(geom.places))
+    n, c, h, w = x.shape
+    above, left = geom.padding
+    if above or left:
+        around = np.zeros((n, c, h + 2 * above, w + 2 * left), x.dtype)
+        around[:, :, above : above + h, left : left + w] = x
+    else:
+        around = np.ascontiguousarray(x)
+    step = around.strides
+    steps = [s * d for s, d in zip(step[2:] * 2, geom.dilation + geom.stride, strict=True)]
+    taps = np.ndarray((n, c, *geom.window, *geom.places), x.dtype, around, 0, (*step[:2], *steps))
+    return taps.copy().reshape(n, c * prod(geom.window), prod(geom.places))
 
 
 @primitive(node_name="Col2Im")

@@ -584,14 +584,31 @@ def masked_scatter_(input, mask, source):
 
 @takes_out
 def nonzero(input, *, as_tuple=False):
-    """Places of the non-zeros: (count, ndim) int64, or a tuple of one vector per dimension."""
-    tensor_argument("nonzero", "input", input)
-    found = (input.array if input.array.ndim else input.array[None]).nonzero()
+    """Places of the non-zeros: (count, ndim) int64, in memory column by column as PyTorch's; or a
+    tuple of one vector per dimension."""
+    x = tensor_argument("nonzero", "input", input).array
     if as_tuple:
-        return tuple([tensor_of(a) for a in found])
-    if input.array.ndim == 0:
-        return tensor_of(np.zeros((len(found[0]), 0), np.int64))
-    return tensor_of(np.array(found).T.copy())
+        x = x if x.ndim else x[None]
+        return tuple([tensor_of(a) for a in (x.nonzero() if x.size < FEW else _places(x))])
+    if x.ndim == 0:
+        return tensor_of(np.zeros((1 if x else 0, 0), np.int64))
+    if x.ndim > 1:
+        return tensor_of((np.array(x.nonzero()) if x.size < FEW else _places(x)).T)
+    return tensor_of(x.nonzero()[0][:, None])
+
+
+FEW = 256  # elements, below which NumPy's own places of several dimensions are quicker
+
+
+def _places(x):
+    """One row per dimension for `nonzero`: NumPy is quick with one dimension, and with bools."""
+    flat = (x if x.dtype.kind == "b" else x != 0).reshape(-1).nonzero()[0]
+    places = np.empty((x.ndim, flat.size), np.int64)
+    for d in range(x.ndim - 1, 0, -1):
+        flat = np.divmod(flat, x.shape[d], out=(places[d - 1], places[d]))[0]
+    if x.ndim == 1:
+        places[0] = flat
+    return places
 
 
 def argwhere(input):

@@ -8,9 +8,15 @@ import numpy as np
 
 from fastdl import backends
 from fastdl.ops import shape as S
-from fastdl.ops.core import legacy_name, normal_dim, primitive, takes_out, tensor_argument
+from fastdl.ops.core import (
+    elementwise,
+    legacy_name,
+    normal_dim,
+    primitive,
+    takes_out,
+    tensor_argument,
+)
 from fastdl.ops.diagonal import diagonal
-from fastdl.ops.join import stack
 
 __all__ = [
     "addbmm",
@@ -494,10 +500,31 @@ def linalg_cross(input, other, *, dim=-1):
             f"linalg.cross: inputs dimension {dim} must have length 3. Got "
             f"{input.array.shape[dim]} and {other.array.shape[dim]}"
         )
-    a = [S.select(input, dim, i) for i in range(3)]
-    b = [S.select(other, dim, i) for i in range(3)]
-    parts = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-    return stack(parts, dim)
+    if input.array.dtype != other.array.dtype:
+        raise RuntimeError(
+            f"expected scalar type {legacy_name(input.array.dtype)} but found "
+            f"{legacy_name(other.array.dtype)}"
+        )
+    if input.array.dtype.kind == "b":
+        raise NotImplementedError("\"cross\" not implemented for 'Bool'")
+    return vector_product(input, other, dim=dim)
+
+
+@elementwise(node_name="LinalgCross")
+def vector_product(x, y, *, dim):
+    """The vector products of x and y along `dim`, of length 3."""
+    shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
+    z = np.empty(shape, x.dtype)
+    a, b, c = x.swapaxes(0, dim), y.swapaxes(0, dim), z.swapaxes(0, dim)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        np.subtract(a[j] * b[k], a[k] * b[j], out=c[i, ...])
+    return z
+
+
+vector_product.vjp(
+    x=lambda g, y, dim: vector_product(y, g, dim=dim),
+    y=lambda g, x, dim: vector_product(g, x, dim=dim),
+)
 
 
 @takes_out

@@ -236,15 +236,17 @@ def mode(input, dim=-1, keepdim=False):
     """(values, indices) of the most frequent element along `dim`, the smallest of several; its last
     place."""
     line, dim = _line("mode", input, dim)
-    order = _order(line.array, dim, False)
-    x = np.take_along_axis(line.array, order, dim)
-    n = x.shape[dim]
+    n = line.array.shape[dim]
+    x, order = ordered(line.detach(), dim=dim, first=0, last=n, greatest=False)
     # How long the run of equal elements is that ends at each place of the sorted line.
+    x, all_before = x.array, (slice(None),) * dim
+    later = (*all_before, slice(1, None))
     at = np.arange(n).reshape((n,) + (1,) * (x.ndim - 1 - dim))
-    before = np.take(x, np.maximum(np.arange(n) - 1, 0), dim)
-    start = np.maximum.accumulate(np.where((x == before) & (at > 0), 0, at), dim)
+    start = np.zeros(x.shape, np.int64)
+    np.multiply(at[1:], x[later] != x[(*all_before, slice(n - 1))], out=start[later])
+    np.maximum.accumulate(start, dim, out=start)
     longest = np.argmax(at - start, dim, keepdims=True)
-    places = tensor_of(np.ascontiguousarray(np.take_along_axis(order, longest, dim)))
+    places = tensor_of(backends.of(x).gather(order.array, longest, dim))
     return _one((gather_along(line, places, dim=dim), places), input, dim, keepdim, ModeResult)
 
 

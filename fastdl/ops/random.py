@@ -13,7 +13,14 @@ import numpy as np
 
 from fastdl import _dtype, backends
 from fastdl._engine import is_grad_enabled, tensor_of
-from fastdl.ops.core import is_tensor, legacy_name, primitive, takes_out, tensor_argument
+from fastdl.ops.core import (
+    ALL_DIMS,
+    is_tensor,
+    legacy_name,
+    primitive,
+    takes_out,
+    tensor_argument,
+)
 from fastdl.ops.creation import checked_device, filled, like, number, usual, usual_like
 from fastdl.ops.elementwise import fill
 
@@ -461,6 +468,12 @@ def numpy_stream(draw):
     return np.random.Generator(np.random.Philox(key=draw))
 
 
+def _are_probabilities(p):
+    """Do all elements lie in [0, 1]? NaN does not."""
+    reduce, dims = backends.of(p).reduce, ALL_DIMS[p.ndim]
+    return reduce(p, "min", dims, False).item() >= 0 and reduce(p, "max", dims, False).item() <= 1
+
+
 @takes_out
 def bernoulli(input, p=None, *, generator=None):
     """1 with probability `input` (or `p`), else 0, element by element."""
@@ -470,7 +483,7 @@ def bernoulli(input, p=None, *, generator=None):
     if p is None:
         p = input.array
         _need_floating(p.dtype)
-        if p.size and np.count_nonzero((p >= 0) & (p <= 1)) < p.size:
+        if p.size and not _are_probabilities(p):
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     return tensor_of(bernoulli_array(input.array.shape, input.array.dtype, generator, p))
 

@@ -302,6 +302,9 @@ def clamp_max(input, max):
 @takes_out(casts=True)
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """`input` with numbers for NaN and the infinities; None: the limits of the dtype."""
+    if _dtype.is_float(input.array.dtype) and input.array.dtype.itemsize < 4:  # computed as float32
+        most = _dtype.finfo(input.dtype).max
+        posinf, neginf = most if posinf is None else posinf, -most if neginf is None else neginf
     return finite_numbers(input, nan=nan, posinf=posinf, neginf=neginf)
 
 
@@ -309,13 +312,20 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
 def finite_numbers(x, *, nan, posinf, neginf):
     """`nan_to_num` of arrays."""
     if x.dtype.kind not in "fc":
-        return x.copy()
-    if x.dtype.char in backends.cpu.KERNEL_DTYPES and posinf is neginf is None:
-        most = np.finfo(x.dtype).max
-        number = np.asarray(0.0 if nan is None else nan, x.dtype)
-        found = backends.of(x).MAPS["clamp"](x, min=-most, max=most)
-        return backends.of(x).masked_fill(found, backends.of(x).MAPS["ne"](x, x), number)
-    return np.nan_to_num(x, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
+        return x.copy("K")
+    nan = 0.0 if nan is None else nan
+    if x.dtype.char in backends.cpu.KERNEL_DTYPES:
+        most = _MOST[x.dtype.char]
+        return backends.of(x).MAPS["finite"](
+            x,
+            np.asarray(nan, x.dtype),
+            posinf=most if posinf is None else posinf,
+            neginf=-most if neginf is None else neginf,
+        )
+    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+_MOST = {d: float(np.finfo(d).max) for d in backends.cpu.KERNEL_DTYPES}
 
 
 finite_numbers.vjp(x=lambda g, x: where(isfinite(x), g, 0.0))

@@ -148,10 +148,10 @@ def aminmax(input, *, dim=None, keepdim=False):
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
             "identity."
         )
-    dims = () if dim is None else dim
+    dims = normal_dims(dim, input.array.ndim)
+    _refuse_empty("aminmax", input, dims)
     return AminmaxResult(
-        _over("aminmax", amin_over, input, dims, keepdim),
-        _over("aminmax", amax_over, input, dims, keepdim),
+        amin_over(input, dims=dims, keepdim=keepdim), amax_over(input, dims=dims, keepdim=keepdim)
     )
 
 

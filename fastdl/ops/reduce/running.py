@@ -161,13 +161,13 @@ def _logcumsumexp_slope(g, x, out, dim):
 logcumsumexp_along.vjp(x=_logcumsumexp_slope)
 
 
-@primitive(node_name="Cummax")
+@primitive(node_name="Cummax", kernel="cummax")
 def cummax_along(x, *, dim):
     """(greatest so far along `dim`, its int64 position: the last of equal ones)."""
     return _running_extreme(np.maximum, x, dim)
 
 
-@primitive(node_name="Cummin")
+@primitive(node_name="Cummin", kernel="cummin")
 def cummin_along(x, *, dim):
     """(smallest so far along `dim`, its int64 position: the last of equal ones)."""
     return _running_extreme(np.minimum, x, dim)

@@ -15,6 +15,8 @@ def in_double(function):
     @functools.wraps(function)
     def forward(*arrays, **static):
         arrays = as_arrays(*arrays)
+        if len(arrays) == 1 and arrays[0].flags.fnc:  # the result is laid out as it is
+            return forward(arrays[0].T, **static).T
         dtype = arrays[0].dtype
         shape = np.broadcast_shapes(*[a.shape for a in arrays])
         wide = [np.broadcast_to(a, shape).astype(np.float64).reshape(-1) for a in arrays]

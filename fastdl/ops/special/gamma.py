@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from fastdl import backends
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
@@ -28,8 +29,7 @@ __all__ = [
     "zeta",
 ]
 
-# Chebyshev coefficients on [1, 2], from 40-digit values: log gamma over (x - 1) (x - 2), and
-# digamma over x - its zero, which is given in two parts.
+# Chebyshev coefficients on [1, 2], from 40-digit values: log gamma over (x - 1) (x - 2)
 _LOG_GAMMA = (
     0.491415393029387127, -0.076114161670435843, 0.00843232496593277796, -0.00107949372632860815,
     0.000149007480036929645, -0.0000215123998885567854, 3.19793298608621864e-6,
@@ -39,19 +39,8 @@ _LOG_GAMMA = (
     3.113975526387164e-14, -5.06284329844861127e-15, 8.25415028163114428e-16,
     -1.34905789875748432e-16, 2.20987611678262285e-17, -3.62741295492397693e-18,
 )  # fmt: skip
-_DIGAMMA = (
-    0.983570260441566988, -0.227064086334644397, 0.033368899023930109, -0.00532007727159654744,
-    0.000878865693782050533, -0.000147734926506060433, 0.0000250605434683591444,
-    -4.27210340299933221e-6, 7.30276927246592305e-7, -1.25028868135595955e-7,
-    2.14250093223594737e-8, -3.67329591856517904e-9, 6.29971723610893091e-10,
-    -1.08059302888326601e-10, 1.85373519205363789e-11, -3.18023536582553001e-12,
-    5.45614757032279418e-13, -9.36099313103643816e-14, 1.60606463629507501e-14,
-    -2.75554313774388131e-15, 4.72773617860191139e-16, -8.11148420346509003e-17,
-    1.39170776947415407e-17,
-)  # fmt: skip
-_ZERO_OF_DIGAMMA = 1.4616321449683622, 9.5499954299656977e-17
 
-# Bernoulli numbers over 2k (2k - 1) and over 2k: series of log gamma and of digamma at infinity
+# Bernoulli numbers over 2k (2k - 1): the series of log gamma at infinity
 _STIRLING = (
     1 / 12,
     -1 / 360,
@@ -62,8 +51,11 @@ _STIRLING = (
     1 / 156,
     -3617 / 122400,
 )
-_HARMONIC = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12, 3617 / 8160)
-_FAR = 12.0  # where eight terms of them are exact
+_FAR = 12.0  # where eight terms of it are exact
+
+
+log_gamma = backends.cpu.KERNELS["log_gamma"]  # of arrays of float64 in C order
+psi = backends.cpu.KERNELS["digamma"]
 
 
 def _series(coefficients, s):
@@ -80,69 +72,11 @@ def _stirling_rest(x):
     return _series(_STIRLING, 1 / (x * x)) / x
 
 
-def _unit(x):
-    """(x moved into [1, 2] by whole steps, the product and the sum of reciprocals of what is
-    between them), for 0 <= x < 12.
-    """
-    y = np.where(x < 1, x + 1, x - np.floor(x) + 1)
-    product, total = np.ones_like(x), np.zeros_like(x)
-    for k in range(int(_FAR)):
-        step = y + k
-        within = step < x - 0.5
-        product = np.where(within, product * step, product)
-        total = np.where(within, total + 1 / step, total)
-    return y, product, total
-
-
-def _reflected(x):
-    """sin(pi x), with x first brought near 0."""
-    near = x - 2 * np.round(x / 2)
-    return np.sin(np.pi * near)
-
-
 def log_gamma_of_one_plus(a):
     """log gamma(1 + a) of a >= 0, exact where a is tiny."""
     small = np.minimum(a, 1.0)
     near = small * (small - 1) * chebyshev(_LOG_GAMMA, small, 0, 1)
     return np.where(a < 1, near, log_gamma(1 + a))
-
-
-def log_gamma(x):
-    """log |gamma(x)| of float64."""
-    size = np.where(x < 0, 1 - x, x)
-    far = size >= _FAR
-    y = np.where(far, size, _FAR)
-    result = (y - 0.5) * (np.log(y) - 1) - 0.5 + 0.5 * math.log(2 * math.pi) + _stirling_rest(y)
-    y, product, _ = _unit(np.where(far, 1.0, size))
-    near = (y - 1) * (y - 2) * chebyshev(_LOG_GAMMA, y, 1, 2)
-    near = near + np.log(np.where(size < 1, 1 / np.where(size == 0, 1, size), product))
-    result = np.where(far, result, near)
-    below = x < 0
-    if below.any():
-        mirrored = np.log(np.pi / np.abs(_reflected(x))) - result
-        result = np.where(below, mirrored, result)
-    result = np.where((x <= 0) & (x == np.floor(x)) | np.isinf(x), np.inf, result)
-    return np.where(np.isnan(x), np.nan, result)
-
-
-def psi(x):
-    """digamma of float64."""
-    size = np.where(x < 0, 1 - x, x)
-    far = size >= _FAR
-    y = np.where(far, size, _FAR)
-    s = 1 / (y * y)
-    result = np.log(y) - 0.5 / y + s * _series(_HARMONIC, s)
-    y, _, total = _unit(np.where(far, 1.0, size))
-    high, low = _ZERO_OF_DIGAMMA
-    near = ((y - high) - low) * chebyshev(_DIGAMMA, y, 1, 2)
-    near = near + np.where(size < 1, -1 / size, total)
-    result = np.where(far, result, near)
-    below = x < 0
-    if below.any():
-        part = x - np.round(x)
-        result = np.where(below, result - np.pi / np.tan(np.pi * part), result)
-    result = np.where(below & (x == np.floor(x)), np.nan, result)
-    return np.where(x == 0, -np.copysign(np.inf, x), result)
 
 
 # Bernoulli numbers over factorials: Euler and Maclaurin's rest of the sum of zeta
@@ -191,14 +125,14 @@ def hurwitz(s, q):
 # ---- primitives -------------------------------------------------------------------------------
 
 
-@elementwise(floating=True)
+@elementwise(floating=True, kernel="log_gamma")
 @in_double
 def lgamma(x):
     """Logarithm of |gamma(x)|; inf at 0, -1, -2 ..."""
     return log_gamma(x)
 
 
-@elementwise(floating=True)
+@elementwise(floating=True, kernel="digamma")
 @in_double
 def digamma(x):
     """Slope of `lgamma`; NaN at -1, -2 ..., -inf at 0 and inf at -0.0."""
