@@ -42,6 +42,9 @@ CASES = {
     "one pixel": geometry(3, 5, 1, 7, 1),
     "one pixel, padded": geometry(2, 3, 1, 4, 3, pad=1),
     "1x1": geometry(3, 17, (5, 7), 13, 1),
+    "1x1, several pieces of an image": geometry(2, 19, (57, 59), 18, 1),
+    "1x1, whole vectors": geometry(3, 21, 8, 20, 1),
+    "1x1, several channel blocks": geometry(2, 401, (5, 13), 33, 1),
     "1x1, stride 2": geometry(2, 8, (7, 8), 9, 1, stride=2),
     "1x1, stride 2 along the one pixel of a row": geometry(2, 8, (7, 1), 9, 1, stride=(1, 2)),
     "1x1 in groups, several pieces": geometry(3, 6, (29, 31), 10, 1, groups=2),
@@ -244,6 +247,12 @@ def test_without_bias(variant):
 
 GUARD = 64
 GUARDED = (
+    "1x1",
+    "1x1, several pieces of an image",
+    "1x1, whole vectors",
+    "1x1, several channel blocks",
+    "1x1, stride 2",
+    "1x1 in groups, several pieces",
     "lenet 2",
     "stem",
     "stride beyond the filter",
@@ -325,7 +334,15 @@ def test_reads_nothing_past_its_operands():
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize(
-    "name", ["lenet 2", "7x7 images", "rectangular", "more padding below", "dilation and stride"]
+    "name",
+    [
+        "1x1 in groups, several pieces",
+        "lenet 2",
+        "7x7 images",
+        "rectangular",
+        "more padding below",
+        "dilation and stride",
+    ],
 )
 def test_nan_and_infinity_reach_what_depends_on_them_only(name, value, variant, isa):
     g = CASES[name]
@@ -362,8 +379,9 @@ def test_nan_and_infinity_reach_what_depends_on_them_only(name, value, variant, 
         geometry(16, 48, 14, 40, 3, stride=2, pad=1),
         geometry(3, 8, 40, 12, 3, pad=1, groups=2),
         geometry(16, 96, 8, 130, 4, stride=2, pad=1),
+        geometry(3, 70, (57, 59), 90, 1),
     ],
-    ids=["lenet 2", "cifar", "stride 2", "groups", "many channels, few outputs"],
+    ids=["lenet 2", "cifar", "stride 2", "groups", "many channels, few outputs", "1x1"],
 )
 def test_the_same_bits_for_any_number_of_threads(g, variant, isa):
     a = cast(arrays(g), np.float32)

@@ -5,12 +5,13 @@
  * Idea      a task is a piece of the output, all channels of a group. Block by block of input
  *           channels its input is lowered (lower.c) to planes in which a tap is one offset and
  *           consecutive pixels are consecutive elements, and the micro-kernel reads its B vectors
- *           from there: row k of X starts at koff[k]. Where pieces do not give all threads even
- *           work, a task is some channels of one
+ *           from there: row k of X starts at koff[k]. To a 1x1 filter of stride 1 the channels of
+ *           an image are such planes already. Where pieces do not give all threads even work, a
+ *           task is some channels of one
  * Removes   the im2col buffer and its trips through memory; packing; FMAs on padding rows: output
  *           channels are dealt evenly to micro-kernels of every height, and filter rows that lie
  *           outside the image for all pixels of a tile are left out of its sum
- * Leaves    S shifted copies of a piece; every FMA of the definition (no Winograd)
+ * Leaves    S shifted copies of a piece, but of 1x1; every FMA of the definition (no Winograd)
  * Requires  any geometry
  * Checked   against naive.c and float64, at edges of tiles, pieces and blocks; any thread count
  *           gives the same bits: pieces and blocks follow from the shape
@@ -39,16 +40,29 @@ static int F(conv_places_of)(const F(conv_phase) *f, F(conv_places) *at)
     return FDL_OK;
 }
 
-/* The input of block b of phase f for the outputs p of group g, in scratch; NULL: no memory. */
-NOINLINE REAL *F(conv_lower_block)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
-                                   const conv_block *b, const conv_piece *p, conv_chains *chains)
+/* The planes of block b of phase f that the outputs p of group g read, and where in them each tap
+ * is. A piece of one image is read in place if its last vector ends inside the tensor; the copy of
+ * any other is in scratch. NULL: no memory. */
+NOINLINE const REAL *F(conv_planes)(const F(conv_engine) *e, const F(conv_phase) *f, int64_t g,
+                                    const conv_block *b, const conv_piece *p, F(conv_places) *at)
 {
     F(conv_source) source = e->x;
     source.x += g * e->c * source.h * source.w;
-    const int64_t plane = F(conv_plane)(conv_chain_rows(&f->rows, b, p, chains), p);
-    REAL *x = fdl_scratch(FDL_SCRATCH_CONV_2,
-                          (b->c1 - b->c0) * f->cols.n * plane * sizeof(REAL));
-    if (x) F(conv_lower)(&source, &f->cols, f->rows.step, b, p, chains, plane, x);
+    const int64_t slots = conv_chain_rows(&f->rows, b, p, &at->chains), ns = f->cols.n;
+    if (f->in_place && p->g == 1 && (p->rows == 1 || p->cols == source.w)) {
+        const int64_t plane = source.h * source.w;
+        const REAL *x = source.x + p->n0 * source.image + b->c0 * plane + p->i0 * source.w + p->j0;
+        const int64_t reach = (b->c1 - b->c0 - 1) * plane + ceil_div(p->rows * p->cols, VL) * VL;
+        if (source.to - x >= reach) {
+            F(conv_offsets)(b, ns, p, &at->chains, plane, at->koff);
+            return x;
+        }
+    }
+    const int64_t plane = F(conv_plane)(slots, p);
+    REAL *x = fdl_scratch(FDL_SCRATCH_CONV_2, (b->c1 - b->c0) * ns * plane * sizeof(REAL));
+    if (!x) return NULL;
+    F(conv_lower)(&source, &f->cols, f->rows.step, b, p, &at->chains, plane, x);
+    F(conv_offsets)(b, ns, p, &at->chains, plane, at->koff);
     return x;
 }
 
@@ -89,11 +103,9 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
     for (int64_t t = 0, done = 0; t < blocks->nc * blocks->nr; t++) {
         const conv_block b = conv_block_at(blocks, t, e->c, nr);
         const int64_t width = (b.c1 - b.c0) * ns, kc = (b.r1 - b.r0) * width;
-        const REAL *x = F(conv_lower_block)(e, f, g, &b, p, &places.chains);
+        const REAL *x = F(conv_planes)(e, f, g, &b, p, &places);
         if (!x) return FDL_NOMEM;
-        const int64_t slots = places.chains.slot[places.chains.n], *koff = places.koff;
-        F(conv_offsets)(&b, ns, p, &places.chains, F(conv_plane)(slots, p), places.koff);
-        const int64_t *at = f->rows.at;
+        const int64_t *koff = places.koff, *at = f->rows.at;
         const int outside = p->i0 * step + at[b.r0] < 0 ||
                             (p->i0 + p->rows - 1) * step + at[b.r1 - 1] >= e->x.h;
 
@@ -193,11 +205,22 @@ static void F(conv_share)(F(conv_engine) *e)
     }
 }
 
-/* Whether each image is a piece of its own, which needs no staging copy: if an output has few taps,
- * that costs more than the idle lanes behind each image's last pixel. */
-static int F(conv_one_by_one)(int64_t pixels, int64_t taps)
+/* Whether output p reads pixel p of every channel: one tap, which moves nothing. */
+static int F(conv_in_place)(const F(conv_engine) *e, const F(conv_phase) *f)
+{
+    const conv_taps *r = &f->rows, *s = &f->cols;
+    return r->n == 1 && s->n == 1 && r->step == 1 && s->step == 1 && r->at[0] == 0 &&
+           s->at[0] == 0 && f->oh <= e->x.h && f->ow == e->x.w;
+}
+
+/* Whether each image is a piece of its own, which needs no staging copy and may be read in place:
+ * if an output has few taps or there are few of them, the copies cost more than the idle lanes
+ * behind each image's last pixel (fitted to timings of 30 shapes). */
+static int F(conv_one_by_one)(const F(conv_engine) *e, int64_t pixels, int64_t taps)
 {
     const int64_t idle = ceil_div(pixels, VL) * VL - pixels;
+    if (e->nphases == 1 && e->phases->in_place)
+        return pixels >= 4 * VL && idle * taps * e->m <= (4 * e->m + 8 * taps) * pixels;
     return pixels >= 6 * VL && taps <= 64 && idle * taps < 4 * pixels;
 }
 
@@ -222,6 +245,7 @@ static int F(conv_run)(F(conv_engine) *e, int64_t oh, int64_t ow, REAL *a, int t
         F(conv_phase) *f = e->phases + i;
         f->blocks = conv_cut_taps(e->c, f->rows.n, f->cols.n, CONV_TAPS);
         f->a = a + e->groups * e->m * e->c * taps;
+        f->in_place = F(conv_in_place)(e, f);
         taps += f->rows.n * f->cols.n;
     }
     e->panels = ceil_div(e->m, CONV_MR);
@@ -232,7 +256,7 @@ static int F(conv_run)(F(conv_engine) *e, int64_t oh, int64_t ow, REAL *a, int t
     e->cut = conv_cut_output(e->n, oh, ow,
                              large ? CONV_PIXELS
                                    : max64(CONV_PIXELS / 4, min64(CONV_PIXELS, fair)));
-    if (F(conv_one_by_one)(oh * ow, e->c * taps)) e->cut.g = 1, e->cut.ng = e->n;
+    if (F(conv_one_by_one)(e, oh * ow, e->c * taps)) e->cut.g = 1, e->cut.ng = e->n;
     const double fmas = (double)e->groups * e->m * pixels * ((double)e->c * taps + 4);
     threads = fdl_plan(threads, fmas / (2.5 * VL));
     const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols;

@@ -1,5 +1,6 @@
 /* lower.c: half an im2col; how the implicit-GEMM kernels see the input. Not a rung: shared by
- * implicit.c (forward and input gradient) and grad_weight.c.
+ * implicit.c (forward and input gradient, but where a single tap reads every pixel where it lies),
+ * grad_weight.c and grad_outer.c.
  *
  * A piece is a block of output pixels: some rows and columns of the output, for g images. Its
  * pixels are numbered p = (i * g + n) * cols + j: the rows of g images lie side by side. For every
@@ -59,7 +60,7 @@ static conv_cut conv_cut_output(int64_t n, int64_t oh, int64_t ow, int64_t targe
     conv_cut k = {1, oh, ow, n, 1, 1};
     if (ow >= 2 * target) {
         k.ncols = ow / target;
-        k.cols = ceil_div(ow, k.ncols);
+        k.cols = ceil_div(ceil_div(ow, k.ncols), 32) * 32;     /* whole tiles, but the last one's */
         k.ncols = ceil_div(ow, k.cols);
     }
     if (oh * k.cols >= 2 * target) {

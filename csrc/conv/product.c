@@ -12,6 +12,7 @@ typedef struct F(conv_phase) {          /* one product: the outputs (i * yi + a,
     int64_t oh, ow;                     /* its outputs                                            */
     int64_t y;                          /* offset of its first output from the image's first      */
     REAL *a;                            /* [group][panel][block][k][mr], panels of even heights   */
+    int in_place;                       /* output p reads pixel p of every channel, nothing else  */
 } F(conv_phase);
 
 typedef struct F(conv_engine) {

@@ -30,8 +30,8 @@ INLINE void F(conv_tile)(const int mr, const int nv, int64_t kc, const REAL *res
         const REAL *p = b + koff[k];
         __builtin_prefetch(a + CONV_AHEAD);     /* filters made ready come from far              */
         UNROLL(4) for (int j = 0; j < nv; j++) row[j] = LD(p + j * VL);
-        UNROLL(4) for (int j = 0; j < nv; j++)  /* the next tile's: rows are far apart       */
-            __builtin_prefetch(p + (nv + j) * VL);
+        UNROLL(4) for (int j = 0; j < nv; j++)  /* the next tile's, to the last line it meets:   */
+            __builtin_prefetch(p + (nv + j + 1) * VL - 1);          /* rows are far apart        */
         UNROLL(16) for (int i = 0; i < mr; i++) {
             const V ai = SPLAT(a[i]);
             UNROLL(4) for (int j = 0; j < nv; j++) sum[i][j] += ai * row[j];
