@@ -76,6 +76,7 @@ static int F(backward_in_time)(const F(recurrence) *all, F(block) *k)
 {
     const fdl_recurrence *g = all->g;
     const int64_t size = g->size, width = F(cell_gates)[g->cell] * size;
+    const int64_t keeps = F(cell_kept)[g->cell] * size;
     int status = FDL_OK;
     for (int64_t s = g->steps - 1; s >= 0 && status == FDL_OK; s--) {
         F(go_to_step)(g, s, k);
@@ -84,10 +85,18 @@ static int F(backward_in_time)(const F(recurrence) *all, F(block) *k)
         else if (g->cell == FDL_GRU) F(unstep_rows)(FDL_GRU, g, k);
         else if (g->cell == FDL_RELU_CELL) F(unstep_rows)(FDL_RELU_CELL, g, k);
         else F(unstep_rows)(FDL_TANH_CELL, g, k);
+        F(block) next = *k; /* the step after this one reads the states before it */
+        if (s) F(go_to_step)(g, s - 1, &next);
+        F(coming) coming[] = {{(const REAL *)g->da + next.row * width, width},
+                              {(const REAL *)g->gates + next.before * keeps, keeps},
+                              {(const REAL *)g->y + next.before * size, size},
+                              {(const REAL *)g->before + next.row * size, size},
+                              {g->gy ? (const REAL *)g->gy + next.row * size : NULL, size},
+                              {NULL, 0}};
         F(product) p = {k->count, size, width, (const REAL *)g->dr + k->row * width, width, 1,
                         g->w, size, 1, (REAL *)g->dh + k->from * size, size, 1, NULL, 0, 1,
                         g->cell == FDL_GRU, 0, NULL};
-        status = F(rnn_product)(all, &p);
+        status = F(rnn_product)(all, &p, coming);
     }
     return status;
 }

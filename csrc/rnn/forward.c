@@ -61,6 +61,7 @@ static int F(forward_in_time)(const F(recurrence) *all, F(block) *k)
 {
     const fdl_recurrence *g = all->g;
     const int64_t size = g->size, width = F(cell_gates)[g->cell] * size;
+    const int64_t keeps = F(cell_kept)[g->cell] * size;
     REAL *r = fdl_scratch(FDL_SCRATCH_RNN_2, (size_t)((k->to - k->from) * width) * sizeof(REAL));
     int status = r ? FDL_OK : FDL_NOMEM;
     for (int64_t s = 0; s < g->steps && status == FDL_OK; s++) {
@@ -68,7 +69,10 @@ static int F(forward_in_time)(const F(recurrence) *all, F(block) *k)
         if (!k->count) continue;
         F(product) p = {k->count, width, size, (const REAL *)g->h + k->from * size, size, 1,
                         g->w, 1, size, r, width, 1, g->b, 0, 1, 0, 0, NULL};
-        status = F(rnn_product)(all, &p);
+        F(coming) coming[] = {{(const REAL *)g->a + k->row * width, width},
+                              {g->gates ? (REAL *)g->gates + k->row * keeps : NULL, keeps},
+                              {NULL, 0}};
+        status = F(rnn_product)(all, &p, coming);
         if (g->cell == FDL_LSTM) F(step_rows)(FDL_LSTM, g, k, r);
         else if (g->cell == FDL_GRU) F(step_rows)(FDL_GRU, g, k, r);
         else if (g->cell == FDL_RELU_CELL) F(step_rows)(FDL_RELU_CELL, g, k, r);

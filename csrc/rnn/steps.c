@@ -76,10 +76,28 @@ INLINE int64_t F(rnn_panel)(int64_t n, int64_t q)
     return min64(n, F(cut)(ceil_div(n, VL), F(rnn_panels)(n), q) * VL);
 }
 
+/* Rows of `width` values that are read or written next to a product, and lie far away by then: some
+ * are fetched with each of its tiles (measured, within a training step of an LSTM: recurrences take
+ * 6 % less time) */
+typedef struct F(coming) {
+    const REAL *p;
+    int64_t width;
+} F(coming);
+
+/* Rows [begin, end) of each in the list, which ends with NULL */
+INLINE void F(fetch_rows)(const F(coming) *c, int64_t begin, int64_t end)
+{
+    for (; c->p; c++)
+        for (int64_t j = begin * c->width; j < end * c->width; j += 64 / (int)sizeof(REAL))
+            __builtin_prefetch(c->p + j, 0, 2);
+}
+
 /* Panels [begin, end) of C */
-static void F(product_panels)(const F(product) *g, const REAL *panels, int64_t begin, int64_t end)
+static void F(product_panels)(const F(product) *g, const REAL *panels, const F(coming) *c,
+                              int64_t begin, int64_t end)
 {
     int64_t rows = ceil_div(g->m, MR), blocks = ceil_div(g->k, KC);
+    int64_t tiles = F(rnn_panels)(g->n) * rows;
     for (int64_t q = begin; q < end; q++) {
         int64_t j = F(rnn_panel)(g->n, q), n = F(rnn_panel)(g->n, q + 1) - j;
         int64_t wide = ceil_div(n, VL) * VL;
@@ -87,6 +105,8 @@ static void F(product_panels)(const F(product) *g, const REAL *panels, int64_t b
             int64_t pc = F(cut)(g->k, blocks, d), kc = F(cut)(g->k, blocks, d + 1) - pc;
             for (int64_t p = 0; p < rows; p++) {
                 int64_t i = F(cut)(g->m, rows, p), h = F(cut)(g->m, rows, p + 1) - i;
+                int64_t t = q * rows + p;
+                if (d == 0) F(fetch_rows)(c, F(cut)(g->m, tiles, t), F(cut)(g->m, tiles, t + 1));
                 F(put_tile)(g, i, j, (int)h, (int)n, d == 0, F(tile_simd), kc,
                             g->a + i * g->a_row + pc, g->a_row, 1, panels + j * g->k + pc * wide,
                             wide);
@@ -95,13 +115,14 @@ static void F(product_panels)(const F(product) *g, const REAL *panels, int64_t b
     }
 }
 
-/* A product with the weights, of a step; FDL_NOMEM if there is no memory for it */
-static int F(rnn_product)(const F(recurrence) *all, const F(product) *g)
+/* A product with the weights, of a step, and what comes next to it; FDL_NOMEM if there is no memory
+ * for it */
+static int F(rnn_product)(const F(recurrence) *all, const F(product) *g, const F(coming) *c)
 {
     double work = (double)g->m * (double)g->n * (double)g->k / (3 * VL);
     int threads = all->threads > 1 ? fdl_plan(all->threads, work) : 1;
     if (!all->panels) return F(one_product)(*g, F(tile_simd), threads);
-    SPLIT(threads, F(rnn_panels)(g->n), 1, F(product_panels)(g, all->panels, begin, end));
+    SPLIT(threads, F(rnn_panels)(g->n), 1, F(product_panels)(g, all->panels, c, begin, end));
     return FDL_OK;
 }
 
