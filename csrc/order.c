@@ -50,28 +50,41 @@ LEAD(int64_t, lead_wide)
         numbers -= value != value;                                                                 \
         keys[i] = (value != value ? MOST : bits) ^ flip;                                           \
     }
-#define INTEGERS(T, keys)                                                                          \
-    for (int64_t i = 0; i < n; i++, x += step) keys[i] = *(const T *)x ^ flip
+#define INTEGERS(T, least, keys)                                                                   \
+    for (int64_t i = 0; i < n; i++, x += step) keys[i] = (*(const T *)x - (T)(least)) ^ flip
 
 int64_t fdl_leading(const char *x, int kind, int64_t n, int64_t step, int greatest, int64_t k,
                     int64_t *room, int64_t *places)
 {
     int32_t *narrow = (int32_t *)room;
     int32_t flip = greatest ? -1 : 0;
-    int64_t numbers = n;
+    int64_t numbers = n, low = INT64_MAX, high = INT64_MIN;
+    if (kind == FDL_KEY_I64) /* mostly places or classes: the keys are narrow if they fit */
+        for (int64_t i = 0; i < n; i++) {
+            int64_t value = *(const int64_t *)(x + i * step);
+            low = value < low ? value : low;
+            high = value > high ? value : high;
+        }
+    const int fits = (uint64_t)high - (uint64_t)low <= INT32_MAX;
+    const int wide = kind == FDL_KEY_F64 || (kind == FDL_KEY_I64 && !fits);
     for (int i = 0; i < LANES; i++) /* read, but not counted */
-        if (kind == FDL_KEY_F64 || kind == FDL_KEY_I64)
+        if (wide)
             room[n + i] = 0;
         else
             narrow[n + i] = 0;
     switch (kind) {
     case FDL_KEY_F32: FLOATS(float, int32_t, INT32_MAX, narrow); break;
     case FDL_KEY_F64: FLOATS(double, int64_t, INT64_MAX, room); break;
-    case FDL_KEY_I64: INTEGERS(int64_t, room); break;
-    case FDL_KEY_I32: INTEGERS(int32_t, narrow); break;
-    default: INTEGERS(uint8_t, narrow);
+    case FDL_KEY_I64:
+        if (wide)
+            INTEGERS(int64_t, 0, room);
+        else
+            INTEGERS(int64_t, low, narrow);
+        break;
+    case FDL_KEY_I32: INTEGERS(int32_t, 0, narrow); break;
+    default: INTEGERS(uint8_t, 0, narrow);
     }
-    if (kind == FDL_KEY_F64 || kind == FDL_KEY_I64)
+    if (wide)
         lead_wide(room, n, k, places);
     else
         lead_narrow(narrow, n, k, places);

@@ -464,13 +464,17 @@ static PyObject *fdl_spaced(PyObject *start, PyObject *end, npy_intp count, int 
     if (y == NULL) return NULL;
     void *to = PyArray_DATA((PyArrayObject *)y);
     double step = (b - a) / (double)(count - 1);
-    for (npy_intp i = 0; i < count; i++) {
-        double value = i == count - 1 ? b : (double)i * step + a;
+    for (npy_intp i = 0; i < count - 1; i++) {
+        double value = (double)(int)i * step + a;
         if (type == NPY_FLOAT)
             ((float *)to)[i] = (float)value;
         else
             ((double *)to)[i] = value;
     }
+    if (type == NPY_FLOAT)
+        ((float *)to)[count - 1] = (float)b;
+    else
+        ((double *)to)[count - 1] = b;
     return y;
 }
 

@@ -226,9 +226,10 @@ def plain_eye(n, m, dtype):
 
 
 def plain_spaced(start, end, steps, dtype):
-    """`steps` numbers evenly from `start` to `end`, few; None if that is nothing plain."""
+    """`steps` numbers evenly from `start` to `end`, up to a million; None if that is nothing
+    plain."""
     cdef Py_ssize_t count
-    if not as_int(<PyObject *>steps, &count) or not 2 <= count <= FEW:
+    if not as_int(<PyObject *>steps, &count) or not 2 <= count <= 1 << 20:
         return None
     return fdl_spaced(start, end, count, dtype.num)
 

@@ -370,10 +370,20 @@ cdef fused real:
 
 cdef void running(const real *x, real *y, int64_t *places, int64_t outer, int64_t n, int64_t inner,
                   bint greatest) noexcept nogil:
-    cdef int64_t i, j, k
+    cdef int64_t i, j, k, place = 0
     cdef real v, before
     cdef bint taken
     for i in range(outer):
+        if inner == 1:
+            before = x[i * n]
+            for j in range(i * n, i * n + n):
+                v = x[j]
+                taken = (v != v) | ((v >= before) if greatest else (v <= before))
+                before = v if taken else before
+                place = j - i * n if taken else place
+                y[j] = before
+                places[j] = place
+            continue
         for k in range(inner):
             y[k] = x[k]
             places[k] = 0

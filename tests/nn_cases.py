@@ -242,6 +242,11 @@ row("attention.brief_attention", lambda t, *xs: attend(t, *(x.detach() for x in 
         [normal(4, 32), normal(150, 32), normal(150, 40)],
         [normal(1, 2, 3, 2, 64), normal(1, 2, 3, 20, 64), normal(1, 2, 3, 20, 1)],
     ])
+row("attention.brief_attention",
+    lambda t, *xs: attend(t, *(x.detach() for x in xs), enable_gqa=True, scale=0.3),
+    [normal(2, 6, 2, 32), normal(2, 2, 33, 32), normal(2, 2, 33, 3)],
+    name="attention of two queries with shared heads", order=0,
+    more=[[normal(0, 2, 32), normal(1, 150, 32), normal(1, 150, 32)]])
 row(ATTENTION, lambda t, q, k, v: attend(t, q, k, v, is_causal=True, enable_gqa=True), SHARED,
     name="attention with shared heads",
     more=[[normal(4, 3, 2), normal(2, 3, 2), normal(1, 3, 2)]])

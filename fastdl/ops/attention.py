@@ -44,9 +44,13 @@ def attention_backward(g, q, k, v, mask, y, lse, *, causal, scale, dropout, draw
 @primitive(half=True)
 def brief_attention(q, k, v, *, scale):
     """`attention` of few queries, see `_few`: its y alone, by products of matrices."""
-    kernels = backends.of(q)
-    scores = kernels.matmul(q * scale, k.swapaxes(2, 3))
-    return kernels.matmul(kernels.KERNELS["softmax"](scores, axis=3), v)
+    kernels, shape = backends.of(q), q.shape
+    q = q * scale
+    if k.shape[1] != shape[1]:  # the queries that share a head are rows of one product
+        q = q.reshape(shape[0], k.shape[1], shape[1] // k.shape[1] * shape[2], shape[3])
+    scores = kernels.matmul(q, k.swapaxes(2, 3))
+    y = kernels.matmul(kernels.KERNELS["softmax"](scores, axis=3), v)
+    return y if k.shape[1] == shape[1] else y.reshape(*shape[:3], v.shape[3])
 
 
 @attention.vjp_joint
@@ -205,12 +209,11 @@ def scaled_dot_product_attention(
 def _few(query, key, value):
     """Whether queries are so few, as where text is generated, and keys so many that the
     definition's products are quicker than the kernel, a tile of which has a lane for each of many
-    queries: 0.5 of its time for one, 0.8 for four. Its (H, L, S) scores are short then; gradients
-    are the kernel's."""
+    queries: 0.5 of its time for one, 0.8 for four, 0.25 for one of four heads that share keys.
+    Its (H, L, S) scores are short then; gradients are the kernel's."""
     q, k = query.array, key.array
     return (
         0 < q.shape[2] <= 4
-        and q.shape[1] == k.shape[1]
         and k.size >= 4096
         and q.dtype.itemsize >= 4
         and not (query.requires_grad or key.requires_grad or value.requires_grad)
