@@ -252,11 +252,13 @@ NOINLINE void F(conv_rows_of)(const F(conv_row) *r, REAL *dst, const REAL *src, 
 
 /* The same for `taps` that begin at neighbouring columns, `step` of them at most: r[t]'s rows go to
  * dst + t * plane. What they read is read once, and dealt to them in registers. */
-INLINE void F(conv_deal_rows)(const int step, const F(conv_row) *r, int taps, int64_t plane,
-                              REAL *dst, const REAL *src, int64_t image, int64_t n, int64_t down,
-                              int64_t rows)
+INLINE void F(conv_deal_rows)(const int step, const int single, const F(conv_row) *r, int taps,
+                              int64_t plane, REAL *dst, const REAL *src, int64_t image, int64_t n,
+                              int64_t down, int64_t rows)
 {
-    const int64_t cols = r->cols, tail = r->end - VL;
+    const int64_t cols = r->cols, tail = single ? 0 : r->end - VL;
+    VI only[4];                         /* single: the lanes of a row's only vector               */
+    UNROLL(4) for (int t = 0; t < step; t++) only[t] = r[t].first & r[t].last;
     for (; rows > 0; rows--, src += down)
         for (int64_t i = 0; i < n; i++, dst += cols)
             for (int64_t j = 0; j <= tail; j += VL) {
@@ -269,10 +271,10 @@ INLINE void F(conv_deal_rows)(const int step, const F(conv_row) *r, int taps, in
                     v[3] = ODD(v[1], o), v[1] = EVEN(v[1], o);
                 }
                 UNROLL(4) for (int t = 0; t < step; t++) {
-                    if (t == taps) break;
-                    if (j == 0) v[t] = (V)((VI)v[t] & r[t].first);
-                    if (j == tail) v[t] = (V)((VI)v[t] & r[t].last);
-                    ST(dst + t * plane + j, v[t]);
+                    if (single) v[t] = (V)((VI)v[t] & only[t]);
+                    if (!single && j == 0) v[t] = (V)((VI)v[t] & r[t].first);
+                    if (!single && j == tail) v[t] = (V)((VI)v[t] & r[t].last);
+                    if (t < taps) ST(dst + t * plane + j, v[t]);
                 }
             }
 }
@@ -281,8 +283,12 @@ NOINLINE void F(conv_rows_dealt)(const F(conv_row) *r, int taps, int64_t plane, 
                                  const REAL *src, int64_t image, int64_t n, int64_t down,
                                  int64_t rows)
 {
-    if (r->step == 2) F(conv_deal_rows)(2, r, taps, plane, dst, src, image, n, down, rows);
-    else F(conv_deal_rows)(4, r, taps, plane, dst, src, image, n, down, rows);
+#define DEAL(step, single)                                                                         \
+    F(conv_deal_rows)(step, single, r, taps, plane, dst, src, image, n, down, rows)
+    if (r->step == 4) DEAL(4, 0);
+    else if (r->end > VL) DEAL(2, 0);
+    else DEAL(2, 1);
+#undef DEAL
 }
 
 /* The same for any rows, and as many taps side by side as `step` at most: tap t's from src + t, to
@@ -336,7 +342,7 @@ static void F(conv_lower_rows)(const F(conv_source) *x, int taps, int64_t v0, in
                                const conv_chains *chains, int64_t plane, int64_t between, REAL *out)
 {
     const int64_t pitch = p->g * p->cols;
-    F(conv_row) row[4];
+    F(conv_row) row[4] = {0};
     for (int t = 0; t < taps; t++) {
         int64_t j0, j1;
         conv_inside(p, v0 + t, step, x->w, &j0, &j1);
