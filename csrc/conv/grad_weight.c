@@ -51,16 +51,14 @@ NOINLINE void F(conv_dot_end)(int mr, int nr, const V *sum, REAL *out, int64_t l
                               const int64_t *to, int first)
 {
     const int n = mr * nr;
+    REAL totals[(DOT_MR * DOT_NR + VL - 1) / VL * VL], *total = totals;
     for (int t = 0; t < n; t += VL) {
         V part[VL];
-        REAL total[VL];
         UNROLL(16) for (int l = 0; l < VL; l++) part[l] = sum[t + l < n ? t + l : n - 1];
-        ST(total, F(conv_sums)(part));
-        for (int l = 0; l < VL && t + l < n; l++) {
-            REAL *o = out + (t + l) / nr * ldo + to[(t + l) % nr];
-            *o = first ? total[l] : *o + total[l];
-        }
+        ST(totals + t, F(conv_sums)(part));
     }
+    for (int i = 0; i < mr; i++, out += ldo, total += nr)
+        for (int j = 0; j < nr; j++) out[to[j]] = first ? total[j] : out[to[j]] + total[j];
 }
 
 INLINE void F(conv_dot)(const int mr, const int nr, const F(conv_runs) *runs, const REAL *dy,
