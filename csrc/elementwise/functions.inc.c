@@ -39,7 +39,7 @@ MAP(maximum, 2, 0.1, F(greater)(a, b))
 MAP(maximum_backward, 3, 0.15, SEL(b > c, a, AND(b == c, a * SPLAT(0.5))))
 MAP(minimum, 2, 0.1, F(smaller)(a, b))
 MAP(minimum_backward, 3, 0.15, SEL(b < c, a, AND(b == c, a * SPLAT(0.5))))
-MAP(clamp, 1, 0.1, (V)((VI)VMIN(q, VMAX(p, a)) | (p != p) | (q != q))) /* NaN of bounds, too */
+MAP(clamp, 1, 0.1, (V)((VI)VMIN(q, VMAX(p, a)) | (VI)((p != p) | (q != q)))) /* NaN, too */
 MAP(clamp_backward, 2, 0.1, AND((b >= p) & (b <= q), a))
 MAP(eq, 2, 0.1, AND(a == b, ONE))
 MAP(ne, 2, 0.1, AND(a != b, ONE))
@@ -49,7 +49,7 @@ MAP(gt, 2, 0.1, AND(a > b, ONE))
 MAP(ge, 2, 0.1, AND(a >= b, ONE))
 MAP(select, 3, 0.15, SEL(a != ZERO, b, c))
 MAP(masked_fill, 3, 0.15, SEL(b != ZERO, c, a))
-MAP(finite, 2, 0.1, SEL(a != a, b, SEL(a == SPLAT(INFINITY), q, SEL(a == SPLAT(-INFINITY), p, a))))
+MAP(finite, 2, 0.25, SEL(a != a, b, SEL(a == SPLAT(INFINITY), q, SEL(a == SPLAT(-INFINITY), p, a))))
 
 /* exponentials, logarithms, the error function, sine and cosine */
 MAP(exp, 1, 0.25, F(vexp)(a))

@@ -82,8 +82,10 @@ INLINE void F(map_each)(F(map_value) *value, const int inputs, F(map_rows) *r, V
     }                                                                                             \
     NOINLINE void F(name##_loop)(F(map_rows) r, double p, double q, int stream)                   \
     {                                                                                             \
-        /* next to a longer function a branch for each vector costs nothing: one loop does */     \
-        if (cost >= 0.25) F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), stream);   \
+        /* next to a longer function or three loads a branch for each vector costs nothing: one   \
+         * loop does */                                                                           \
+        if (cost >= 0.25 || inputs == 3)                                                          \
+            F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), stream);                 \
         else if (stream) F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), 1);         \
         else F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), 0);                     \
     }
