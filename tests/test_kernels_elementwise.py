@@ -218,6 +218,7 @@ PLAIN = {
     "ge": np.greater_equal,
     "select": np.where,
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),
+    "finite": lambda x, value, neginf, posinf: np.where(np.isnan(x), value, x),
     "exp": np.exp,
     "expm1": np.expm1,
     "expm1_backward": lambda g, y: g * (y + 1),
@@ -284,6 +285,7 @@ PLAIN = {
 }
 CHOSEN = {"alpha": 1.25, "value": -0.75, "min": -0.5, "max": 0.25, "slope": 0.2}
 CHOSEN |= {"beta": 1.5, "threshold": 2.0, "scale": 1.1, "lambd": 0.4, "delta": 0.75}
+CHOSEN |= {"neginf": -2.0, "posinf": 3.0}
 TRUTH = {"select": 0, "masked_fill": 1}
 POSITIVE = {"sqrt", "rsqrt", "sqrt_backward", "rsqrt_backward", "log", "log1p", "log1p_backward"}
 POSITIVE |= {"divergence"}
@@ -483,6 +485,10 @@ def test_nan_and_infinity(dtype, isa):
         MAPS["clamp"](odd, min=-0.5, max=0.5, isa=isa), [nan, 0.5, -0.5, 0, -0.0, 0.5, -0.5]
     )
     np.testing.assert_array_equal(MAPS["clamp"](odd, min=None, max=0.5, isa=isa)[:2], [nan, 0.5])
+    for bounds in ({"min": nan}, {"max": nan}, {"min": nan, "max": 1.0}, {"min": 1.0, "max": nan}):
+        assert np.isnan(MAPS["clamp"](odd, **bounds, isa=isa)).all()
+    found = MAPS["finite"](odd, np.asarray(2, dtype), neginf=-3.0, posinf=4.0, isa=isa)
+    np.testing.assert_array_equal(found, [2, 4, -3, *odd[3:]])
     for slope_of, limits in {"gelu_backward": (1, 0), "gelu_tanh_backward": (1, 0)}.items():
         found = MAPS[slope_of](np.ones(2, dtype), np.array([inf, -inf], dtype), isa=isa)
         np.testing.assert_array_equal(found, limits)
