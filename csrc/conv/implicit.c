@@ -6,8 +6,8 @@
  *           channels its input is lowered (lower.c) to planes in which a tap is one offset and
  *           consecutive pixels are consecutive elements, and the micro-kernel reads its B vectors
  *           from there: row k of X starts at koff[k]. To a 1x1 filter of stride 1 the channels of
- *           an image are such planes already. Where pieces do not give all threads even work, a
- *           task is some channels of one
+ *           an image are such planes already, read in place. Where pieces do not give all threads
+ *           even work, a task is some channels of one
  * Removes   the im2col buffer and its trips through memory; packing; FMAs on padding rows: output
  *           channels are dealt evenly to micro-kernels of every height, and filter rows that lie
  *           outside the image for all pixels of a tile are left out of its sum
@@ -109,7 +109,14 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
         const int outside = p->i0 * step + at[b.r0] < 0 ||
                             (p->i0 + p->rows - 1) * step + at[b.r1 - 1] >= e->x.h;
 
-        for (int64_t q = q0; q < q1; q++) {            /* A panel: kc x mr, in L1                 */
+        /* A panel (kc x mr, in L1) goes through the piece before the next does. But where channels
+         * read in place are many, and more than outputs, all panels go through a tile's pixels
+         * before the next: to fetch x from memory, which is slow, is spread over all their sums. */
+        const int in_place = f->in_place && p->g == 1;
+        const int by_strips = in_place && !packed && e->c >= max64(128, e->m);
+        const int64_t strip = by_strips ? 2 * VL : pixels;
+        for (int64_t i = 0; i < ceil_div(pixels, strip) * (q1 - q0); i++) {
+            const int64_t q = q0 + i % (q1 - q0), s0 = i / (q1 - q0) * strip;
             const int64_t m0 = F(conv_panel)(e, q), mr = F(conv_panel)(e, q + 1) - m0;
             const REAL *a = a0 + m0 * e->c * nr * ns + done * mr;
             if (packed) {
@@ -118,7 +125,7 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
             }
             const REAL *bias = e->bias ? e->bias + g * e->m + m0 : NULL;
             int64_t nv;
-            for (int64_t p0 = 0; p0 < pixels; p0 += nv * VL) {
+            for (int64_t p0 = s0; p0 < min64(pixels, s0 + strip); p0 += nv * VL) {
                 const int64_t left = pixels - p0;
                 nv = mr <= CONV_WIDE && left > 3 * VL ? 4 : left > VL ? 2 : 1;
                 int64_t r0 = b.r0, r1 = b.r1;          /* filter rows that meet the image         */
@@ -131,6 +138,10 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
                 const int64_t k0 = (r0 - b.r0) * width, k1 = (r1 - b.r0) * width;
                 F(conv_tile_fn) *tile = F(conv_tiles)[nv][mr];
                 REAL *to = c + (m0 - first) * ldc + p0;
+                if (in_place && direct && t == 0)      /* lines of y come while their sums do     */
+                    for (int64_t l = 0; l < mr; l++)
+                        for (int64_t j = 1; j <= nv; j++)
+                            __builtin_prefetch(to + l * ldc + j * VL - 1, 1);
                 if (!direct || left >= nv * VL) {
                     tile(k1 - k0, a + k0 * mr, x + p0, koff + k0, to, ldc, bias, t == 0);
                     continue;
@@ -138,9 +149,9 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
                 REAL last[CONV_MR * 4 * VL];           /* the tail must not write past y's row    */
                 tile(k1 - k0, a + k0 * mr, x + p0, koff + k0, last, nv * VL,
                      t ? NULL : bias, 1);
-                for (int64_t i = 0; i < mr; i++, to += ldc)
+                for (int64_t l = 0; l < mr; l++, to += ldc)
                     for (int64_t j = 0; j < left; j += VL) {
-                        const V v = LD(last + i * nv * VL + j);
+                        const V v = LD(last + l * nv * VL + j);
                         STN(to + j, t ? v + LDN(to + j, left - j, 0) : v, left - j);
                     }
             }
