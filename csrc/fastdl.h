@@ -56,7 +56,9 @@ enum { FDL_CONV_FORWARD, FDL_CONV_GRAD_INPUT, FDL_CONV_GRAD_WEIGHT, FDL_CONV_PAS
  * geometries it fits (conv/select.c, which also chooses). */
 enum { FDL_CONV_NAIVE, FDL_CONV_IM2COL, FDL_CONV_IMPLICIT, /* the ladder; any geometry        */
        FDL_CONV_WINOGRAD, FDL_CONV_WINOGRAD_2X2,           /* F(4x4, 3x3), F(2x2, 3x3)        */
-       FDL_CONV_WINOGRAD_STRIDED,                          /* F(4x4, 2x2) of stride 2        */
+       FDL_CONV_WINOGRAD_5X5,                              /* F(2x2, 5x5)                     */
+       FDL_CONV_WINOGRAD_STRIDED,                          /* F(4x4, 2x2) of stride 2; these
+                                                              four are Winograd's            */
        FDL_CONV_DOTS,                                      /* forward only; any geometry      */
        FDL_CONV_DEPTHWISE,                                 /* a channel a group               */
        FDL_CONV_OUTER,                                     /* grad_weight only; any geometry  */

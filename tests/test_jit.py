@@ -424,13 +424,14 @@ def test_a_single_convolution_has_the_same_bits():
 
 @pytest.mark.parametrize("isa", _kernels.isa_available())
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("variant", ["winograd", "winograd_2x2", "implicit"])
+@pytest.mark.parametrize("variant", ["winograd", "winograd_2x2", "winograd_5x5", "implicit"])
 @pytest.mark.parametrize("shape", [(1, 5, 9, 17, 1), (40, 6, 12, 30, 1), (2, 20, 7, 18, 2)])
 def test_ready_filters_change_no_bit(shape, variant, dtype, isa):
     n, c, h, k, groups = shape
-    geom = Conv2dGeometry(n, c, h, h, k, 3, 3, h, h, 1, 1, 1, 1, 1, 1, groups)
+    r = 5 if variant == "winograd_5x5" else 3
+    geom = Conv2dGeometry(n, c, h, h, k, r, r, h, h, 1, 1, r // 2, r // 2, 1, 1, groups)
     x = RNG.standard_normal((n, c, h, h)).astype(dtype)
-    w = RNG.standard_normal((k, c // groups, 3, 3)).astype(dtype)
+    w = RNG.standard_normal((k, c // groups, r, r)).astype(dtype)
     ready = _kernels.ReadyFilters(w)
     bias = RNG.standard_normal(k).astype(dtype)
     options = {"variant": variant, "isa": isa}

@@ -24,24 +24,26 @@ from test_kernels_conv import (
 
 from fastdl import _kernels, kernels
 
-VARIANTS = {"winograd": 4, "winograd_2x2": 2}  # and the outputs of a tile along an axis
+# m, the outputs of a tile along an axis, and r, the taps of the filter
+VARIANTS = {"winograd": (4, 3), "winograd_2x2": (2, 3), "winograd_5x5": (2, 5)}
 
 # The matrices of csrc/conv/winograd_points.c, from their points: rows of B^T, G, A^T.
+SIX_POINTS = [
+    [1, 1.5, -2, -1.5, 1, 0],
+    [0, -1, -2.5, -0.5, 1, 0],
+    [0, 1, 0.5, -2.5, 1, 0],
+    [0, -0.5, -1, 0.5, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [0, 1, 1.5, -2, -1.5, 1],
+]
 MATRICES = {
-    2: (
+    (2, 3): (
         [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
         [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
         [[1, 1, 1, 0], [0, 1, -1, -1]],
     ),
-    4: (
-        [
-            [1, 1.5, -2, -1.5, 1, 0],
-            [0, -1, -2.5, -0.5, 1, 0],
-            [0, 1, 0.5, -2.5, 1, 0],
-            [0, -0.5, -1, 0.5, 1, 0],
-            [0, 2, -1, -2, 1, 0],
-            [0, 1, 1.5, -2, -1.5, 1],
-        ],
+    (4, 3): (
+        SIX_POINTS,
         [
             [1, 0, 0],
             [-1 / 3, -1 / 3, -1 / 3],
@@ -57,39 +59,60 @@ MATRICES = {
             [0, 1, -1, 8, -1 / 8, 1],
         ],
     ),
+    (2, 5): (
+        SIX_POINTS,
+        [
+            [1, 0, 0, 0, 0],
+            [-1 / 3, -1 / 3, -1 / 3, -1 / 3, -1 / 3],
+            [1 / 3, -1 / 3, 1 / 3, -1 / 3, 1 / 3],
+            [1 / 15, 2 / 15, 4 / 15, 8 / 15, 16 / 15],
+            [-16 / 15, 8 / 15, -4 / 15, 2 / 15, -1 / 15],
+            [0, 0, 0, 0, 1],
+        ],
+        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -1 / 2, 1]],
+    ),
 }
 ROUNDINGS = 6 * 7
 EPS = np.finfo(np.float32).eps
 
-CASES = {
-    "one value": geometry(1, 1, 1, 1, 3, pad=1),
-    "one output": geometry(2, 3, 3, 4, 3),
-    **{f"{h} x {w}": geometry(2, 3, (h, w), 5, 3, pad=1) for h, w in ((4, 4), (5, 8), (9, 3))},
-    "4x4 images": geometry(19, 5, 4, 7, 3, pad=1),
-    "7x7 images": geometry(9, 16, 7, 15, 3, pad=1),
-    "14x14 images": geometry(3, 8, 14, 29, 3, pad=1),
-    "rows of 33": geometry(2, 3, (6, 33), 4, 3, pad=1),
-    "rows of 61": geometry(1, 3, (21, 61), 4, 3, pad=1),
-    "rows of 1001, cut": geometry(1, 2, (6, 1001), 3, 3, pad=1),
-    "one column of 801": geometry(1, 2, (801, 1), 3, 3, pad=1),
-    "no padding": geometry(2, 4, (9, 12), 5, 3),
-    "padding 0, 2": geometry(2, 4, (9, 12), 5, 3, pad=(0, 2)),
-    "padding 5": geometry(2, 3, (6, 5), 4, 3, pad=5),
-    "more padding below": geometry(2, 3, (9, 8), 4, 3, pad=1, more=(1, 2)),
-    "far more padding below": geometry(1, 2, (3, 4), 3, 3, more=(9, 17)),
-    "groups": geometry(3, 6, (9, 10), 15, 3, pad=1, groups=3),
-    "one channel a group": geometry(2, 7, (12, 9), 7, 3, pad=1, groups=7),
-    "many chunks": geometry(9, 3, (28, 30), 5, 3, pad=1),
-    "many panels": geometry(2, 33, 8, 131, 3, pad=1),
-    "no image": geometry(0, 3, 5, 4, 3),
-    "no filter": geometry(2, 3, 5, 0, 3),
-    "no channel": geometry(2, 0, 5, 4, 3),
-    "no output": geometry(2, 3, (5, 2), 4, (3, 3)),
-}
+
+def cases(r):
+    """Geometries by name, of r x r filters; where images are padded, 3x3 ones by 1 as a rule."""
+    pad = r // 2
+    return {
+        "one value": geometry(1, 1, 1, 1, r, pad=pad),
+        "one output": geometry(2, 3, r, 4, r),
+        **{
+            f"{h} x {w}": geometry(2, 3, (h, w), 5, r, pad=pad) for h, w in ((4, 4), (5, 8), (9, 3))
+        },
+        "4x4 images": geometry(19, 5, 4, 7, r, pad=pad),
+        "7x7 images": geometry(9, 16, 7, 15, r, pad=pad),
+        "14x14 images": geometry(3, 8, 14, 29, r, pad=pad),
+        "rows of 33": geometry(2, 3, (6, 33), 4, r, pad=pad),
+        "rows of 61": geometry(1, 3, (21, 61), 4, r, pad=pad),
+        "rows of 1001, cut": geometry(1, 2, (6, 1001), 3, r, pad=pad),
+        "one column of 801": geometry(1, 2, (801, 1), 3, r, pad=pad),
+        "no padding": geometry(2, 4, (9, 12), 5, r),
+        "padding 0, 2": geometry(2, 4, (9, 12), 5, r, pad=(0, 2)),
+        "much padding": geometry(2, 3, (6, 5), 4, r, pad=r + 2),
+        "more padding below": geometry(2, 3, (9, 8), 4, r, pad=pad, more=(1, 2)),
+        "far more padding below": geometry(1, 2, (3, 4), 3, r, more=(9, 17)),
+        "groups": geometry(3, 6, (9, 10), 15, r, pad=pad, groups=3),
+        "one channel a group": geometry(2, 7, (12, 9), 7, r, pad=pad, groups=7),
+        "many chunks": geometry(9, 3, (28, 30), 5, r, pad=pad),
+        "many panels": geometry(2, 33, 8, 131, r, pad=pad),
+        "no image": geometry(0, 3, 5, 4, r),
+        "no filter": geometry(2, 3, 5, 0, r),
+        "no channel": geometry(2, 0, 5, 4, r),
+        "no output": geometry(2, 3, (r + 2, r - 1), 4, r),
+    }
 
 
-def magnitudes(m):
-    return (np.abs(np.array(matrix, float)) for matrix in MATRICES[m])
+CASES = {r: cases(r) for r in (3, 5)}
+
+
+def magnitudes(tile):
+    return (np.abs(np.array(matrix, float)) for matrix in MATRICES[tile])
 
 
 def tiles(x, m, size, pad, out):
@@ -104,10 +127,11 @@ def tiles(x, m, size, pad, out):
     return np.where(inside[0][:, :, None, None] & inside[1], found, 0)
 
 
-def bound(m, x, w, pad, out):
-    """Of each output (n, k, *out), per eps, for x (n, c, h, w) and filters (k, c, 3, 3)."""
-    data, filters, result = magnitudes(m)
-    v = np.einsum("ia,ncrasb,jb->ncrsij", data, tiles(x, m, m + 2, pad, out), data, optimize=True)
+def bound(tile, x, w, pad, out):
+    """Of each output (n, k, *out), per eps, for x (n, c, h, w) and filters (k, c, r, r)."""
+    data, filters, result = magnitudes(tile)
+    m, size = tile[0], sum(tile) - 1
+    v = np.einsum("ia,ncrasb,jb->ncrsij", data, tiles(x, m, size, pad, out), data, optimize=True)
     u = np.einsum("ia,kcab,jb->kcij", filters, np.abs(w), filters, optimize=True)
     products = np.einsum("kcij,ncrsij->nkrsij", u, v, optimize=True)
     y = np.einsum("ai,nkrsij,bj->nkrasb", result, products, result, optimize=True)
@@ -115,17 +139,17 @@ def bound(m, x, w, pad, out):
     return (x.shape[1] + ROUNDINGS) * y[:, :, : out[0], : out[1]]
 
 
-def grouped(m, x, w, pad, out, groups):
-    """The same for each group, of filters (groups, k, c, 3, 3)."""
+def grouped(tile, x, w, pad, out, groups):
+    """The same for each group, of filters (groups, k, c, r, r)."""
     parts = np.split(x, groups, axis=1)
-    return np.concatenate([bound(m, p, f, pad, out) for p, f in zip(parts, w)], axis=1)
+    return np.concatenate([bound(tile, p, f, pad, out) for p, f in zip(parts, w)], axis=1)
 
 
-def weight_bound(m, x, dy, pad):
-    """Of each weight (k, c, 3, 3), per eps, for x (n, c, h, w) and dy (n, k, oh, ow)."""
-    data, filters, result = magnitudes(m)
-    out = dy.shape[2:]
-    v = np.einsum("ia,ncrasb,jb->ncrsij", data, tiles(x, m, m + 2, pad, out), data, optimize=True)
+def weight_bound(tile, x, dy, pad):
+    """Of each weight (k, c, r, r), per eps, for x (n, c, h, w) and dy (n, k, oh, ow)."""
+    data, filters, result = magnitudes(tile)
+    m, size, out = tile[0], sum(tile) - 1, dy.shape[2:]
+    v = np.einsum("ia,ncrasb,jb->ncrsij", data, tiles(x, m, size, pad, out), data, optimize=True)
     e = tiles(dy, m, m, (0, 0), out)
     s = np.einsum("ai,nkrasb,bj->nkrsij", result, e, result, optimize=True)
     u = np.einsum("nkrsij,ncrsij->kcij", s, v, optimize=True)
@@ -133,39 +157,30 @@ def weight_bound(m, x, dy, pad):
     return (terms + ROUNDINGS) * np.einsum("ia,kcij,jb->kcab", filters, u, filters, optimize=True)
 
 
-def expected(name):
-    """For each of y, dx and dw: values, and error bounds per eps for each variant."""
-    if name not in EXPECTED:
-        g = CASES[name]
+def expected(name, variant):
+    """For each of y, dx and dw: values, and error bounds per eps."""
+    if (name, variant) not in EXPECTED:
+        tile = VARIANTS[variant]
+        r = tile[1]
+        g = CASES[r][name]
         a = arrays(g)
         y, dx, dw = oracle(g, a)
-        w = a.w.reshape(g.groups, g.k // g.groups, g.c // g.groups, 3, 3)
+        w = a.w.reshape(g.groups, g.k // g.groups, g.c // g.groups, r, r)
         flipped = w.transpose(0, 2, 1, 3, 4)[..., ::-1, ::-1]
         bias = a.bias[:, None, None]
-        back = 2 - g.pad_h, 2 - g.pad_w
-        some = min(g.n, g.c, g.k, g.oh, g.ow) > 0
-        EXPECTED[name] = (
-            (y + bias, dx, dw),
-            {
-                variant: (
-                    grouped(m, a.x, w, (g.pad_h, g.pad_w), (g.oh, g.ow), g.groups)
-                    + 2 * np.abs(bias),
-                    grouped(m, a.dy, flipped, back, (g.h, g.w), g.groups),
-                    np.concatenate(
-                        [
-                            weight_bound(m, x, dy, (g.pad_h, g.pad_w))
-                            for x, dy in zip(
-                                np.split(a.x, g.groups, axis=1), np.split(a.dy, g.groups, axis=1)
-                            )
-                        ]
-                    ),
-                )
-                if some
-                else (2 * np.abs(y + bias), dx, dw)
-                for variant, m in VARIANTS.items()
-            },
-        )
-    return EXPECTED[name]
+        pad = g.pad_h, g.pad_w
+        back = r - 1 - g.pad_h, r - 1 - g.pad_w
+        if min(g.n, g.c, g.k, g.oh, g.ow) > 0:
+            groups = zip(np.split(a.x, g.groups, axis=1), np.split(a.dy, g.groups, axis=1))
+            bounds = (
+                grouped(tile, a.x, w, pad, (g.oh, g.ow), g.groups) + 2 * np.abs(bias),
+                grouped(tile, a.dy, flipped, back, (g.h, g.w), g.groups),
+                np.concatenate([weight_bound(tile, x, dy, pad) for x, dy in groups]),
+            )
+        else:
+            bounds = 2 * np.abs(y + bias), dx, dw
+        EXPECTED[name, variant] = (y + bias, dx, dw), bounds
+    return EXPECTED[name, variant]
 
 
 EXPECTED = {}
@@ -180,10 +195,10 @@ def run(g, a, **options):
 
 
 def check(results, name, variant, dtype):
-    values, bounds = expected(name)
+    values, bounds = expected(name, variant)
     # the oracle's own rounding is far below the bound at float64
     eps = np.finfo(dtype).eps
-    for which, found, value, limit in zip(("y", "dx", "dw"), results, values, bounds[variant]):
+    for which, found, value, limit in zip(("y", "dx", "dw"), results, values, bounds):
         assert found.dtype == dtype, which
         assert found.shape == value.shape, which
         assert np.isfinite(found).all(), which
@@ -193,30 +208,33 @@ def check(results, name, variant, dtype):
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CASES[3])
 def test_agrees_with_the_definition(name, variant, dtype, isa):
     """On one thread and on four, which share the work in another way."""
-    g = CASES[name]
+    g = CASES[VARIANTS[variant][1]][name]
     a = cast(arrays(g), dtype)
     for threads in (1, 4):
         check(run(g, a, variant=variant, isa=isa, threads=threads), name, variant, dtype)
 
 
-@pytest.mark.parametrize("m", MATRICES)
-def test_the_matrices_are_a_convolution(m):
+@pytest.mark.parametrize("tile", MATRICES)
+def test_the_matrices_are_a_convolution(tile):
     """A^T [(G g) . (B^T d)] is the sum it stands for, so that the bounds above are of it."""
-    data, filters, result = (np.array(matrix, float) for matrix in MATRICES[m])
-    d, g = arrays(geometry(1, 1, (1, m + 2), 1, (1, 3)))[:2]
+    data, filters, result = (np.array(matrix, float) for matrix in MATRICES[tile])
+    d, g = arrays(geometry(1, 1, (1, sum(tile) - 1), 1, (1, tile[1])))[:2]
     found = result @ ((filters @ g.ravel()) * (data @ d.ravel()))
     np.testing.assert_allclose(found, np.correlate(d.ravel(), g.ravel()), rtol=1e-13)
 
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("channels", [32, 64, 256, 512])
-@pytest.mark.parametrize(("variant", "factor"), [("winograd", 4), ("winograd_2x2", 0.5)])
+@pytest.mark.parametrize(
+    ("variant", "factor"), [("winograd", 4), ("winograd_2x2", 0.5), ("winograd_5x5", 4)]
+)
 def test_the_error_that_the_documentation_states(variant, factor, channels, isa):
     """`factor * eps * sqrt(channels)` of the largest output."""
-    g = geometry(1, channels, 14, 32, 3, pad=1)
+    r = VARIANTS[variant][1]
+    g = geometry(1, channels, 14, 32, r, pad=r // 2)
     a = arrays(g)
     wide = _kernels.conv2d(a.x, a.w, None, g, variant="implicit")
     narrow = cast(a, np.float32)
@@ -226,10 +244,13 @@ def test_the_error_that_the_documentation_states(variant, factor, channels, isa)
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(("n", "size"), [(1, 8), (4, 14), (6, 56)])
-@pytest.mark.parametrize(("variant", "factor"), [("winograd", 2), ("winograd_2x2", 0.5)])
+@pytest.mark.parametrize(
+    ("variant", "factor"), [("winograd", 2), ("winograd_2x2", 0.5), ("winograd_5x5", 3)]
+)
 def test_the_error_of_weight_gradients_that_the_documentation_states(variant, factor, n, size, isa):
     """`factor * eps * sqrt(n * oh * ow)` of the largest gradient."""
-    g = geometry(n, 32, size, 32, 3, pad=1)
+    r = VARIANTS[variant][1]
+    g = geometry(n, 32, size, 32, r, pad=r // 2)
     a = arrays(g)
     wide = _kernels.conv2d_grad_weight(a.x, a.dy, g, variant="implicit")
     narrow = cast(a, np.float32)
@@ -243,11 +264,11 @@ GUARD = 64
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("no ")])
+@pytest.mark.parametrize("name", [name for name in CASES[3] if not name.startswith("no ")])
 def test_writes_all_of_the_output_and_nothing_else(name, variant, dtype, isa):
     """Outputs begin as NaN between guards; operands end where a page begins that may be neither
     read nor written, so that reading past them ends the process."""
-    g = CASES[name]
+    g = CASES[VARIANTS[variant][1]][name]
     a = Arrays(*map(fenced, cast(arrays(g), dtype)))
     results = []
     for function, operands, shape in (
@@ -268,9 +289,10 @@ def test_writes_all_of_the_output_and_nothing_else(name, variant, dtype, isa):
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize(("variant", "m"), VARIANTS.items())
-def test_nan_and_infinity_stay_in_the_tiles_that_read_them(variant, m, value, isa):
-    g = geometry(3, 4, (9, 14), 5, 3, pad=1)
+@pytest.mark.parametrize(("variant", "tile"), VARIANTS.items())
+def test_nan_and_infinity_stay_in_the_tiles_that_read_them(variant, tile, value, isa):
+    m, pad = tile[0], tile[1] // 2
+    g = geometry(3, 4, (9, 14), 5, tile[1], pad=pad)
     a = cast(arrays(g), np.float32)
     for n, c, i, j in ((0, 0, 0, 0), (1, 3, 8, 13), (2, 1, 4, 7)):
         x = a.x.copy()
@@ -279,10 +301,10 @@ def test_nan_and_infinity_stay_in_the_tiles_that_read_them(variant, m, value, is
         reached = np.zeros_like(y, bool)
         for r in range(0, g.oh, m):
             for s in range(0, g.ow, m):
-                if r - 1 <= i < r + m + 1 and s - 1 <= j < s + m + 1:
+                if r - pad <= i < r + m + pad and s - pad <= j < s + m + pad:
                     reached[n, :, r : r + m, s : s + m] = True
         near = np.zeros_like(y, bool)
-        near[n, :, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2] = True
+        near[n, :, max(0, i - pad) : i + pad + 1, max(0, j - pad) : j + pad + 1] = True
         assert not np.isfinite(y[near]).any()
         assert np.isfinite(y[~reached]).all()
         dw = _kernels.conv2d_grad_weight(x, a.dy, g, variant=variant, isa=isa)
@@ -293,15 +315,13 @@ def test_nan_and_infinity_stay_in_the_tiles_that_read_them(variant, m, value, is
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
-    "g",
-    [
-        geometry(16, 24, 40, 39, 3, pad=1),
-        geometry(2, 40, 7, 70, 3, pad=1),
-        geometry(5, 8, 20, 12, 3, pad=1, groups=2),
-    ],
+    "sizes",
+    [(16, 24, 40, 39), (2, 40, 7, 70), (5, 8, 20, 12, 2)],
     ids=["many chunks", "few chunks", "groups"],
 )
-def test_the_same_bits_for_any_number_of_threads(g, variant, isa):
+def test_the_same_bits_for_any_number_of_threads(sizes, variant, isa):
+    r = VARIANTS[variant][1]
+    g = geometry(*sizes[:4], r, pad=r // 2, groups=sizes[4] if len(sizes) > 4 else 1)
     a = cast(arrays(g), np.float32)
     one = run(g, a, variant=variant, isa=isa, threads=1)
     for threads in (2, 3, 7):
@@ -312,15 +332,17 @@ def test_the_same_bits_for_any_number_of_threads(g, variant, isa):
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
     ("size", "options"),
-    [(5, {}), (3, {"stride": 2}), (3, {"dilation": 2}), (1, {})],
-    ids=["5x5", "stride", "dilation", "1x1"],
+    [(7, {}), (None, {"stride": 2}), (None, {"dilation": 2}), (1, {})],
+    ids=["7x7", "stride", "dilation", "1x1"],
 )
 def test_what_it_cannot_compute_is_refused(variant, size, options):
-    x, w = np.zeros((1, 2, 9, 9), np.float32), np.zeros((4, 2, size, size), np.float32)
-    with pytest.raises(ValueError, match="requires 3x3 filters, stride 1, dilation 1, got"):
+    r = VARIANTS[variant][1]
+    size = size or r
+    x, w = np.zeros((1, 2, 12, 12), np.float32), np.zeros((4, 2, size, size), np.float32)
+    with pytest.raises(ValueError, match=f"requires {r}x{r} filters, stride 1, dilation 1, got"):
         kernels.conv2d(x, w, variant=variant, **options)
     geom = kernels.conv2d(x, w, **options).shape
-    with pytest.raises(ValueError, match="requires 3x3 filters"):
+    with pytest.raises(ValueError, match=f"requires {r}x{r} filters"):
         kernels.conv2d_grad_input(
             np.zeros(geom, np.float32), w, x.shape, variant=variant, **options
         )
@@ -337,5 +359,7 @@ def test_it_is_chosen_where_it_pays(isa):
     assert chosen((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == ("winograd",) * 3
     assert chosen((1, 256, 8, 8), (256, 256, 3, 3), padding=1) == ("winograd_2x2",) * 3
     assert chosen((1, 256, 2, 2), (256, 256, 3, 3), padding=1)[0] == "dots"
+    assert chosen((16, 64, 27, 27), (192, 64, 5, 5), padding=2) == ("winograd_5x5",) * 3
+    assert chosen((16, 1, 28, 28), (6, 1, 5, 5), padding=2) == ("implicit",) * 3
     for options in ({"stride": 2}, {"dilation": 2}):
         assert chosen((16, 64, 56, 56), (64, 64, 3, 3), **options) == ("implicit",) * 3

@@ -22,17 +22,17 @@ static int one_channel_a_group(const fdl_conv *g)
     return g->c == g->groups && (unit || (g->stride_w == 2 && g->dil_h == 1 && g->dil_w == 1));
 }
 
-static int three_by_three(const fdl_conv *g)
+static int square(const fdl_conv *g, int64_t size, int64_t stride)
 {
-    return g->r == 3 && g->s == 3 && g->stride_h == 1 && g->stride_w == 1 && g->dil_h == 1 &&
-           g->dil_w == 1;
+    return g->r == size && g->s == size && g->stride_h == stride && g->stride_w == stride &&
+           g->dil_h == 1 && g->dil_w == 1;
 }
 
-static int four_by_four_strided(const fdl_conv *g)
-{
-    return g->r == 4 && g->s == 4 && g->stride_h == 2 && g->stride_w == 2 && g->dil_h == 1 &&
-           g->dil_w == 1;
-}
+static int three_by_three(const fdl_conv *g) { return square(g, 3, 1); }
+
+static int five_by_five(const fdl_conv *g) { return square(g, 5, 1); }
+
+static int four_by_four_strided(const fdl_conv *g) { return square(g, 4, 2); }
 
 typedef struct {
     const char *name, *requires;
@@ -46,6 +46,8 @@ static const algorithm algorithms[FDL_CONV_VARIANTS] = {
     [FDL_CONV_WINOGRAD] = {"winograd", "3x3 filters, stride 1, dilation 1", three_by_three},
     [FDL_CONV_WINOGRAD_2X2] = {"winograd_2x2", "3x3 filters, stride 1, dilation 1",
                                three_by_three},
+    [FDL_CONV_WINOGRAD_5X5] = {"winograd_5x5", "5x5 filters, stride 1, dilation 1",
+                               five_by_five},
     [FDL_CONV_WINOGRAD_STRIDED] = {"winograd_strided", "4x4 filters, stride 2, dilation 1",
                                    four_by_four_strided},
     [FDL_CONV_DOTS] = {"dots", "any geometry", any},
@@ -133,22 +135,30 @@ static double cost_of_dots(const fdl_conv *g)
     return ((1.02 + taps / 20e3) * taps + 70) * g->k * pixels + 25 * taps * pixels + 250 * c * rows;
 }
 
-/* Lanes are tiles, but channels in the weight gradient: what does not fill a vector is wasted. */
-static double cost_of_winograd(const fdl_conv *g, int pass, int m, int lanes)
+/* Lanes are tiles, but channels in the weight gradient: what does not fill a vector is wasted. (For
+ * 5x5 fitted to timings of 600 shapes, 1 to 180 channels, 5 to 45 pixels, batches of 1 to 16.) */
+typedef struct {
+    int64_t m, r;
+    double in, out, tile, filter;       /* transforms of a channel's tile; of a pair's filter     */
+} tiling;
+
+static const tiling small_tiles = {2, 3, 245, 150, 190, 150};
+static const tiling large_tiles = {4, 3, 680, 420, 600, 350};
+static const tiling tiles_of_5x5 = {2, 5, 640, 300, 490, 800};
+
+static double cost_of_winograd(const fdl_conv *g, int pass, const tiling *by, int lanes)
 {
-    const int64_t h = pass == FDL_CONV_GRAD_INPUT ? g->h : g->oh;
-    const int64_t w = pass == FDL_CONV_GRAD_INPUT ? g->w : g->ow;
+    const int64_t h = pass == FDL_CONV_GRAD_INPUT ? g->h : g->oh, m = by->m;
+    const int64_t w = pass == FDL_CONV_GRAD_INPUT ? g->w : g->ow, a = m + by->r - 1;
     const double rows = (double)g->n * ((h + m - 1) / m), tiles = rows * ((w + m - 1) / m);
     const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
-    const double filters = (m == 2 ? 150 : 350) * c * k;
-    if (pass == FDL_CONV_GRAD_WEIGHT) {
-        const double tile = m == 2 ? 190 : 600, row = 750;
-        return (m + 2) * (m + 2) * whole_vectors(c, lanes) * k * tiles +
-               (tile * tiles + row * rows) * (c + k) + filters;
-    }
-    const double in = m == 2 ? 245 : 680, out = m == 2 ? 150 : 420;      /* a tile of a channel */
-    const double transforms = pass == FDL_CONV_FORWARD ? in * c + out * k : in * k + out * c;
-    return ((m + 2) * (m + 2) * c * k + transforms) * whole_vectors(tiles, lanes) + filters;
+    const double filters = by->filter * c * k, positions = (double)(a * a);
+    if (pass == FDL_CONV_GRAD_WEIGHT)
+        return positions * whole_vectors(c, lanes) * k * tiles +
+               (by->tile * tiles + 750 * rows) * (c + k) + filters;
+    const double transforms =
+        pass == FDL_CONV_FORWARD ? by->in * c + by->out * k : by->in * k + by->out * c;
+    return (positions * c * k + transforms) * whole_vectors(tiles, lanes) + filters;
 }
 
 /* The same for 4x4 filters of stride 2 (fitted to timings of some 900 shapes, 3 to 512 channels, 4
@@ -175,21 +185,31 @@ static int strided_tiles_pay(const fdl_conv *g, int pass, int lanes)
 
 static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
 {
-    const double cost = cost_of_winograd(g, pass, 4, lanes);
-    return cost < cost_of_implicit(g, pass, lanes) && cost < cost_of_winograd(g, pass, 2, lanes);
+    const double cost = cost_of_winograd(g, pass, &large_tiles, lanes);
+    return cost < cost_of_implicit(g, pass, lanes) &&
+           cost < cost_of_winograd(g, pass, &small_tiles, lanes);
+}
+
+static int small_tiles_pay(const fdl_conv *g, int pass, int lanes)
+{
+    return cost_of_winograd(g, pass, &small_tiles, lanes) < cost_of_implicit(g, pass, lanes);
+}
+
+static int tiles_of_5x5_pay(const fdl_conv *g, int pass, int lanes)
+{
+    const double sums = pass == FDL_CONV_GRAD_WEIGHT ? 1.3 : 1;     /* those of dot products */
+    return cost_of_winograd(g, pass, &tiles_of_5x5, lanes) <
+           sums * cost_of_implicit(g, pass, lanes);
 }
 
 static int dots_pay(const fdl_conv *g, int pass, int lanes)
 {
     const double cost = cost_of_dots(g);
     if (g->groups > 1 || cost > cost_of_implicit(g, pass, lanes)) return 0;
-    return !three_by_three(g) || (cost < cost_of_winograd(g, pass, 2, lanes) &&
-                                  cost < cost_of_winograd(g, pass, 4, lanes));
-}
-
-static int small_tiles_pay(const fdl_conv *g, int pass, int lanes)
-{
-    return cost_of_winograd(g, pass, 2, lanes) < cost_of_implicit(g, pass, lanes);
+    if (three_by_three(g))
+        return cost < cost_of_winograd(g, pass, &small_tiles, lanes) &&
+               cost < cost_of_winograd(g, pass, &large_tiles, lanes);
+    return !five_by_five(g) || cost < cost_of_winograd(g, pass, &tiles_of_5x5, lanes);
 }
 
 typedef struct {
@@ -210,6 +230,8 @@ static const rule rules[] = {
      "3x3, stride 1: 2.25 multiplications an output, not 9, outweigh the transforms"},
     {Y | DX | DW, FDL_CONV_WINOGRAD_2X2, small_tiles_pay,
      "3x3, stride 1, few outputs: 4 multiplications each, not 9; fewer transforms than 4x4 tiles"},
+    {Y | DX | DW, FDL_CONV_WINOGRAD_5X5, tiles_of_5x5_pay,
+     "5x5, stride 1: 9 multiplications an output, not 25, outweigh the transforms"},
     {Y | DX | DW, FDL_CONV_WINOGRAD_STRIDED, strided_tiles_pay,
      "4x4, stride 2: four convolutions of 2x2, with 1.56 multiplications an output each, not 4"},
     {DW, FDL_CONV_OUTER, outer_products_pay,
@@ -223,8 +245,7 @@ int fdl_conv_choose(const fdl_kernels *t, int pass, const fdl_conv *g, const cha
     const int forbidden = fdl_winograd_forbidden(), lanes = t->vector_bytes / t->itemsize;
     for (const rule *r = rules;; r++) {
         const int winograd =
-            r->algorithm == FDL_CONV_WINOGRAD || r->algorithm == FDL_CONV_WINOGRAD_2X2 ||
-            r->algorithm == FDL_CONV_WINOGRAD_STRIDED;
+            r->algorithm >= FDL_CONV_WINOGRAD && r->algorithm <= FDL_CONV_WINOGRAD_STRIDED;
         if (!(r->passes >> pass & 1) || (winograd && forbidden)) continue;
         if (!fdl_conv_exists(t, pass, r->algorithm) || !algorithms[r->algorithm].fits(g)) continue;
         if (!r->when(g, pass, lanes)) continue;

@@ -1,16 +1,17 @@
-/* winograd.c: 3x3 convolution of stride 1 by Winograd's minimal filtering, F(4x4, 3x3), F(2x2, 3x3)
+/* winograd.c: 3x3 and 5x5 convolution of stride 1 by Winograd's minimal filtering, F(4x4, 3x3),
+ * F(2x2, 3x3) and F(2x2, 5x5)
  *
  *   y = A^T [ sum over c of (G w G^T) . (B^T x B) ] A          (Winograd 1980; Lavin and Gray 2016)
  *
- * Idea      m x m outputs of a 3x3 filter need (m + 2)^2 multiplications, not 9 m^2: transform
- *           tiles of the input and the filter, multiply position by position, transform back.
- *           Summed over channels each of the (m + 2)^2 positions is a matrix product of its own,
- *           K x C by C x tiles, and runs on the micro-kernel of implicit.c
- * Removes   three quarters of the multiplications (m = 4), or 5 of 9 (m = 2)
+ * Idea      m x m outputs of an r x r filter need (m + r - 1)^2 multiplications, not r^2 m^2:
+ *           transform tiles of the input and the filter, multiply position by position, transform
+ *           back. Summed over channels each of the (m + r - 1)^2 positions is a matrix product of
+ *           its own, K x C by C x tiles, and runs on the micro-kernel of implicit.c
+ * Removes   three quarters of the multiplications (m = 4), 5 of 9 (m = 2), 16 of 25 (r = 5)
  * Leaves    the transforms, additions, loads and stores for every channel; some accuracy: errors
- *           are up to about 4 eps sqrt(C) of the largest output (m = 4), or half an eps sqrt(C)
- *           (m = 2), and a NaN or infinity reaches every output of the tiles that read it
- * Requires  3x3 filters, stride 1, dilation 1; any size, padding and groups
+ *           are up to about 4 eps sqrt(C) of the largest output (m = 4 or r = 5), or half an eps
+ *           sqrt(C) (m = 2), and a NaN or infinity reaches every output of the tiles that read it
+ * Requires  3x3 or 5x5 filters, stride 1, dilation 1; any size, padding and groups
  * Checked   against float64, with a bound derived from the transforms; any thread count gives the
  *           same bits: the sum over channels is never split
  * Timed     python -m fastdl bench conv
@@ -62,27 +63,28 @@ INLINE void F(winograd_taps)(const int n, const REAL *w, const int64_t *row, V *
 }
 
 /* u[p * plane] = G g G^T of VL filters, r x r taps */
-INLINE void F(winograd_filter_tile)(const int a, const V *g, REAL *u, int64_t plane)
+INLINE void F(winograd_filter_tile)(const int m, const int r, const V *g, REAL *u, int64_t plane)
 {
-    const int r = WINOGRAD_REACH(a);
-    V h[3 * WINOGRAD_MAX];
-    UNROLL(3) for (int j = 0; j < r; j++) {
-        V column[3];
-        UNROLL(3) for (int i = 0; i < r; i++) column[i] = g[i * r + j];
-        F(winograd_filter)(a, column, h + j, r);
+    const int a = m + r - 1;
+    V h[WINOGRAD_REACH * WINOGRAD_MAX];
+    UNROLL(5) for (int j = 0; j < r; j++) {
+        V column[WINOGRAD_REACH];
+        UNROLL(5) for (int i = 0; i < r; i++) column[i] = g[i * r + j];
+        F(winograd_filter)(m, r, column, h + j, r);
     }
     UNROLL(6) for (int i = 0; i < a; i++) {
         V out[WINOGRAD_MAX];
-        F(winograd_filter)(a, h + r * i, out, 1);
+        F(winograd_filter)(m, r, h + r * i, out, 1);
         UNROLL(6) for (int j = 0; j < a; j++) ST(u + (i * a + j) * plane, out[j]);
     }
 }
 
 /* Channels c0 <= c < c1 of panel q of group g. Rows of a panel from the last vector of them to the
  * first: what runs over into the next channel is written again. */
-INLINE void F(winograd_filters)(const int a, const F(winograd) *e, int64_t g, int64_t q, int64_t c0,
-                                int64_t c1, REAL *u)
+INLINE void F(winograd_filters)(const int m, const int r, const F(winograd) *e, int64_t g,
+                                int64_t q, int64_t c0, int64_t c1, REAL *u)
 {
+    const int taps = r * r;
     const int64_t m0 = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - m0;
     const int64_t plane = F(winograd_u_plane)(c1 - c0, mr);
     for (int64_t i = (mr - 1) / VL * VL; i >= 0; i -= VL) {
@@ -91,10 +93,11 @@ INLINE void F(winograd_filters)(const int a, const F(winograd) *e, int64_t g, in
         for (int l = 0; l < VL; l++) row[l] = min64(l, mr - i - 1) * e->fk;
         REAL *to = u + i;
         for (int64_t c = c0; c < c1; c++, w += e->fc, to += mr) {
-            V tap[9], g9[9];
-            F(winograd_taps)(9, w, row, tap);
-            UNROLL(9) for (int t = 0; t < 9; t++) g9[t] = e->flip ? tap[8 - t] : tap[t];
-            F(winograd_filter_tile)(a, g9, to, plane);
+            V tap[WINOGRAD_REACH * WINOGRAD_REACH], in_order[WINOGRAD_REACH * WINOGRAD_REACH];
+            F(winograd_taps)(taps, w, row, tap);
+            UNROLL(9) for (int t = 0; t < taps; t++)
+                in_order[t] = e->flip ? tap[taps - 1 - t] : tap[t];
+            F(winograd_filter_tile)(m, r, in_order, to, plane);
         }
     }
 }
@@ -267,7 +270,7 @@ static void F(winograd_cut)(F(winograd) *e, int64_t target)
 /* The convolution that `e` describes. */
 static int F(winograd_run)(F(winograd) *e, int threads)
 {
-    e->m = WINOGRAD_OUTPUTS(e->a), e->positions = e->a * e->a;
+    e->a = e->m + e->r - 1, e->positions = e->a * e->a;
     e->th = ceil_div(ceil_div(e->oh, e->yi), e->m), e->tw = ceil_div(ceil_div(e->ow, e->yi), e->m);
     const int64_t tiles = e->n * e->th * e->tw;
     const double fmas = (double)e->groups * e->positions *
@@ -310,60 +313,75 @@ static int F(winograd_run)(F(winograd) *e, int threads)
     return e->status;
 }
 
-#define STEPS(a, step)                                                                             \
-    static void F(winograd_input_##a)(const F(winograd) *e, int64_t g, int64_t c,                  \
-                                      const winograd_chunk *p, REAL *lines, REAL *out,             \
-                                      int64_t plane)                                               \
+#define STEPS(m, r, step)                                                                          \
+    static void F(winograd_input_##m##_##r)(const F(winograd) *e, int64_t g, int64_t c,            \
+                                            const winograd_chunk *p, REAL *lines, REAL *out,       \
+                                            int64_t plane)                                         \
     {                                                                                              \
-        F(winograd_input)(a, step, e, g, c, p, lines, out, plane);                                 \
+        F(winograd_input)(m, r, step, e, g, c, p, lines, out, plane);                              \
     }                                                                                              \
-    static void F(winograd_output_##a)(const F(winograd) *e, int64_t g, int64_t k,                 \
-                                       const winograd_chunk *p, const REAL *products,              \
-                                       int64_t plane, REAL *stage)                                 \
+    static void F(winograd_output_##m##_##r)(const F(winograd) *e, int64_t g, int64_t k,           \
+                                             const winograd_chunk *p, const REAL *products,        \
+                                             int64_t plane, REAL *stage)                           \
     {                                                                                              \
-        F(winograd_output)(a, e, g, k, p, products, plane, stage);                                 \
+        F(winograd_output)(m, r, e, g, k, p, products, plane, stage);                              \
     }
-#define FILTERS(a)                                                                                 \
-    static void F(winograd_filters_##a)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0,    \
-                                        int64_t c1, REAL *u)                                       \
+#define FILTERS(m, r)                                                                              \
+    static void F(winograd_filters_##m##_##r)(const F(winograd) *e, int64_t g, int64_t q,          \
+                                              int64_t c0, int64_t c1, REAL *u)                     \
     {                                                                                              \
-        F(winograd_filters)(a, e, g, q, c0, c1, u);                                                \
+        F(winograd_filters)(m, r, e, g, q, c0, c1, u);                                             \
     }
-STEPS(4, 1)
-STEPS(5, e->step)
-STEPS(6, 1)
-FILTERS(4)
-FILTERS(6)
+STEPS(2, 3, 1)
+STEPS(4, 2, e->step)
+STEPS(4, 3, 1)
+STEPS(2, 5, 1)
+FILTERS(2, 3)
+FILTERS(4, 3)
+FILTERS(2, 5)
 #undef STEPS
 #undef FILTERS
 
-INLINE F(winograd) F(winograd_of)(const int a, const fdl_conv *g, const void *x, const void *w,
-                                  const void *bias, void *y)
+/* What filters of r x r taps, stride 1, on tiles of m x m outputs have in common. */
+INLINE F(winograd) F(winograd_tiled)(const int m, const int r, const fdl_conv *g, const void *w)
 {
-    const int64_t C = g->c / g->groups, K = g->k / g->groups;
     return (F(winograd)){
-        .groups = g->groups, .n = g->n, .c = C, .h = g->h, .w = g->w, .k = K, .oh = g->oh,
-        .ow = g->ow, .xc = g->c, .yc = g->k, .step = 1, .yi = 1, .pad_h = {g->pad_h},
-        .pad_w = {g->pad_w}, .x = x, .filter = w, .bias = bias, .y = y, .fg = K * C * 9,
-        .fk = C * 9, .fc = 9, .a = a, .input = a == 4 ? F(winograd_input_4) : F(winograd_input_6),
-        .filters = a == 4 ? F(winograd_filters_4) : F(winograd_filters_6),
-        .output = a == 4 ? F(winograd_output_4) : F(winograd_output_6), .ready = g->ready};
+        .groups = g->groups, .n = g->n, .step = 1, .yi = 1, .filter = w,
+        .fg = g->k / g->groups * (g->c / g->groups) * r * r, .m = m, .r = r,
+        .input = r == 5 ? F(winograd_input_2_5)
+                 : m == 2 ? F(winograd_input_2_3) : F(winograd_input_4_3),
+        .filters = r == 5 ? F(winograd_filters_2_5)
+                   : m == 2 ? F(winograd_filters_2_3) : F(winograd_filters_4_3),
+        .output = r == 5 ? F(winograd_output_2_5)
+                  : m == 2 ? F(winograd_output_2_3) : F(winograd_output_4_3)};
 }
 
-INLINE int F(winograd_forward)(const int a, const fdl_conv *g, const void *x, const void *w,
-                               const void *bias, void *y, int threads)
+INLINE F(winograd) F(winograd_of)(const int m, const int r, const fdl_conv *g, const void *x,
+                                  const void *w, const void *bias, void *y)
+{
+    F(winograd) e = F(winograd_tiled)(m, r, g, w);
+    e.c = g->c / g->groups, e.k = g->k / g->groups, e.xc = g->c, e.yc = g->k;
+    e.x = x, e.h = g->h, e.w = g->w, e.y = y, e.oh = g->oh, e.ow = g->ow, e.bias = bias;
+    e.pad_h[0] = g->pad_h, e.pad_w[0] = g->pad_w, e.fk = e.c * r * r, e.fc = r * r;
+    e.ready = g->ready;
+    return e;
+}
+
+INLINE int F(winograd_forward)(const int m, const int r, const fdl_conv *g, const void *x,
+                               const void *w, const void *bias, void *y, int threads)
 {
     if (!g->n || !g->k || !g->oh || !g->ow) return FDL_OK;
     if (!g->c) return F(conv_naive_forward)(g, x, w, bias, y, threads);      /* the bias alone */
-    F(winograd) e = F(winograd_of)(a, g, x, w, bias, y);
+    F(winograd) e = F(winograd_of)(m, r, g, x, w, bias, y);
     return F(winograd_run)(&e, threads);
 }
 
 /* U of all groups and panels, as winograd_run deals them for a `ready` one. */
-INLINE int64_t F(winograd_ready)(const int a, const fdl_conv *g, const void *w, REAL *u)
+INLINE int64_t F(winograd_ready)(const int m, const int r, const fdl_conv *g, const void *w,
+                                 REAL *u)
 {
-    F(winograd) e = F(winograd_of)(a, g, NULL, w, NULL, NULL);
-    e.positions = a * a;
+    F(winograd) e = F(winograd_of)(m, r, g, NULL, w, NULL, NULL);
+    e.positions = (m + r - 1) * (m + r - 1);
     e.panels = ceil_div(e.k, CONV_MR);
     for (int64_t t = 0; u && t < e.groups * e.panels; t++)
         F(winograd_make)(&e, t / e.panels, t % e.panels, u);
@@ -371,42 +389,38 @@ INLINE int64_t F(winograd_ready)(const int a, const fdl_conv *g, const void *w, 
 }
 
 /* A convolution of dy, channels exchanged and the filter flipped. */
-INLINE int F(winograd_grad_input)(const int a, const fdl_conv *g, const void *dy, const void *w,
-                                  void *dx, int threads)
+INLINE int F(winograd_grad_input)(const int m, const int r, const fdl_conv *g, const void *dy,
+                                  const void *w, void *dx, int threads)
 {
     if (!g->n || !g->c || !g->h || !g->w) return FDL_OK;
     if (!g->k || !g->oh || !g->ow) {
         F(conv_zero)(dx, g->n * g->c * g->h * g->w);
         return FDL_OK;
     }
-    const int64_t C = g->c / g->groups, K = g->k / g->groups;
-    F(winograd) e = {
-        .groups = g->groups, .n = g->n, .c = K, .h = g->oh, .w = g->ow, .k = C, .oh = g->h,
-        .ow = g->w, .xc = g->k, .yc = g->c, .step = 1, .yi = 1, .pad_h = {2 - g->pad_h},
-        .pad_w = {2 - g->pad_w}, .x = dy, .filter = w, .y = dx, .fg = K * C * 9, .fk = 9,
-        .fc = C * 9, .flip = 1, .a = a,
-        .input = a == 4 ? F(winograd_input_4) : F(winograd_input_6),
-        .filters = a == 4 ? F(winograd_filters_4) : F(winograd_filters_6),
-        .output = a == 4 ? F(winograd_output_4) : F(winograd_output_6)};
+    F(winograd) e = F(winograd_tiled)(m, r, g, w);
+    e.c = g->k / g->groups, e.k = g->c / g->groups, e.xc = g->k, e.yc = g->c;
+    e.x = dy, e.h = g->oh, e.w = g->ow, e.y = dx, e.oh = g->h, e.ow = g->w;
+    e.pad_h[0] = r - 1 - g->pad_h, e.pad_w[0] = r - 1 - g->pad_w;
+    e.fk = r * r, e.fc = e.k * r * r, e.flip = 1;
     return F(winograd_run)(&e, threads);
 }
 
-#define PASSES(m, a)                                                                               \
-    static int64_t F(conv_winograd_##m##x##m##_ready)(const fdl_conv *g, const void *w, void *u)   \
+#define PASSES(name, m, r)                                                                         \
+    static int64_t F(conv_winograd_##name##_ready)(const fdl_conv *g, const void *w, void *u)      \
     {                                                                                              \
-        return F(winograd_ready)(a, g, w, u);                                                      \
+        return F(winograd_ready)(m, r, g, w, u);                                                   \
     }                                                                                              \
-    static int F(conv_winograd_##m##x##m##_forward)(const fdl_conv *g, const void *x,              \
-                                                    const void *w, const void *bias, void *y,      \
-                                                    int threads)                                   \
+    static int F(conv_winograd_##name##_forward)(const fdl_conv *g, const void *x, const void *w,  \
+                                                 const void *bias, void *y, int threads)           \
     {                                                                                              \
-        return F(winograd_forward)(a, g, x, w, bias, y, threads);                                  \
+        return F(winograd_forward)(m, r, g, x, w, bias, y, threads);                               \
     }                                                                                              \
-    static int F(conv_winograd_##m##x##m##_grad_input)(const fdl_conv *g, const void *dy,          \
-                                                       const void *w, void *dx, int threads)       \
+    static int F(conv_winograd_##name##_grad_input)(const fdl_conv *g, const void *dy,             \
+                                                    const void *w, void *dx, int threads)          \
     {                                                                                              \
-        return F(winograd_grad_input)(a, g, dy, w, dx, threads);                                   \
+        return F(winograd_grad_input)(m, r, g, dy, w, dx, threads);                                \
     }
-PASSES(2, 4)
-PASSES(4, 6)
+PASSES(2x2, 2, 3)
+PASSES(4x4, 4, 3)
+PASSES(5x5, 2, 5)
 #undef PASSES

@@ -5,12 +5,14 @@
  * Idea      the transposed map of winograd.c: each of the a^2 positions is a product over the
  *           tiles, K x tiles by tiles x C. Lanes are channels, so that its operands lie as the
  *           micro-kernel of implicit.c reads them; lines of VL channels are transposed on the way
- * Removes   three quarters of the multiplications of grad_weight.c (m = 4), or 5 of 9 (m = 2)
- * Leaves    the transforms, of x and of dy, and a gradient per position, 4 (m = 4) or 1.8 times the
- *           size of dW, for each panel of output channels; some accuracy: errors are up to about
- *           2 eps sqrt(N OH OW) of the largest gradient (m = 4), or half an eps (m = 2)
- * Requires  3x3 filters, stride 1, dilation 1, or 4x4 and stride 2 (see winograd_strided.c); any
- *           size, padding and groups
+ * Removes   three quarters of the multiplications of grad_weight.c (m = 4), 5 of 9 (m = 2), or 16
+ *           of 25 (r = 5)
+ * Leaves    the transforms, of x and of dy, and a gradient per position, 4 (m = 4), 1.8 (m = 2) or
+ *           1.4 times (r = 5) the size of dW, for each panel of output channels; some accuracy:
+ *           errors are up to about 2 eps sqrt(N OH OW) of the largest gradient (m = 4), half an eps
+ *           (m = 2), or 3 eps (r = 5)
+ * Requires  3x3 or 5x5 filters, stride 1, dilation 1, or 4x4 and stride 2 (see winograd_strided.c);
+ *           any size, padding and groups
  * Checked   against float64, with a bound derived from the transforms; any thread count gives the
  *           same bits: chunks of tiles follow from the shape and are added in order
  * Timed     python -m fastdl bench conv
@@ -27,7 +29,7 @@ typedef struct F(winograd_plane) {     /* x, or dy                              
 typedef struct F(winograd_grad) {
     F(winograd_plane) x, dy;
     REAL *dw;                          /* (groups * k, c, r, r)                                   */
-    int a, m, positions;               /* of a tile, along one axis: inputs, outputs; a^2         */
+    int m, r, a, positions;            /* of a tile, along one axis: outputs, taps, inputs; a^2   */
     int64_t n, groups, c, k;           /* channels of a group                                     */
     int64_t th, tw;                    /* rows and columns of tiles of an image                   */
     int64_t rows, chunks;              /* rows of tiles of a chunk, counted through all images    */
@@ -36,7 +38,7 @@ typedef struct F(winograd_grad) {
     REAL *v, *s, *u;                   /* V[p][t][c]; S[p][panel][t][mr]; U[panel][p][mr][c]      */
     const REAL *zeros;                 /* a row outside the image                                 */
     int64_t *koff;                     /* t * ldv                                                 */
-    /* the steps, compiled for this a */
+    /* the steps, compiled for this m and r */
     void (*data)(const struct F(winograd_grad) *e, int64_t c, int64_t count, int64_t row,
                  int64_t rows, REAL *lines, REAL *out);
     void (*result)(const struct F(winograd_grad) *e, int64_t k, int64_t count, int64_t row,
@@ -67,21 +69,22 @@ INLINE int64_t F(winograd_s_plane)(const F(winograd_grad) *e)
 
 INLINE int64_t F(winograd_grad_line)(const F(winograd_grad) *e)
 {
-    return ((ceil_div(e->m * e->tw + 2, VL) + 1) | 1) * VL;
+    return ((ceil_div(e->m * e->tw + e->r - 1, VL) + 1) | 1) * VL;
 }
 
 /* ---- tiles --------------------------------------------------------------------------------------
  * out[p * plane + t * step]: `count` channels from c on, of all tiles of some rows of tiles. grad:
  * of dy, by A, not of x, by B^T. lines: room for those of VL channels, and VL times one line. */
-INLINE void F(winograd_channels)(const int a, const int grad, const F(winograd_grad) *e,
-                                 const F(winograd_plane) *x, int64_t c, int64_t count, int64_t row,
-                                 int64_t rows, REAL *lines, REAL *out, int64_t plane, int64_t step)
+INLINE void F(winograd_channels)(const int m, const int r, const int grad,
+                                 const F(winograd_grad) *e, const F(winograd_plane) *x, int64_t c,
+                                 int64_t count, int64_t row, int64_t rows, REAL *lines, REAL *out,
+                                 int64_t plane, int64_t step)
 {
-    const int m = WINOGRAD_OUTPUTS(a), values = grad ? m : a, by = a == 5 && !grad ? 2 : 1;
+    const int a = m + r - 1, values = grad ? m : a, by = r == 2 && !grad ? 2 : 1;
     const int64_t ld = F(winograd_grad_line)(e), len = grad ? m * e->tw : m * e->tw + a - m;
     REAL *columns = lines + VL * a * ld;
-    for (int64_t r = row; r < row + rows; r++) {
-        const int64_t n = r / e->th, top = r % e->th * m * by - x->pad_h;
+    for (int64_t q = row; q < row + rows; q++) {
+        const int64_t n = q / e->th, top = q % e->th * m * by - x->pad_h;
         for (int64_t l = 0; l < count; l++) {
             const int64_t channel = (c + l) / (by * by), phase = (c + l) % (by * by);
             const REAL *from = x->x + (n * x->channels + channel) * x->h * x->w;
@@ -90,23 +93,23 @@ INLINE void F(winograd_channels)(const int a, const int grad, const F(winograd_g
                 const int64_t u = top + phase / by + i * by;
                 source[i] = u >= 0 && u < x->h ? from + u * x->w : e->zeros;
             }
-            F(winograd_lines)(a, grad, by, source, phase % by - x->pad_w, x->w, len,
+            F(winograd_lines)(m, r, grad, by, source, phase % by - x->pad_w, x->w, len,
                               lines + l * a * ld, ld);
         }
         for (int i = 0; i < a; i++) {
-            for (int64_t q = 0; q < len; q += VL) {     /* columns of VL channels side by side    */
+            for (int64_t u = 0; u < len; u += VL) {     /* columns of VL channels side by side    */
                 V v[VL];
-                const REAL *from = lines + i * ld + q;
+                const REAL *from = lines + i * ld + u;
                 UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LD(from + l * a * ld);
                 F(transpose)(v);
-                UNROLL(16) for (int l = 0; l < VL; l++) ST(columns + (q + l) * VL, v[l]);
+                UNROLL(16) for (int l = 0; l < VL; l++) ST(columns + (u + l) * VL, v[l]);
             }
             REAL *to = out + i * a * plane;
             const REAL *tile = columns;
             for (int64_t t = 0; t < e->tw; t++, to += step, tile += m * VL) {
                 V d[WINOGRAD_MAX], o[WINOGRAD_MAX];
                 UNROLL(6) for (int j = 0; j < values; j++) d[j] = LD(tile + j * VL);
-                if (grad) F(winograd_result_grad)(a, d, o, 1);
+                if (grad) F(winograd_result_grad)(m, r, d, o, 1);
                 else F(winograd_data)(a, d, o, 1);
                 UNROLL(6) for (int j = 0; j < a; j++) ST(to + j * plane, o[j]);
             }
@@ -135,50 +138,48 @@ static int F(winograd_transform)(const F(winograd_grad) *e, int64_t g, int64_t t
 
 /* ---- products ---------------------------------------------------------------------------------*/
 
-/* VL filters of 9 taps from lanes: the first n of them to w, one after the other. */
-INLINE void F(winograd_put_taps)(const V *taps, int64_t n, REAL *w)
+/* VL filters of n taps from lanes: the first `count` of them to w, one after the other. */
+INLINE void F(winograd_put_taps)(const int n, const V *taps, int64_t count, REAL *w)
 {
     V v[VL];
-    UNROLL(16) for (int t = 0; t + VL <= 9; t += VL) {
-        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = taps[t + l];
+    UNROLL(16) for (int t = 0; t + 1 < n; t += VL) {
+        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = t + l < n ? taps[t + l] : SPLAT(0);
         F(transpose)(v);
         UNROLL(16) for (int l = 0; l < VL; l++)
-            if (l < n) ST(w + l * 9 + t, v[l]);
+            if (l < count) STN(w + l * n + t, v[l], n - t);
     }
-    if (VL > 9) {
-        UNROLL(16) for (int l = 0; l < VL; l++) v[l] = l < 9 ? taps[l] : SPLAT(0);
-        F(transpose)(v);
-        UNROLL(16) for (int l = 0; l < VL; l++)
-            if (l < n) STN(w + l * 9, v[l], 9);
-    } else {
+    if (n % VL == 1) {                  /* a single one is no reason for a transposition          */
         REAL last[VL];
-        ST(last, taps[8]);
-        for (int l = 0; l < VL && l < n; l++) w[l * 9 + 8] = last[l];
+        ST(last, taps[n - 1]);
+        for (int l = 0; l < VL && l < count; l++) w[l * n + n - 1] = last[l];
     }
 }
 
 /* taps = G^T U G of VL input channels: U[p][mr][c], rows ldu apart */
-INLINE void F(winograd_filter_taps)(const int a, const REAL *u, int64_t mr, int64_t ldu, V *taps)
+INLINE void F(winograd_filter_taps)(const int m, const int r, const REAL *u, int64_t mr,
+                                    int64_t ldu, V *taps)
 {
-    const int r = WINOGRAD_REACH(a);
-    V h[3 * WINOGRAD_MAX];
+    const int a = m + r - 1;
+    V h[WINOGRAD_REACH * WINOGRAD_MAX];
     UNROLL(6) for (int j = 0; j < a; j++) {
         V column[WINOGRAD_MAX];
         UNROLL(6) for (int i = 0; i < a; i++) column[i] = LD(u + (i * a + j) * mr * ldu);
-        F(winograd_filter_grad)(a, column, h + j, a);
+        F(winograd_filter_grad)(m, r, column, h + j, a);
     }
-    UNROLL(3) for (int i = 0; i < r; i++) F(winograd_filter_grad)(a, h + i * a, taps + i * r, 1);
+    UNROLL(5) for (int i = 0; i < r; i++)
+        F(winograd_filter_grad)(m, r, h + i * a, taps + i * r, 1);
 }
 
 /* dw of mr output channels from k on (of all) and `count` input channels from c0 on: U[p][mr][c] */
-INLINE void F(winograd_weights)(const int a, const F(winograd_grad) *e, int64_t k, int64_t mr,
-                                int64_t c0, int64_t count, const REAL *u, int64_t ldu)
+INLINE void F(winograd_weights)(const int m, const int r, const F(winograd_grad) *e, int64_t k,
+                                int64_t mr, int64_t c0, int64_t count, const REAL *u, int64_t ldu)
 {
     for (int64_t i = 0; i < mr; i++, u += ldu)
         for (int64_t c = 0; c < count; c += VL) {
-            V taps[9];
-            F(winograd_filter_taps)(a, u + c, mr, ldu, taps);
-            F(winograd_put_taps)(taps, count - c, e->dw + ((k + i) * e->c + c0 + c) * 9);
+            V taps[WINOGRAD_REACH * WINOGRAD_REACH];
+            F(winograd_filter_taps)(m, r, u + c, mr, ldu, taps);
+            F(winograd_put_taps)(r * r, taps, count - c,
+                                 e->dw + ((k + i) * e->c + c0 + c) * r * r);
         }
 }
 
@@ -226,14 +227,14 @@ static void F(winograd_grad_share)(F(winograd_grad) *e)
 }
 
 /* The same for the phases of 4x4 filters: VL / 4 filters from lanes, or part of one. */
-static void F(winograd_weights_5)(const F(winograd_grad) *e, int64_t k, int64_t mr, int64_t c0,
+static void F(winograd_weights_4_2)(const F(winograd_grad) *e, int64_t k, int64_t mr, int64_t c0,
                                   int64_t count, const REAL *u, int64_t ldu)
 {
     for (int64_t i = 0; i < mr; i++, u += ldu)
         for (int64_t c = 0; c < count; c += VL) {
             V taps[4];
             REAL lanes[4][VL];
-            F(winograd_filter_taps)(5, u + c, mr, ldu, taps);
+            F(winograd_filter_taps)(4, 2, u + c, mr, ldu, taps);
             UNROLL(4) for (int t = 0; t < 4; t++) ST(lanes[t], taps[t]);
             REAL *dw = e->dw + (k + i) * e->c * 4;
             for (int64_t l = 0; l < min64(VL, count - c); l++) {
@@ -244,31 +245,34 @@ static void F(winograd_weights_5)(const F(winograd_grad) *e, int64_t k, int64_t 
         }
 }
 
-#define STEPS(a)                                                                                   \
-    static void F(winograd_data_##a)(const F(winograd_grad) *e, int64_t c, int64_t count,          \
-                                     int64_t row, int64_t rows, REAL *lines, REAL *out)            \
+#define STEPS(m, r)                                                                                \
+    static void F(winograd_data_##m##_##r)(const F(winograd_grad) *e, int64_t c, int64_t count,    \
+                                           int64_t row, int64_t rows, REAL *lines, REAL *out)      \
     {                                                                                              \
-        F(winograd_channels)(a, 0, e, &e->x, c, count, row, rows, lines, out,                      \
+        F(winograd_channels)(m, r, 0, e, &e->x, c, count, row, rows, lines, out,                   \
                              F(winograd_v_plane)(e), e->ldv);                                      \
     }                                                                                              \
-    static void F(winograd_result_##a)(const F(winograd_grad) *e, int64_t k, int64_t count,        \
-                                       int64_t row, int64_t rows, REAL *lines, REAL *out,          \
-                                       int64_t step)                                               \
+    static void F(winograd_result_##m##_##r)(const F(winograd_grad) *e, int64_t k, int64_t count,  \
+                                             int64_t row, int64_t rows, REAL *lines, REAL *out,    \
+                                             int64_t step)                                         \
     {                                                                                              \
-        F(winograd_channels)(a, 1, e, &e->dy, k, count, row, rows, lines, out,                     \
+        F(winograd_channels)(m, r, 1, e, &e->dy, k, count, row, rows, lines, out,                  \
                              F(winograd_s_plane)(e), step);                                        \
     }
-#define WEIGHTS(a)                                                                                 \
-    static void F(winograd_weights_##a)(const F(winograd_grad) *e, int64_t k, int64_t mr,          \
-                                        int64_t c, int64_t count, const REAL *u, int64_t ldu)      \
+#define WEIGHTS(m, r)                                                                              \
+    static void F(winograd_weights_##m##_##r)(const F(winograd_grad) *e, int64_t k, int64_t mr,    \
+                                              int64_t c, int64_t count, const REAL *u,             \
+                                              int64_t ldu)                                         \
     {                                                                                              \
-        F(winograd_weights)(a, e, k, mr, c, count, u, ldu);                                        \
+        F(winograd_weights)(m, r, e, k, mr, c, count, u, ldu);                                     \
     }
-STEPS(4)
-STEPS(5)
-STEPS(6)
-WEIGHTS(4)
-WEIGHTS(6)
+STEPS(2, 3)
+STEPS(4, 2)
+STEPS(4, 3)
+STEPS(2, 5)
+WEIGHTS(2, 3)
+WEIGHTS(4, 3)
+WEIGHTS(2, 5)
 #undef STEPS
 #undef WEIGHTS
 
@@ -276,7 +280,7 @@ WEIGHTS(6)
 static int F(winograd_grad_run)(const fdl_conv *g, F(winograd_grad) *e, int threads)
 {
     const int64_t C = e->c, K = e->k;
-    e->m = WINOGRAD_OUTPUTS(e->a), e->positions = e->a * e->a;
+    e->a = e->m + e->r - 1, e->positions = e->a * e->a;
     e->th = ceil_div(g->oh, e->m), e->tw = ceil_div(g->ow, e->m);
     const int64_t all_rows = e->n * e->th, tiles = all_rows * e->tw;
     const double fmas = (double)e->groups * e->positions * ((double)K * C + 4.0 * (K + C)) * tiles;
@@ -308,8 +312,12 @@ static int F(winograd_grad_run)(const fdl_conv *g, F(winograd_grad) *e, int thre
     return e->status;
 }
 
-INLINE int F(winograd_grad_weight)(const int a, const fdl_conv *g, const void *x, const void *dy,
-                                   void *dw, int threads)
+#define STEP(name, m, r)                                                                           \
+    ((r) == 5 ? F(winograd_##name##_2_5)                                                           \
+              : (r) == 2 ? F(winograd_##name##_4_2)                                                \
+                         : (m) == 2 ? F(winograd_##name##_2_3) : F(winograd_##name##_4_3))
+INLINE int F(winograd_grad_weight)(const int m, const int r, const fdl_conv *g, const void *x,
+                                   const void *dy, void *dw, int threads)
 {
     const int64_t C = g->c / g->groups, K = g->k / g->groups;
     if (!C || !K) return FDL_OK;
@@ -319,31 +327,20 @@ INLINE int F(winograd_grad_weight)(const int a, const fdl_conv *g, const void *x
     }
     F(winograd_grad) e = {
         .x = {x, g->c, g->h, g->w, g->pad_h, g->pad_w}, .dy = {dy, g->k, g->oh, g->ow, 0, 0},
-        .dw = dw, .n = g->n, .groups = g->groups, .c = a == 5 ? 4 * C : C, .k = K, .a = a,
-        .data = a == 4 ? F(winograd_data_4) : a == 5 ? F(winograd_data_5) : F(winograd_data_6),
-        .result = a == 4   ? F(winograd_result_4)
-                  : a == 5 ? F(winograd_result_5)
-                           : F(winograd_result_6),
-        .filters = a == 4   ? F(winograd_weights_4)
-                   : a == 5 ? F(winograd_weights_5)
-                            : F(winograd_weights_6)};
+        .dw = dw, .n = g->n, .groups = g->groups, .c = r == 2 ? 4 * C : C, .k = K, .m = m, .r = r,
+        .data = STEP(data, m, r), .result = STEP(result, m, r), .filters = STEP(weights, m, r)};
     return F(winograd_grad_run)(g, &e, threads);
 }
+#undef STEP
 
-static int F(conv_winograd_2x2_grad_weight)(const fdl_conv *g, const void *x, const void *dy,
-                                            void *dw, int threads)
-{
-    return F(winograd_grad_weight)(4, g, x, dy, dw, threads);
-}
-
-static int F(conv_winograd_4x4_grad_weight)(const fdl_conv *g, const void *x, const void *dy,
-                                            void *dw, int threads)
-{
-    return F(winograd_grad_weight)(6, g, x, dy, dw, threads);
-}
-
-static int F(conv_winograd_strided_grad_weight)(const fdl_conv *g, const void *x, const void *dy,
-                                                void *dw, int threads)
-{
-    return F(winograd_grad_weight)(5, g, x, dy, dw, threads);
-}
+#define PASS(name, m, r)                                                                           \
+    static int F(conv_winograd_##name##_grad_weight)(const fdl_conv *g, const void *x,             \
+                                                     const void *dy, void *dw, int threads)        \
+    {                                                                                              \
+        return F(winograd_grad_weight)(m, r, g, x, dy, dw, threads);                               \
+    }
+PASS(2x2, 2, 3)
+PASS(4x4, 4, 3)
+PASS(5x5, 2, 5)
+PASS(strided, 4, 2)
+#undef PASS

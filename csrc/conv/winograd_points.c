@@ -13,8 +13,9 @@
  *      4   2   3   0, 1, -1              4, not 9
  *      5   4   2   0, -1, 2, 1/2         1.56, not 4
  *      6   4   3   0, 1, -1, 2, -1/2     2.25, not 9
+ *      6   2   5   the same              9, not 25
  *
- * The last are not the textbook's 0, 1, -1, 2, -2, whose transforms have larger entries: here the
+ * These last are not the textbook's 0, 1, -1, 2, -2, whose transforms have larger entries: here the
  * rounding error is a third, for no more work (Barabasz, Anderson, Soodhalter and Gregg, 2020,
  * search for points). With 0, -1, 2, 1/2 it is half that of 0, 1, -1, 2.
  *
@@ -24,11 +25,11 @@
  *
  * where the sum over tiles is taken before G^T.
  *
- * All functions take a as a constant, read in[0 ...] and write out[0], out[step], ...
+ * The data's transform depends on the points alone. All functions take a, or m and r, as constants,
+ * read in[0 ...] and write out[0], out[step], ...
  */
 #define WINOGRAD_MAX 6                         /* a, at most */
-#define WINOGRAD_OUTPUTS(a) ((a) == 4 ? 2 : 4) /* m */
-#define WINOGRAD_REACH(a) ((a) == 5 ? 2 : 3)   /* r */
+#define WINOGRAD_REACH 5                       /* r, at most */
 
 /* B^T: a values to a */
 INLINE void F(winograd_data)(const int a, const V *d, V *out, const int step)
@@ -56,8 +57,9 @@ INLINE void F(winograd_data)(const int a, const V *d, V *out, const int step)
 }
 
 /* A^T: a values to m */
-INLINE void F(winograd_result)(const int a, const V *p, V *out, const int step)
+INLINE void F(winograd_result)(const int m, const int r, const V *p, V *out, const int step)
 {
+    const int a = m + r - 1;
     const V s = p[1] + p[2], b = p[1] - p[2];
     if (a == 4) {
         out[0] = p[0] + s;
@@ -70,14 +72,19 @@ INLINE void F(winograd_result)(const int a, const V *p, V *out, const int step)
     } else {
         out[0] = p[0] + s + (p[3] + p[4]);
         out[step] = b + 2 * p[3] - (REAL)0.5 * p[4];
+        if (m == 2) {
+            out[step] += p[5];
+            return;
+        }
         out[2 * step] = s + 4 * p[3] + (REAL)0.25 * p[4];
         out[3 * step] = b + 8 * p[3] - (REAL)0.125 * p[4] + p[5];
     }
 }
 
 /* G: r values to a */
-INLINE void F(winograd_filter)(const int a, const V *g, V *out, const int step)
+INLINE void F(winograd_filter)(const int m, const int r, const V *g, V *out, const int step)
 {
+    const int a = m + r - 1;
     out[0] = g[0];
     if (a == 4) {
         const V s = g[0] + g[2];
@@ -92,18 +99,24 @@ INLINE void F(winograd_filter)(const int a, const V *g, V *out, const int step)
         out[4 * step] = g[1];
     } else {
         const REAL third = (REAL)1 / 3, fifteenth = (REAL)1 / 15;
-        const V s = g[0] + g[2];
-        out[step] = -third * (s + g[1]);
-        out[2 * step] = third * (s - g[1]);
-        out[3 * step] = fifteenth * (g[0] + 2 * g[1] + 4 * g[2]);
-        out[4 * step] = -4 * fifteenth * (4 * g[0] - 2 * g[1] + g[2]);
-        out[5 * step] = g[2];
+        V s = g[0] + g[2], b = g[1], at2 = g[0] + 2 * g[1] + 4 * g[2];
+        V half = 4 * g[0] - 2 * g[1] + g[2];                            /* 4 times that at -1/2 */
+        if (r == 5) {
+            s += g[4], b += g[3], at2 += 8 * g[3] + 16 * g[4];
+            half += (REAL)0.25 * g[4] - (REAL)0.5 * g[3];
+        }
+        out[step] = -third * (s + b);
+        out[2 * step] = third * (s - b);
+        out[3 * step] = fifteenth * at2;
+        out[4 * step] = -4 * fifteenth * half;
+        out[5 * step] = g[r - 1];
     }
 }
 
 /* A: m values to a */
-INLINE void F(winograd_result_grad)(const int a, const V *e, V *out, const int step)
+INLINE void F(winograd_result_grad)(const int m, const int r, const V *e, V *out, const int step)
 {
+    const int a = m + r - 1;
     out[0] = e[0];
     if (a == 4) {
         out[step] = e[0] + e[1];
@@ -114,6 +127,12 @@ INLINE void F(winograd_result_grad)(const int a, const V *e, V *out, const int s
         out[2 * step] = e[0] + 2 * e[1] + 4 * e[2] + 8 * e[3];
         out[3 * step] = e[0] + (REAL)0.5 * e[1] + (REAL)0.25 * e[2] + (REAL)0.125 * e[3];
         out[4 * step] = e[3];
+    } else if (m == 2) {
+        out[step] = e[0] + e[1];
+        out[2 * step] = e[0] - e[1];
+        out[3 * step] = e[0] + 2 * e[1];
+        out[4 * step] = e[0] - (REAL)0.5 * e[1];
+        out[5 * step] = e[1];
     } else {
         const V s = e[0] + e[2], b = e[1] + e[3];
         out[step] = s + b;
@@ -125,8 +144,9 @@ INLINE void F(winograd_result_grad)(const int a, const V *e, V *out, const int s
 }
 
 /* G^T: a values to r */
-INLINE void F(winograd_filter_grad)(const int a, const V *u, V *out, const int step)
+INLINE void F(winograd_filter_grad)(const int m, const int r, const V *u, V *out, const int step)
 {
+    const int a = m + r - 1;
     if (a == 4) {
         const V s = (REAL)0.5 * (u[1] + u[2]);
         out[0] = u[0] + s;
@@ -141,6 +161,11 @@ INLINE void F(winograd_filter_grad)(const int a, const V *u, V *out, const int s
         const V s = third * (u[2] - u[1]), b = fifteenth * u[3], c = fifteenth * u[4];
         out[0] = u[0] + s + b - 16 * c;
         out[step] = 2 * b + 8 * c - third * (u[1] + u[2]);
-        out[2 * step] = s + 4 * b - 4 * c + u[5];
+        out[2 * step] = s + 4 * b - 4 * c;
+        if (r == 5) {
+            out[3 * step] = 8 * b + 2 * c - third * (u[1] + u[2]);
+            out[4 * step] = s + 16 * b - c;
+        }
+        out[(r - 1) * step] += u[5];
     }
 }

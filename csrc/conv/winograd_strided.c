@@ -18,7 +18,7 @@
  */
 
 /* Panel q of group g, channels c0 <= c < c1: the 2 x 2 taps of their phases. */
-static void F(winograd_filters_5)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0,
+static void F(winograd_filters_4_2)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0,
                                   int64_t c1, REAL *u)
 {
     const int64_t m0 = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - m0;
@@ -34,7 +34,7 @@ static void F(winograd_filters_5)(const F(winograd) *e, int64_t g, int64_t q, in
             int64_t r = c % phases / e->step, s = c % e->step, next = 2;
             if (e->flip) r = 2 + (g / 2 + e->odd_h) % 2, s = 2 + (g + e->odd_w) % 2, next = -2;
             for (int t = 0; t < 4; t++) g4[t] = tap[(r + t / 2 * next) * 4 + s + t % 2 * next];
-            F(winograd_filter_tile)(5, g4, u + i + (c - c0) * mr, plane);
+            F(winograd_filter_tile)(4, 2, g4, u + i + (c - c0) * mr, plane);
         }
     }
 }
@@ -49,8 +49,8 @@ static int F(conv_winograd_strided_forward)(const fdl_conv *g, const void *x, co
         .groups = g->groups, .n = g->n, .c = 4 * C, .h = g->h, .w = g->w, .k = K, .oh = g->oh,
         .ow = g->ow, .xc = g->c, .yc = g->k, .step = 2, .yi = 1, .pad_h = {g->pad_h},
         .pad_w = {g->pad_w}, .x = x, .filter = w, .bias = bias, .y = y, .fg = K * C * 16,
-        .fk = C * 16, .fc = 16, .a = 5, .input = F(winograd_input_5),
-        .filters = F(winograd_filters_5), .output = F(winograd_output_5)};
+        .fk = C * 16, .fc = 16, .m = 4, .r = 2, .input = F(winograd_input_4_2),
+        .filters = F(winograd_filters_4_2), .output = F(winograd_output_4_2)};
     return F(winograd_run)(&e, threads);
 }
 
@@ -71,7 +71,7 @@ static int F(conv_winograd_strided_grad_input)(const fdl_conv *g, const void *dy
         .pad_h = {1 - g->pad_h / 2, 1 - (1 + g->pad_h) / 2},
         .pad_w = {1 - g->pad_w / 2, 1 - (1 + g->pad_w) / 2}, .x = dy, .filter = w, .y = dx,
         .odd_h = g->pad_h % 2, .odd_w = g->pad_w % 2, .fg = K * C * 16, .fk = 16,
-        .fc = C * 16, .flip = 1, .a = 5, .input = F(winograd_input_5),
-        .filters = F(winograd_filters_5), .output = F(winograd_output_5)};
+        .fc = C * 16, .flip = 1, .m = 4, .r = 2, .input = F(winograd_input_4_2),
+        .filters = F(winograd_filters_4_2), .output = F(winograd_output_4_2)};
     return F(winograd_run)(&e, threads);
 }

@@ -10,9 +10,10 @@
  * needs no rearranging: `winograd_lines` makes `a` lines of a row of tiles, vectors running along
  * the image's columns. Along the rows, column m t + j of a line has to become lane t of vector j.
  * That is a deinterleave by m, and where a row of tiles ends, columns m and m + 1 of its last tile
- * belong to no tile of their own; hence two lines, `line` with the columns from 0 on and `halo`
- * with those from m on. Narrow images lay all their rows side by side in such a pair; a row that
- * fills vectors by itself is one line, and its halo is the same line, m further on.
+ * belong to no tile of their own; hence another line with the columns from m on, and one with those
+ * from 2 m on if tiles reach so far, `apart` from each other. Narrow images lay all their rows side
+ * by side in such lines; a row that fills vectors by itself is one line, and the others are that
+ * line, m further on.
  */
 
 #ifndef WINOGRAD_TYPES
@@ -34,7 +35,7 @@ struct F(winograd) {
     int64_t fg, fk, fc;                 /* strides of the filter: group, output, input channel    */
     int flip;                           /* its taps run backwards                                 */
     int odd_h, odd_w;                   /* of stride 2: whether the padding is odd                */
-    int a, m, positions;                /* of a tile, along one axis: inputs, outputs; a^2        */
+    int m, r, a, positions;             /* of a tile, along one axis: outputs, taps, inputs; a^2  */
     int64_t th, tw;                     /* rows and columns of tiles of an image                  */
     int64_t rows, cols, nrows, ncols;   /* tiles of a chunk; chunks along n * th and tw           */
     int64_t panels, blocks;             /* of k, and of c                                         */
@@ -43,7 +44,7 @@ struct F(winograd) {
     REAL *u, *v;                        /* shared by all threads, or NULL                         */
     const REAL *zeros;                  /* a row outside the image                                */
     int64_t *koff;                      /* c * ldv                                                */
-    /* the steps, compiled for this a */
+    /* the steps, compiled for this m and r */
     void (*input)(const F(winograd) *e, int64_t g, int64_t c, const winograd_chunk *p, REAL *lines,
                   REAL *out, int64_t plane);
     void (*filters)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0, int64_t c1, REAL *u);
@@ -73,16 +74,18 @@ INLINE int64_t F(winograd_line)(const F(winograd) *e)
 
 INLINE int64_t F(winograd_lines_size)(const F(winograd) *e)
 {
-    return (F(winograd_wide)(e) ? e->rows : 2) * e->a * F(winograd_line)(e);
+    const int64_t copies = F(winograd_wide)(e) ? e->rows : ceil_div(e->a, e->m);
+    return copies * e->a * F(winograd_line)(e);
 }
 
 /* a lines, `ld` apart: line[q] = what the rows' column `first + q * step` becomes, q < len; columns
  * outside the image are 0. Rows: a of the data, or m of the result's gradient. Whole vectors are
  * written: up to VL - 1 elements past len change. */
-INLINE void F(winograd_lines)(const int a, const int grad, const int step, const REAL *const *row,
-                              int64_t first, int64_t width, int64_t len, REAL *line, int64_t ld)
+INLINE void F(winograd_lines)(const int m, const int r, const int grad, const int step,
+                              const REAL *const *row, int64_t first, int64_t width, int64_t len,
+                              REAL *line, int64_t ld)
 {
-    const int values = grad ? WINOGRAD_OUTPUTS(a) : a;
+    const int a = m + r - 1, values = grad ? m : a;
     int64_t q = 0, left;                /* columns from q on that are in the image                */
     for (; q < len && first + q * step < 0; q += VL)
         UNROLL(6) for (int i = 0; i < a; i++) ST(line + i * ld + q, SPLAT(0));
@@ -94,7 +97,7 @@ INLINE void F(winograd_lines)(const int a, const int grad, const int step, const
             d[i] = LDN(from, left, 0);
             if (step == 2) d[i] = EVEN(d[i], LDN(from + VL, left - VL, 0));
         }
-        if (grad) F(winograd_result_grad)(a, d, t, 1);
+        if (grad) F(winograd_result_grad)(m, r, d, t, 1);
         else F(winograd_data)(a, d, t, 1);
         UNROLL(6) for (int i = 0; i < a; i++) ST(line + i * ld + q, t[i]);
     }
@@ -103,23 +106,26 @@ INLINE void F(winograd_lines)(const int a, const int grad, const int step, const
 }
 
 /* VL tiles of the a lines to lanes of out[p * plane]. */
-INLINE void F(winograd_split)(const int a, const REAL *line, const REAL *halo, int64_t ld,
+INLINE void F(winograd_split)(const int m, const int r, const REAL *line, int64_t apart, int64_t ld,
                               REAL *out, int64_t plane)
 {
-    UNROLL(6) for (int i = 0; i < a; i++, line += ld, halo += ld) {
+    const int a = m + r - 1;
+    UNROLL(6) for (int i = 0; i < a; i++, line += ld) {
         V d[WINOGRAD_MAX], t[WINOGRAD_MAX];
-        const V z = LD(line), b = LD(line + VL), p = LD(halo), q = LD(halo + VL);
-        if (a == 4) {
-            d[0] = EVEN(z, b), d[1] = ODD(z, b);
-            d[2] = EVEN(p, q), d[3] = ODD(p, q);
+        if (m == 2) {
+            UNROLL(3) for (int j = 0; j < a; j += 2) {
+                const V z = LD(line + j / 2 * apart), b = LD(line + j / 2 * apart + VL);
+                d[j] = EVEN(z, b), d[j + 1] = ODD(z, b);
+            }
         } else {
-            const V c = LD(line + 2 * VL), e = LD(line + 3 * VL);
-            const V r = LD(halo + 2 * VL), s = LD(halo + 3 * VL);
+            const REAL *halo = line + apart;
+            const V z = LD(line), b = LD(line + VL), c = LD(line + 2 * VL), e = LD(line + 3 * VL);
+            const V p = LD(halo), q = LD(halo + VL), u = LD(halo + 2 * VL), s = LD(halo + 3 * VL);
             const V even[2] = {EVEN(z, b), EVEN(c, e)}, odd[2] = {ODD(z, b), ODD(c, e)};
             d[0] = EVEN(even[0], even[1]), d[2] = ODD(even[0], even[1]);
             d[1] = EVEN(odd[0], odd[1]), d[3] = ODD(odd[0], odd[1]);
-            d[4] = EVEN(EVEN(p, q), EVEN(r, s));
-            if (a == 6) d[5] = EVEN(ODD(p, q), ODD(r, s));
+            d[4] = EVEN(EVEN(p, q), EVEN(u, s));
+            if (a == 6) d[5] = EVEN(ODD(p, q), ODD(u, s));
         }
         F(winograd_data)(a, d, t, 1);
         UNROLL(6) for (int j = 0; j < a; j++) ST(out + (i * a + j) * plane, t[j]);
@@ -142,64 +148,63 @@ INLINE F(winograd_origin) F(winograd_origin_of)(const F(winograd) *e, int64_t g,
 /* out[p * plane + t]: the tiles of channel c of group g in a chunk; lines: winograd_lines_size. All
  * lines are written before they are read: what was stored just now, at another offset, reads
  * slowly. */
-INLINE void F(winograd_input)(const int a, const int step, const F(winograd) *e, int64_t g,
-                              int64_t c, const winograd_chunk *p, REAL *lines, REAL *out,
+INLINE void F(winograd_input)(const int m, const int r, const int step, const F(winograd) *e,
+                              int64_t g, int64_t c, const winograd_chunk *p, REAL *lines, REAL *out,
                               int64_t plane)
 {
-    const int m = WINOGRAD_OUTPUTS(a), wide = F(winograd_wide)(e);
+    const int a = m + r - 1, wide = F(winograd_wide)(e);
     const F(winograd_origin) from = F(winograd_origin_of)(e, g, c);
     const int64_t pitch = m * p->cols, first = m * p->col * step + from.v, tail = a - m;
     const int64_t ld = F(winograd_line)(e);
-    REAL *halo = wide ? lines + m : lines + a * ld;
+    const int64_t apart = wide ? m : a * ld;
     const int64_t next = wide ? a * ld : pitch;            /* from one row of tiles to the next   */
-    for (int64_t r = 0; r < p->rows; r++) {
-        const int64_t n = (p->row + r) / e->th;
-        const int64_t top = (p->row + r) % e->th * m * step + from.u;
+    for (int64_t q = 0; q < p->rows; q++) {
+        const int64_t n = (p->row + q) / e->th;
+        const int64_t top = (p->row + q) % e->th * m * step + from.u;
         const REAL *x = e->x + (n * e->xc + from.channel) * e->h * e->w, *row[WINOGRAD_MAX];
         for (int i = 0; i < a; i++) {
             const int64_t u = top + i * step;
             row[i] = u >= 0 && u < e->h ? x + u * e->w : e->zeros;
         }
-        for (int half = 0; half < (wide ? 1 : 2); half++)
-            F(winograd_lines)(a, 0, step, row, first + half * m * step, e->w,
-                              wide ? pitch + tail : pitch, (half ? halo : lines) + r * next, ld);
+        for (int copy = 0; copy < (wide ? 1 : (a + m - 1) / m); copy++)
+            F(winograd_lines)(m, r, 0, step, row, first + copy * m * step, e->w,
+                              wide ? pitch + tail : pitch, lines + copy * apart + q * next, ld);
     }
     const int64_t count = wide ? p->cols : p->rows * p->cols;
-    for (int64_t r = 0; r < (wide ? p->rows : 1); r++, out += count)
+    for (int64_t q = 0; q < (wide ? p->rows : 1); q++, out += count)
         for (int64_t t = 0; t < count; t += VL)
-            F(winograd_split)(a, lines + r * next + m * t, halo + r * next + m * t, ld, out + t,
-                              plane);
+            F(winograd_split)(m, r, lines + q * next + m * t, apart, ld, out + t, plane);
 }
 
 /* From products, M[p][t] with planes `plane` apart, to output channel k of group g in a chunk;
  * stage: room for m lines. */
-INLINE void F(winograd_output)(const int a, const F(winograd) *e, int64_t g, int64_t k,
+INLINE void F(winograd_output)(const int m, const int r, const F(winograd) *e, int64_t g, int64_t k,
                                const winograd_chunk *p, const REAL *products, int64_t plane,
                                REAL *stage)
 {
-    const int m = WINOGRAD_OUTPUTS(a), wide = F(winograd_wide)(e);
+    const int a = m + r - 1, wide = F(winograd_wide)(e);
     const int64_t yi = e->yi, i0 = g / yi % yi, j0 = g % yi;       /* of the phase: rows, columns */
     const int64_t channel = g / (yi * yi) * e->k + k;
     const int64_t oh = ceil_div(e->oh - i0, yi), ow = ceil_div(e->ow - j0, yi);
     const int64_t width = min64(ow - m * p->col, m * p->cols), ld = F(winograd_line)(e);
     const int64_t line = wide ? p->cols : p->rows * p->cols;
     const V bias = SPLAT(e->bias ? e->bias[channel] : 0);
-    for (int64_t r = 0; r < p->rows; r++) {
-        const int64_t n = (p->row + r) / e->th, top = (p->row + r) % e->th * m;
+    for (int64_t u = 0; u < p->rows; u++) {
+        const int64_t n = (p->row + u) / e->th, top = (p->row + u) % e->th * m;
         REAL *y = e->y + ((n * e->yc + channel) * e->oh + top * yi + i0) * e->ow +
                   m * p->col * yi + j0;
         const int64_t height = min64(m, oh - top);
-        for (int64_t t = 0; t < line && (wide || r == 0); t += VL) {
+        for (int64_t t = 0; t < line && (wide || u == 0); t += VL) {
             V h[WINOGRAD_MAX * WINOGRAD_MAX], o[4 * 4];
-            const REAL *from = products + (wide ? r * p->cols : 0) + t;
+            const REAL *from = products + (wide ? u * p->cols : 0) + t;
             UNROLL(6) for (int j = 0; j < a; j++) {
                 V column[WINOGRAD_MAX];
                 UNROLL(6) for (int i = 0; i < a; i++) column[i] = LD(from + (i * a + j) * plane);
-                F(winograd_result)(a, column, h + j, a);
+                F(winograd_result)(m, r, column, h + j, a);
             }
             UNROLL(4) for (int i = 0; i < m; i++) {
                 V *v = o + i * m;
-                F(winograd_result)(a, h + i * a, v, 1);
+                F(winograd_result)(m, r, h + i * a, v, 1);
                 V even[2] = {LOW(v[0], v[m / 2]), HIGH(v[0], v[m / 2])};
                 V out[4] = {even[0], even[1]};
                 if (m == 4) {
@@ -214,7 +219,7 @@ INLINE void F(winograd_output)(const int a, const F(winograd) *e, int64_t g, int
                 }
             }
         }
-        const REAL *staged = stage + (wide ? 0 : r * m * p->cols);
+        const REAL *staged = stage + (wide ? 0 : u * m * p->cols);
         for (int64_t i = 0; i < height; i++)
             if (yi > 1) F(conv_spread)(y + i * yi * e->ow, staged + i * ld, width);
             else if (!wide) F(conv_copy)(y + i * e->ow, staged + i * ld, width);

@@ -56,7 +56,8 @@ def explain_conv(
         for direction in ConvChoices._fields[:3]
     )
     fits = _kernels.winograd_forbidden() and any(
-        _kernels.conv_fits(variant, geometry) for variant in ("winograd", "winograd_strided")
+        variant.startswith("winograd") and _kernels.conv_fits(variant, geometry)
+        for variant in _kernels.CONV_VARIANTS
     )
     note = "Winograd's algorithm is forbidden (fastdl.runtime.set_winograd_enabled)" if fits else ""
     return ConvChoices(*choices, note)

@@ -17,6 +17,7 @@ LADDERS = {
 # A rung whose file has another name: the driver's rungs differ in what they hand it.
 FILES = {
     ("conv", "winograd_2x2"): "winograd",
+    ("conv", "winograd_5x5"): "winograd",
     ("gemm", "packed"): "pack",
     ("gemm", "simd"): "ukernel",
     ("gemm", "threaded"): "driver",
