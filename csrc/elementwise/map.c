@@ -44,7 +44,8 @@ typedef struct F(map_rows) {
 } F(map_rows);
 typedef void F(map_loop)(F(map_rows) r, double p, double q, int stream);
 
-/* `inputs` is a constant here, and `stream` for cheap functions: each gets loops of its own */
+/* `inputs` is a constant here: each function gets a loop of its own. A second one, without the
+ * branch for `stream`, is no faster (measured, L1 to memory): loads and stores are what counts. */
 INLINE void F(map_each)(F(map_value) *value, const int inputs, F(map_rows) *r, V p, V q,
                         const int stream)
 {
@@ -82,12 +83,7 @@ INLINE void F(map_each)(F(map_value) *value, const int inputs, F(map_rows) *r, V
     }                                                                                             \
     NOINLINE void F(name##_loop)(F(map_rows) r, double p, double q, int stream)                   \
     {                                                                                             \
-        /* next to a longer function or three loads a branch for each vector costs nothing: one   \
-         * loop does */                                                                           \
-        if (cost >= 0.25 || inputs == 3)                                                          \
-            F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), stream);                 \
-        else if (stream) F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), 1);         \
-        else F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), 0);                     \
+        F(map_each)(F(name##_value), inputs, &r, SPLAT(p), SPLAT(q), stream);                     \
     }
 #include "functions.inc.c"
 #undef MAP
