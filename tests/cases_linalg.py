@@ -930,7 +930,7 @@ row(
         (lambda t: t.linalg.cross(t.ones(4, 3), t.ones(2, 3)), RuntimeError),
         (lambda t: t.linalg.cross(t.ones(3).bool(), t.ones(3).bool()), NotImplementedError),
     ],
-    more=[[normal(2, 3), normal(1, 3)]],
+    more=[[normal(2, 3), normal(1, 3)], [normal(400, 3), normal(400, 3)]],
     name="linalg.cross",
     torch=lambda t, x, y: (
         t.linalg.cross(x, y) + t.cross(x, y, dim=-1) + t.linalg.cross(x.mT, y.mT, dim=0).mT

@@ -510,9 +510,15 @@ def linalg_cross(input, other, *, dim=-1):
     return vector_product(input, other, dim=dim)
 
 
+_NEXT = np.array([1, 2, 0])
+
+
 @elementwise(node_name="LinalgCross")
 def vector_product(x, y, *, dim):
     """The vector products of x and y along `dim`, of length 3."""
+    if x.size < 1024 > y.size:  # for few, copies take less time than views and calls
+        turned = x * y.take(_NEXT, dim) - x.take(_NEXT, dim) * y
+        return turned.take(_NEXT, dim)
     shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
     z = np.empty(shape, x.dtype)
     a, b, c = x.swapaxes(0, dim), y.swapaxes(0, dim), z.swapaxes(0, dim)

@@ -302,7 +302,8 @@ def clamp_max(input, max):
 @takes_out(casts=True)
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """`input` with numbers for NaN and the infinities; None: the limits of the dtype."""
-    if _dtype.is_float(input.array.dtype) and input.array.dtype.itemsize < 4:  # computed as float32
+    dtype = input.array.dtype
+    if dtype.itemsize == 2 and _dtype.is_float(dtype):  # computed as float32
         most = _dtype.finfo(input.dtype).max
         posinf, neginf = most if posinf is None else posinf, -most if neginf is None else neginf
     return finite_numbers(input, nan=nan, posinf=posinf, neginf=neginf)
