@@ -101,15 +101,18 @@ static double whole_vectors(double n, int lanes)
     return n < 1e6 ? (double)(((int64_t)n + lanes - 1) / lanes * lanes) : n;
 }
 
-/* Where transposing the input costs less than dot products lose (fitted to timings of 60 shapes, 24
- * to 1024 channels, 3 to 56 pixels): on images too small for long runs of pixels, and where many
- * filters or taps share what is transposed. */
+/* Where transposing the input costs less than dot products lose (fitted to timings of 90 shapes, 24
+ * to 2048 channels, 3 to 56 pixels): on images too small for long runs of pixels, and where many
+ * filters or taps share what is transposed. Of 1x1, fewer do: tiles of dot products, few pixels
+ * long, read every image again and again. */
 static int outer_products_pay(const fdl_conv *g, int pass, int lanes)
 {
     (void)pass, (void)lanes;
     const int64_t k = g->k / g->groups, taps = g->c / g->groups * g->r * g->s;
     const int64_t planes = g->c / g->groups * g->s;
-    return (g->oh * g->ow <= 64 && k >= 48 && taps >= 64) ||
+    const int64_t pixels = g->oh * g->ow, one = g->r * g->s == 1;
+    return (pixels <= 64 && k >= 48 && taps >= 64) ||
+           (one && pixels <= 324 && k >= 96 && taps >= 96 && k * taps >= 50000) ||
            (k * g->r >= 576 && taps >= 288 && planes >= 96);
 }
 
