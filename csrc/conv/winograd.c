@@ -45,20 +45,20 @@ INLINE int64_t F(winograd_u_at)(const F(winograd) *e, int64_t channels, int64_t 
     return e->positions * (F(winograd_panel)(e, q) * channels + q * VL);
 }
 
-/* taps[t]: tap t < n of VL filters, at w + row[l] */
-INLINE void F(winograd_taps)(const int n, const REAL *w, const int64_t *row, V *taps)
+/* taps[t]: tap t < n of VL filters, at w + row[l]; flip: the last tap first */
+INLINE void F(winograd_taps)(const int n, int flip, const REAL *w, const int64_t *row, V *taps)
 {
     V v[VL];
     UNROLL(16) for (int t = 0; t + 1 < n; t += VL) {
         UNROLL(16) for (int l = 0; l < VL; l++) v[l] = LDN(w + row[l] + t, n - t, 0);
         F(transpose)(v);
         UNROLL(16) for (int l = 0; l < VL; l++)
-            if (t + l < n) taps[t + l] = v[l];
+            if (t + l < n) taps[flip ? n - 1 - t - l : t + l] = v[l];
     }
     if (n % VL == 1) {                  /* a single one is no reason for a transposition          */
         REAL last[VL];
         UNROLL(16) for (int l = 0; l < VL; l++) last[l] = w[row[l] + n - 1];
-        taps[n - 1] = LD(last);
+        taps[flip ? 0 : n - 1] = LD(last);
     }
 }
 
@@ -67,12 +67,12 @@ INLINE void F(winograd_filter_tile)(const int m, const int r, const V *g, REAL *
 {
     const int a = m + r - 1;
     V h[WINOGRAD_REACH * WINOGRAD_MAX];
-    UNROLL(5) for (int j = 0; j < r; j++) {
+    for (int j = 0; j < r; j++) {
         V column[WINOGRAD_REACH];
         UNROLL(5) for (int i = 0; i < r; i++) column[i] = g[i * r + j];
         F(winograd_filter)(m, r, column, h + j, r);
     }
-    UNROLL(6) for (int i = 0; i < a; i++) {
+    for (int i = 0; i < a; i++) {
         V out[WINOGRAD_MAX];
         F(winograd_filter)(m, r, h + r * i, out, 1);
         UNROLL(6) for (int j = 0; j < a; j++) ST(u + (i * a + j) * plane, out[j]);
@@ -84,7 +84,6 @@ INLINE void F(winograd_filter_tile)(const int m, const int r, const V *g, REAL *
 INLINE void F(winograd_filters)(const int m, const int r, const F(winograd) *e, int64_t g,
                                 int64_t q, int64_t c0, int64_t c1, REAL *u)
 {
-    const int taps = r * r;
     const int64_t m0 = F(winograd_panel)(e, q), mr = F(winograd_panel)(e, q + 1) - m0;
     const int64_t plane = F(winograd_u_plane)(c1 - c0, mr);
     for (int64_t i = (mr - 1) / VL * VL; i >= 0; i -= VL) {
@@ -93,11 +92,9 @@ INLINE void F(winograd_filters)(const int m, const int r, const F(winograd) *e, 
         for (int l = 0; l < VL; l++) row[l] = min64(l, mr - i - 1) * e->fk;
         REAL *to = u + i;
         for (int64_t c = c0; c < c1; c++, w += e->fc, to += mr) {
-            V tap[WINOGRAD_REACH * WINOGRAD_REACH], in_order[WINOGRAD_REACH * WINOGRAD_REACH];
-            F(winograd_taps)(taps, w, row, tap);
-            UNROLL(9) for (int t = 0; t < taps; t++)
-                in_order[t] = e->flip ? tap[taps - 1 - t] : tap[t];
-            F(winograd_filter_tile)(m, r, in_order, to, plane);
+            V taps[WINOGRAD_REACH * WINOGRAD_REACH];
+            F(winograd_taps)(r * r, e->flip, w, row, taps);
+            F(winograd_filter_tile)(m, r, taps, to, plane);
         }
     }
 }

@@ -75,12 +75,12 @@ INLINE int64_t F(winograd_grad_line)(const F(winograd_grad) *e)
 /* ---- tiles --------------------------------------------------------------------------------------
  * out[p * plane + t * step]: `count` channels from c on, of all tiles of some rows of tiles. grad:
  * of dy, by A, not of x, by B^T. lines: room for those of VL channels, and VL times one line. */
-INLINE void F(winograd_channels)(const int m, const int r, const int grad,
+INLINE void F(winograd_channels)(const int a, const int m, const int grad,
                                  const F(winograd_grad) *e, const F(winograd_plane) *x, int64_t c,
                                  int64_t count, int64_t row, int64_t rows, REAL *lines, REAL *out,
                                  int64_t plane, int64_t step)
 {
-    const int a = m + r - 1, values = grad ? m : a, by = r == 2 && !grad ? 2 : 1;
+    const int values = grad ? m : a, by = a == 5 && !grad ? 2 : 1;
     const int64_t ld = F(winograd_grad_line)(e), len = grad ? m * e->tw : m * e->tw + a - m;
     REAL *columns = lines + VL * a * ld;
     for (int64_t q = row; q < row + rows; q++) {
@@ -93,7 +93,7 @@ INLINE void F(winograd_channels)(const int m, const int r, const int grad,
                 const int64_t u = top + phase / by + i * by;
                 source[i] = u >= 0 && u < x->h ? from + u * x->w : e->zeros;
             }
-            F(winograd_lines)(m, r, grad, by, source, phase % by - x->pad_w, x->w, len,
+            F(winograd_lines)(a, m, grad, by, source, phase % by - x->pad_w, x->w, len,
                               lines + l * a * ld, ld);
         }
         for (int i = 0; i < a; i++) {
@@ -109,7 +109,7 @@ INLINE void F(winograd_channels)(const int m, const int r, const int grad,
             for (int64_t t = 0; t < e->tw; t++, to += step, tile += m * VL) {
                 V d[WINOGRAD_MAX], o[WINOGRAD_MAX];
                 UNROLL(6) for (int j = 0; j < values; j++) d[j] = LD(tile + j * VL);
-                if (grad) F(winograd_result_grad)(m, r, d, o, 1);
+                if (grad) F(winograd_result_grad)(m, a - m + 1, d, o, 1);
                 else F(winograd_data)(a, d, o, 1);
                 UNROLL(6) for (int j = 0; j < a; j++) ST(to + j * plane, o[j]);
             }
@@ -161,12 +161,12 @@ INLINE void F(winograd_filter_taps)(const int m, const int r, const REAL *u, int
 {
     const int a = m + r - 1;
     V h[WINOGRAD_REACH * WINOGRAD_MAX];
-    UNROLL(6) for (int j = 0; j < a; j++) {
+    for (int j = 0; j < a; j++) {
         V column[WINOGRAD_MAX];
         UNROLL(6) for (int i = 0; i < a; i++) column[i] = LD(u + (i * a + j) * mr * ldu);
         F(winograd_filter_grad)(m, r, column, h + j, a);
     }
-    UNROLL(5) for (int i = 0; i < r; i++)
+    for (int i = 0; i < r; i++)
         F(winograd_filter_grad)(m, r, h + i * a, taps + i * r, 1);
 }
 
@@ -245,18 +245,19 @@ static void F(winograd_weights_4_2)(const F(winograd_grad) *e, int64_t k, int64_
         }
 }
 
-#define STEPS(m, r)                                                                                \
-    static void F(winograd_data_##m##_##r)(const F(winograd_grad) *e, int64_t c, int64_t count,    \
-                                           int64_t row, int64_t rows, REAL *lines, REAL *out)      \
+#define DATA(a)                                                                                    \
+    static void F(winograd_data_##a)(const F(winograd_grad) *e, int64_t c, int64_t count,          \
+                                     int64_t row, int64_t rows, REAL *lines, REAL *out)            \
     {                                                                                              \
-        F(winograd_channels)(m, r, 0, e, &e->x, c, count, row, rows, lines, out,                   \
+        F(winograd_channels)(a, e->m, 0, e, &e->x, c, count, row, rows, lines, out,                \
                              F(winograd_v_plane)(e), e->ldv);                                      \
-    }                                                                                              \
+    }
+#define RESULT(m, r)                                                                               \
     static void F(winograd_result_##m##_##r)(const F(winograd_grad) *e, int64_t k, int64_t count,  \
                                              int64_t row, int64_t rows, REAL *lines, REAL *out,    \
                                              int64_t step)                                         \
     {                                                                                              \
-        F(winograd_channels)(m, r, 1, e, &e->dy, k, count, row, rows, lines, out,                  \
+        F(winograd_channels)((m) + (r) - 1, m, 1, e, &e->dy, k, count, row, rows, lines, out,      \
                              F(winograd_s_plane)(e), step);                                        \
     }
 #define WEIGHTS(m, r)                                                                              \
@@ -266,14 +267,18 @@ static void F(winograd_weights_4_2)(const F(winograd_grad) *e, int64_t k, int64_
     {                                                                                              \
         F(winograd_weights)(m, r, e, k, mr, c, count, u, ldu);                                     \
     }
-STEPS(2, 3)
-STEPS(4, 2)
-STEPS(4, 3)
-STEPS(2, 5)
+DATA(4)
+DATA(5)
+DATA(6)
+RESULT(2, 3)
+RESULT(4, 2)
+RESULT(4, 3)
+RESULT(2, 5)
 WEIGHTS(2, 3)
 WEIGHTS(4, 3)
 WEIGHTS(2, 5)
-#undef STEPS
+#undef DATA
+#undef RESULT
 #undef WEIGHTS
 
 /* dw of a convolution of c channels a group, those of x or its phases, as the steps make it. */
@@ -328,7 +333,10 @@ INLINE int F(winograd_grad_weight)(const int m, const int r, const fdl_conv *g, 
     F(winograd_grad) e = {
         .x = {x, g->c, g->h, g->w, g->pad_h, g->pad_w}, .dy = {dy, g->k, g->oh, g->ow, 0, 0},
         .dw = dw, .n = g->n, .groups = g->groups, .c = r == 2 ? 4 * C : C, .k = K, .m = m, .r = r,
-        .data = STEP(data, m, r), .result = STEP(result, m, r), .filters = STEP(weights, m, r)};
+        .data = r == 2   ? F(winograd_data_5)
+                : m + r == 5 ? F(winograd_data_4)
+                             : F(winograd_data_6),
+        .result = STEP(result, m, r), .filters = STEP(weights, m, r)};
     return F(winograd_grad_run)(g, &e, threads);
 }
 #undef STEP

@@ -81,11 +81,11 @@ INLINE int64_t F(winograd_lines_size)(const F(winograd) *e)
 /* a lines, `ld` apart: line[q] = what the rows' column `first + q * step` becomes, q < len; columns
  * outside the image are 0. Rows: a of the data, or m of the result's gradient. Whole vectors are
  * written: up to VL - 1 elements past len change. */
-INLINE void F(winograd_lines)(const int m, const int r, const int grad, const int step,
+INLINE void F(winograd_lines)(const int a, const int m, const int grad, const int step,
                               const REAL *const *row, int64_t first, int64_t width, int64_t len,
                               REAL *line, int64_t ld)
 {
-    const int a = m + r - 1, values = grad ? m : a;
+    const int values = grad ? m : a;
     int64_t q = 0, left;                /* columns from q on that are in the image                */
     for (; q < len && first + q * step < 0; q += VL)
         UNROLL(6) for (int i = 0; i < a; i++) ST(line + i * ld + q, SPLAT(0));
@@ -97,7 +97,7 @@ INLINE void F(winograd_lines)(const int m, const int r, const int grad, const in
             d[i] = LDN(from, left, 0);
             if (step == 2) d[i] = EVEN(d[i], LDN(from + VL, left - VL, 0));
         }
-        if (grad) F(winograd_result_grad)(m, r, d, t, 1);
+        if (grad) F(winograd_result_grad)(m, a - m + 1, d, t, 1);
         else F(winograd_data)(a, d, t, 1);
         UNROLL(6) for (int i = 0; i < a; i++) ST(line + i * ld + q, t[i]);
     }
@@ -167,7 +167,7 @@ INLINE void F(winograd_input)(const int m, const int r, const int step, const F(
             row[i] = u >= 0 && u < e->h ? x + u * e->w : e->zeros;
         }
         for (int copy = 0; copy < (wide ? 1 : (a + m - 1) / m); copy++)
-            F(winograd_lines)(m, r, 0, step, row, first + copy * m * step, e->w,
+            F(winograd_lines)(a, m, 0, step, row, first + copy * m * step, e->w,
                               wide ? pitch + tail : pitch, lines + copy * apart + q * next, ld);
     }
     const int64_t count = wide ? p->cols : p->rows * p->cols;
