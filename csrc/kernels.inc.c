@@ -1,5 +1,10 @@
 /* kernels.inc.c: every kernel of one (tier, dtype), in reading order, and the table of them. */
 #include "simd.h"
+#if TAILORED
+#define TAILORED_ONLY(it) it
+#else
+#define TAILORED_ONLY(it) NULL
+#endif
 #include "vmath.c"
 
 #include "gemm/product.c"
@@ -99,7 +104,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_IMPLICIT] = F(conv_implicit_forward),
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_forward),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_forward),
-        [FDL_CONV_WINOGRAD_5X5] = F(conv_winograd_5x5_forward),
+        [FDL_CONV_WINOGRAD_5X5] = TAILORED_ONLY(F(conv_winograd_5x5_forward)),
         [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_forward),
         [FDL_CONV_DOTS] = F(conv_dots_forward),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_forward),
@@ -107,7 +112,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
     .conv_ready = {
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_ready),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_ready),
-        [FDL_CONV_WINOGRAD_5X5] = F(conv_winograd_5x5_ready),
+        [FDL_CONV_WINOGRAD_5X5] = TAILORED_ONLY(F(conv_winograd_5x5_ready)),
     },
     .conv_grad_input = {
         [FDL_CONV_NAIVE] = F(conv_naive_grad_input),
@@ -115,7 +120,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_input),
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_input),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_input),
-        [FDL_CONV_WINOGRAD_5X5] = F(conv_winograd_5x5_grad_input),
+        [FDL_CONV_WINOGRAD_5X5] = TAILORED_ONLY(F(conv_winograd_5x5_grad_input)),
         [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_grad_input),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_input),
     },
@@ -125,7 +130,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_IMPLICIT] = F(conv_implicit_grad_weight),
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_weight),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_weight),
-        [FDL_CONV_WINOGRAD_5X5] = F(conv_winograd_5x5_grad_weight),
+        [FDL_CONV_WINOGRAD_5X5] = TAILORED_ONLY(F(conv_winograd_5x5_grad_weight)),
         [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_grad_weight),
         [FDL_CONV_OUTER] = F(conv_outer_grad_weight),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_weight),
@@ -212,3 +217,4 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
 #undef VIU
 #undef VW
 #undef VUI
+#undef TAILORED_ONLY

@@ -422,9 +422,16 @@ def test_a_single_convolution_has_the_same_bits():
         np.testing.assert_array_equal(frozen(x).numpy(), conv(x).numpy())
 
 
-@pytest.mark.parametrize("isa", _kernels.isa_available())
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("variant", ["winograd", "winograd_2x2", "winograd_5x5", "implicit"])
+@pytest.mark.parametrize(
+    ("variant", "dtype", "isa"),
+    [
+        (variant, dtype, isa)
+        for variant in ("winograd", "winograd_2x2", "winograd_5x5", "implicit")
+        for dtype in (np.float32, np.float64)
+        for isa in _kernels.isa_available()
+        if variant != "winograd_5x5" or (dtype is np.float32 and isa != "generic")
+    ],
+)
 @pytest.mark.parametrize("shape", [(1, 5, 9, 17, 1), (40, 6, 12, 30, 1), (2, 20, 7, 18, 2)])
 def test_ready_filters_change_no_bit(shape, variant, dtype, isa):
     n, c, h, k, groups = shape

@@ -145,6 +145,7 @@ struct F(conv_grad) {
     int64_t pieces, shares, items;
     int64_t size;                       /* |dw|                                                   */
     F(conv_grad_fn) *item;
+    tasks tasks;
     int status;
 };
 
@@ -245,11 +246,11 @@ static void F(conv_grad_add)(const F(conv_grad) *e, int64_t t0, int64_t t1)
 /* What every thread of the region runs. */
 static void F(conv_grad_share)(F(conv_grad) *e)
 {
-    OMP(for schedule(dynamic))
-    for (int64_t t = 0; t < e->items; t++)
+    for (int64_t t; (t = next_task(&e->tasks, e->items)) >= 0;)
         if (e->item(e, t) != FDL_OK)
             __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
     if (e->shares == 1) return;
+    OMP(barrier)
     OMP(for schedule(static))
     for (int64_t t = 0; t < ceil_div(e->size, 1024); t++)
         F(conv_grad_add)(e, t * 1024, min64(e->size, (t + 1) * 1024));

@@ -208,8 +208,7 @@ static void F(conv_share)(F(conv_engine) *e)
 {
     const int64_t pieces = e->cut.ng * e->cut.nrows * e->cut.ncols;
     if (e->unpacked) F(conv_pack_all)(e);
-    OMP(for schedule(dynamic))
-    for (int64_t t = 0; t < e->groups * pieces * e->shares; t++) {
+    for (int64_t t; (t = next_task(&e->tasks, e->groups * pieces * e->shares)) >= 0;) {
         const int64_t s = t % e->shares, piece = t / e->shares % pieces;
         F(conv_task)(e, piece, t / e->shares / pieces, s * e->panels / e->shares,
                      (s + 1) * e->panels / e->shares);

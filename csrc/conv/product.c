@@ -35,6 +35,7 @@ typedef struct F(conv_engine) {
     int clear;                          /* some outputs are reached by no tap                     */
     int packed;                         /* the panels are made first, not block by block          */
     int64_t unpacked;                   /* panels of all groups to be made by the threads         */
+    tasks tasks;
     int status;                         /* a task that fails stores FDL_NOMEM                     */
 } F(conv_engine);
 

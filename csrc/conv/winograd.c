@@ -11,7 +11,8 @@
  * Leaves    the transforms, additions, loads and stores for every channel; some accuracy: errors
  *           are up to about 4 eps sqrt(C) of the largest output (m = 4 or r = 5), or half an eps
  *           sqrt(C) (m = 2), and a NaN or infinity reaches every output of the tiles that read it
- * Requires  3x3 or 5x5 filters, stride 1, dilation 1; any size, padding and groups
+ * Requires  3x3 filters, or 5x5 and floats on a vector tier; stride 1, dilation 1; any size,
+ *           padding and groups
  * Checked   against float64, with a bound derived from the transforms; any thread count gives the
  *           same bits: the sum over channels is never split
  * Timed     python -m fastdl bench conv
@@ -225,8 +226,7 @@ static void F(winograd_share)(F(winograd) *e)
                 F(winograd_make)(e, t / e->panels, t % e->panels, e->u);
         }
         const int64_t phases = e->yi * e->yi;   /* of a chunk on one thread: they share rows      */
-        OMP(for schedule(dynamic))
-        for (int64_t t = 0; t < e->groups / phases * chunks; t++) {
+        for (int64_t t; (t = next_task(&e->first, e->groups / phases * chunks)) >= 0;) {
             const winograd_chunk p = F(winograd_chunk_at)(e, t % chunks);
             for (int64_t g = t / chunks * phases; g < (t / chunks + 1) * phases; g++)
                 F(winograd_check)(e, F(winograd_whole_chunk)(e, g, &p));
@@ -235,12 +235,14 @@ static void F(winograd_share)(F(winograd) *e)
     }
     for (int64_t t = 0; t < e->groups * chunks; t++) {
         const winograd_chunk p = F(winograd_chunk_at)(e, t % chunks);
-        OMP(for schedule(dynamic, 4))
-        for (int64_t c = 0; c < e->c; c++)
+        renew(&e->second);
+        for (int64_t c; (c = next_task(&e->first, e->c)) >= 0;)
             F(winograd_check)(e, F(winograd_channel)(e, t / chunks, c, &p, e->v));
-        OMP(for schedule(dynamic))
-        for (int64_t q = 0; q < e->panels; q++)
+        OMP(barrier)
+        renew(&e->first);
+        for (int64_t q; (q = next_task(&e->second, e->panels)) >= 0;)
             F(winograd_check)(e, F(winograd_one_panel)(e, t / chunks, q, &p));
+        OMP(barrier)
     }
 }
 
@@ -332,10 +334,12 @@ static int F(winograd_run)(F(winograd) *e, int threads)
 STEPS(2, 3, 1)
 STEPS(4, 2, e->step)
 STEPS(4, 3, 1)
-STEPS(2, 5, 1)
 FILTERS(2, 3)
 FILTERS(4, 3)
+#if TAILORED
+STEPS(2, 5, 1)
 FILTERS(2, 5)
+#endif
 #undef STEPS
 #undef FILTERS
 
@@ -345,11 +349,11 @@ INLINE F(winograd) F(winograd_tiled)(const int m, const int r, const fdl_conv *g
     return (F(winograd)){
         .groups = g->groups, .n = g->n, .step = 1, .yi = 1, .filter = w,
         .fg = g->k / g->groups * (g->c / g->groups) * r * r, .m = m, .r = r,
-        .input = r == 5 ? F(winograd_input_2_5)
+        .input = r == 5 ? TAILORED_ONLY(F(winograd_input_2_5))
                  : m == 2 ? F(winograd_input_2_3) : F(winograd_input_4_3),
-        .filters = r == 5 ? F(winograd_filters_2_5)
+        .filters = r == 5 ? TAILORED_ONLY(F(winograd_filters_2_5))
                    : m == 2 ? F(winograd_filters_2_3) : F(winograd_filters_4_3),
-        .output = r == 5 ? F(winograd_output_2_5)
+        .output = r == 5 ? TAILORED_ONLY(F(winograd_output_2_5))
                   : m == 2 ? F(winograd_output_2_3) : F(winograd_output_4_3)};
 }
 
@@ -419,5 +423,7 @@ INLINE int F(winograd_grad_input)(const int m, const int r, const fdl_conv *g, c
     }
 PASSES(2x2, 2, 3)
 PASSES(4x4, 4, 3)
+#if TAILORED
 PASSES(5x5, 2, 5)
+#endif
 #undef PASSES

@@ -45,6 +45,7 @@ typedef struct F(winograd_grad) {
                    int64_t rows, REAL *lines, REAL *out, int64_t step);
     void (*filters)(const struct F(winograd_grad) *e, int64_t k, int64_t mr, int64_t c,
                     int64_t count, const REAL *u, int64_t ldu);
+    tasks results, blocks, products;   /* of a chunk: panels of S, channels of V, panels of U     */
     int status;                        /* a task that fails stores FDL_NOMEM                      */
 } F(winograd_grad);
 
@@ -118,21 +119,32 @@ INLINE void F(winograd_channels)(const int a, const int m, const int grad,
     }
 }
 
-static int F(winograd_transform)(const F(winograd_grad) *e, int64_t g, int64_t task, int64_t row,
-                                 int64_t rows)
+static REAL *F(winograd_grad_scratch)(const F(winograd_grad) *e)
 {
     const int64_t ld = F(winograd_grad_line)(e);
-    REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4, (VL * e->a * ld + VL * ld) * sizeof(REAL));
+    return fdl_scratch(FDL_SCRATCH_CONV_4, (VL * e->a * ld + VL * ld) * sizeof(REAL));
+}
+
+/* S of panel q of group g: rows of tiles from `row` on. */
+static int F(winograd_panel_of_dy)(const F(winograd_grad) *e, int64_t g, int64_t q, int64_t row,
+                                   int64_t rows)
+{
+    REAL *lines = F(winograd_grad_scratch)(e);
     if (!lines) return FDL_NOMEM;
-    if (task >= e->panels) {
-        const int64_t c = (task - e->panels) * VL;
-        e->data(e, g * e->c + c, min64(VL, e->c - c), row, rows, lines, e->v + c);
-        return FDL_OK;
-    }
-    const int64_t k = F(winograd_grad_panel)(e, task), mr = F(winograd_grad_panel)(e, task + 1) - k;
-    REAL *s = e->s + k * F(winograd_tiles)(e) + task * VL;
+    const int64_t k = F(winograd_grad_panel)(e, q), mr = F(winograd_grad_panel)(e, q + 1) - k;
+    REAL *s = e->s + k * F(winograd_tiles)(e) + q * VL;
     for (int64_t i = (mr - 1) / VL * VL; i >= 0; i -= VL)   /* what runs over is written again    */
         e->result(e, g * e->k + k + i, min64(VL, mr - i), row, rows, lines, s + i, mr);
+    return FDL_OK;
+}
+
+/* V of a vector of channels of group g, from c on. */
+static int F(winograd_block_of_x)(const F(winograd_grad) *e, int64_t g, int64_t c, int64_t row,
+                                  int64_t rows)
+{
+    REAL *lines = F(winograd_grad_scratch)(e);
+    if (!lines) return FDL_NOMEM;
+    e->data(e, g * e->c + c, min64(VL, e->c - c), row, rows, lines, e->v + c);
     return FDL_OK;
 }
 
@@ -209,20 +221,28 @@ static int F(winograd_accumulate)(const F(winograd_grad) *e, int64_t g, int64_t 
     return FDL_OK;
 }
 
+static void F(winograd_grad_check)(F(winograd_grad) *e, int status)
+{
+    if (status != FDL_OK) __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+}
+
 /* What every thread of the region runs. */
 static void F(winograd_grad_share)(F(winograd_grad) *e)
 {
     for (int64_t i = 0; i < e->groups * e->chunks; i++) {
         const int64_t g = i / e->chunks, row = i % e->chunks * e->rows;
         const int64_t rows = min64(e->rows, e->n * e->th - row);
-        OMP(for schedule(dynamic))
-        for (int64_t t = 0; t < e->panels + ceil_div(e->c, VL); t++)
-            if (F(winograd_transform)(e, g, t, row, rows) != FDL_OK)
-                __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
-        OMP(for schedule(dynamic))
-        for (int64_t q = 0; q < e->panels; q++)
-            if (F(winograd_accumulate)(e, g, q, i % e->chunks, rows * e->tw) != FDL_OK)
-                __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+        renew(&e->products);
+        for (int64_t q; (q = next_task(&e->results, e->panels)) >= 0;)
+            F(winograd_grad_check)(e, F(winograd_panel_of_dy)(e, g, q, row, rows));
+        for (int64_t t; (t = next_task(&e->blocks, ceil_div(e->c, VL))) >= 0;)
+            F(winograd_grad_check)(e, F(winograd_block_of_x)(e, g, t * VL, row, rows));
+        OMP(barrier)
+        renew(&e->results), renew(&e->blocks);
+        for (int64_t q; (q = next_task(&e->products, e->panels)) >= 0;)
+            F(winograd_grad_check)(
+                e, F(winograd_accumulate)(e, g, q, i % e->chunks, rows * e->tw));
+        OMP(barrier)
     }
 }
 
@@ -273,10 +293,12 @@ DATA(6)
 RESULT(2, 3)
 RESULT(4, 2)
 RESULT(4, 3)
-RESULT(2, 5)
 WEIGHTS(2, 3)
 WEIGHTS(4, 3)
+#if TAILORED
+RESULT(2, 5)
 WEIGHTS(2, 5)
+#endif
 #undef DATA
 #undef RESULT
 #undef WEIGHTS
@@ -318,7 +340,7 @@ static int F(winograd_grad_run)(const fdl_conv *g, F(winograd_grad) *e, int thre
 }
 
 #define STEP(name, m, r)                                                                           \
-    ((r) == 5 ? F(winograd_##name##_2_5)                                                           \
+    ((r) == 5 ? TAILORED_ONLY(F(winograd_##name##_2_5))                                            \
               : (r) == 2 ? F(winograd_##name##_4_2)                                                \
                          : (m) == 2 ? F(winograd_##name##_2_3) : F(winograd_##name##_4_3))
 INLINE int F(winograd_grad_weight)(const int m, const int r, const fdl_conv *g, const void *x,
@@ -349,6 +371,8 @@ INLINE int F(winograd_grad_weight)(const int m, const int r, const fdl_conv *g, 
     }
 PASS(2x2, 2, 3)
 PASS(4x4, 4, 3)
-PASS(5x5, 2, 5)
 PASS(strided, 4, 2)
+#if TAILORED
+PASS(5x5, 2, 5)
+#endif
 #undef PASS

@@ -50,6 +50,7 @@ struct F(winograd) {
     void (*filters)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0, int64_t c1, REAL *u);
     void (*output)(const F(winograd) *e, int64_t g, int64_t k, const winograd_chunk *p,
                    const REAL *products, int64_t plane, REAL *stage);
+    tasks first, second;                /* chunks; or channels of a chunk, and then its panels    */
     int status;                         /* a task that fails stores FDL_NOMEM                     */
 };
 
