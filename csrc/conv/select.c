@@ -200,9 +200,9 @@ static int small_tiles_pay(const fdl_conv *g, int pass, int lanes)
 
 static int tiles_of_5x5_pay(const fdl_conv *g, int pass, int lanes)
 {
-    const double sums = pass == FDL_CONV_GRAD_WEIGHT ? 1.3 : 1;     /* those of dot products */
-    return cost_of_winograd(g, pass, &tiles_of_5x5, lanes) <
-           sums * cost_of_implicit(g, pass, lanes);
+    const double waiting = 4e6;         /* of threads for each other's transforms, a chunk or two */
+    return cost_of_winograd(g, pass, &tiles_of_5x5, lanes) + waiting <
+           cost_of_implicit(g, pass, lanes);
 }
 
 static int dots_pay(const fdl_conv *g, int pass, int lanes)

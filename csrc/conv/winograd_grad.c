@@ -20,6 +20,7 @@
 #define WINOGRAD_GRAD_LEAST (4 << 20)  /* bytes of transformed tiles in a chunk: three times U,   */
 #define WINOGRAD_GRAD_MOST (24 << 20)  /* which each chunk reads and writes, but within these     */
 #define WINOGRAD_GRAD_BLOCK 8          /* vectors of input channels whose U stays in L2           */
+#define WINOGRAD_GRAD_TASKS 8          /* at least, to transform the input of a chunk             */
 
 typedef struct F(winograd_plane) {     /* x, or dy                                                */
     const REAL *x;                     /* (n, channels, h, w)                                     */
@@ -138,13 +139,15 @@ static int F(winograd_panel_of_dy)(const F(winograd_grad) *e, int64_t g, int64_t
     return FDL_OK;
 }
 
-/* V of a vector of channels of group g, from c on. */
+/* V of a vector of channels of group g, from c on; of rows of tiles from `row` on, which is
+ * `before` rows below the chunk's first. */
 static int F(winograd_block_of_x)(const F(winograd_grad) *e, int64_t g, int64_t c, int64_t row,
-                                  int64_t rows)
+                                  int64_t before, int64_t rows)
 {
     REAL *lines = F(winograd_grad_scratch)(e);
     if (!lines) return FDL_NOMEM;
-    e->data(e, g * e->c + c, min64(VL, e->c - c), row, rows, lines, e->v + c);
+    e->data(e, g * e->c + c, min64(VL, e->c - c), row + before, rows, lines,
+            e->v + c + before * e->tw * e->ldv);
     return FDL_OK;
 }
 
@@ -229,14 +232,19 @@ static void F(winograd_grad_check)(F(winograd_grad) *e, int status)
 /* What every thread of the region runs. */
 static void F(winograd_grad_share)(F(winograd_grad) *e)
 {
+    const int64_t blocks = ceil_div(e->c, VL);         /* some tasks even if channels are few    */
+    const int64_t parts = min64(e->rows, ceil_div(WINOGRAD_GRAD_TASKS, blocks));
     for (int64_t i = 0; i < e->groups * e->chunks; i++) {
         const int64_t g = i / e->chunks, row = i % e->chunks * e->rows;
         const int64_t rows = min64(e->rows, e->n * e->th - row);
         renew(&e->products);
         for (int64_t q; (q = next_task(&e->results, e->panels)) >= 0;)
             F(winograd_grad_check)(e, F(winograd_panel_of_dy)(e, g, q, row, rows));
-        for (int64_t t; (t = next_task(&e->blocks, ceil_div(e->c, VL))) >= 0;)
-            F(winograd_grad_check)(e, F(winograd_block_of_x)(e, g, t * VL, row, rows));
+        for (int64_t t; (t = next_task(&e->blocks, blocks * parts)) >= 0;) {
+            const int64_t r0 = t % parts * rows / parts, r1 = (t % parts + 1) * rows / parts;
+            F(winograd_grad_check)(
+                e, F(winograd_block_of_x)(e, g, t / parts * VL, row, r0, r1 - r0));
+        }
         OMP(barrier)
         renew(&e->results), renew(&e->blocks);
         for (int64_t q; (q = next_task(&e->products, e->panels)) >= 0;)
