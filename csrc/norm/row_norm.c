@@ -21,6 +21,7 @@
  */
 #define NORM_BLOCKS 64   /* of samples, each with sums of its own: the shape decides, not threads */
 #define NORM_BLOCK_ROWS 8
+#define NORM_COLUMNS 48  /* of rows that are turned: beyond, two sums over lanes cost less        */
 
 typedef struct {
     int64_t n, g, c, p;
@@ -192,24 +193,28 @@ NOINLINE void F(rows_forward)(const F(rn) *s, int64_t begin, int64_t end)
     }
 }
 
-/* g = 1, at most FEW_COLUMNS columns: VL rows at a time */
+/* g = 1, at most NORM_COLUMNS columns: VL rows at a time */
 NOINLINE void F(rows_forward_few)(const F(rn) *s, int64_t begin, int64_t end)
 {
     const int64_t size = s->c * s->p;
     const V count = SPLAT(size);
-    REAL t[FEW_COLUMNS * VL];
+    REAL t[NORM_COLUMNS * VL];
     for (int64_t i = begin; i < end; i += VL) {
         V mean = SPLAT(0), sum = mean, squares = mean;
         F(load_columns)(end - i, size, s->x + i * size, t);
-        for (int64_t k = 0; k < size && s->centred; k++) mean += LD(t + k * VL);
-        mean /= count;
+        V more = mean;
+        for (int64_t k = 0; k < size && s->centred; k += 2) {
+            mean += LD(t + k * VL);
+            if (k + 1 < size) more += LD(t + (k + 1) * VL);
+        }
+        mean = (mean + more) / count;
         for (int64_t k = 0; k < size; k++) {
             V d = LD(t + k * VL) - mean;
             sum += d;
             squares += d * d;
         }
         if (s->centred) { /* what the rounded mean left out, as in runs_moments */
-            V more = sum / count;
+            more = sum / count;
             squares -= sum * more;
             mean += more;
         }
@@ -269,7 +274,7 @@ static int F(row_norm)(int64_t n, int64_t g, int64_t c, int64_t p, const void *x
         s.bias = F(spread_to)(channels, p, bias, &scratch);
     }
     const int parts = fdl_plan(threads, n * g * (20 + 0.06 * sizeof(REAL) * c * p));
-    if (g == 1 && c * p <= FEW_COLUMNS && p < FEW_PIXELS)
+    if (g == 1 && c * p <= NORM_COLUMNS && p < FEW_PIXELS)
         SPLIT(parts, n, VL, F(rows_forward_few)(&s, begin, end));
     else
         SPLIT(parts, n * g, 1, F(rows_forward)(&s, begin, end));
