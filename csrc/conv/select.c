@@ -198,11 +198,15 @@ static int small_tiles_pay(const fdl_conv *g, int pass, int lanes)
     return cost_of_winograd(g, pass, &small_tiles, lanes) < cost_of_implicit(g, pass, lanes);
 }
 
-static int tiles_of_5x5_pay(const fdl_conv *g, int pass, int lanes)
+static double cost_of_5x5(const fdl_conv *g, int pass, int lanes)
 {
     const double waiting = 4e6;         /* of threads for each other's transforms, a chunk or two */
-    return cost_of_winograd(g, pass, &tiles_of_5x5, lanes) + waiting <
-           cost_of_implicit(g, pass, lanes);
+    return cost_of_winograd(g, pass, &tiles_of_5x5, lanes) + waiting;
+}
+
+static int tiles_of_5x5_pay(const fdl_conv *g, int pass, int lanes)
+{
+    return cost_of_5x5(g, pass, lanes) < cost_of_implicit(g, pass, lanes);
 }
 
 static int dots_pay(const fdl_conv *g, int pass, int lanes)
@@ -212,7 +216,7 @@ static int dots_pay(const fdl_conv *g, int pass, int lanes)
     if (three_by_three(g))
         return cost < cost_of_winograd(g, pass, &small_tiles, lanes) &&
                cost < cost_of_winograd(g, pass, &large_tiles, lanes);
-    return !five_by_five(g) || cost < cost_of_winograd(g, pass, &tiles_of_5x5, lanes);
+    return !five_by_five(g) || cost < cost_of_5x5(g, pass, lanes);
 }
 
 typedef struct {
