@@ -65,8 +65,7 @@ INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }   /* a
 
 /* Tasks 0 ... n - 1 of a parallel region, drawn by its threads. Each takes those of its own share
  * first, whose data its core's caches may still hold from other regions over the same images or
- * channels, then what the others have left of theirs. A core may be far from another's cache: with
- * tasks dealt to whoever comes first, some kernels took three times as long where it was. */
+ * channels, then what the others have left of theirs: a core may be far from another's cache. */
 #define SHARES 64
 typedef struct tasks {
     int64_t taken[SHARES];                              /* of each share; 0 at first              */
@@ -89,6 +88,12 @@ static int64_t next_task(tasks *of, int64_t n)          /* -1: none is left     
 static void renew(tasks *of)
 {
     if (omp_get_thread_num() == 0) *of = (tasks){{0}};
+}
+
+/* By any thread: the status of what all of them do, if its task has failed, for want of memory. */
+static void report(int *status, int of_task)
+{
+    if (of_task != FDL_OK) __atomic_store_n(status, FDL_NOMEM, __ATOMIC_RELAXED);
 }
 
 /* one dtype: the kernel bodies in reading order, then their table */

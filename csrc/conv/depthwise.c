@@ -363,8 +363,7 @@ static void F(depthwise_grad_share)(F(depthwise) *e)
 {
     OMP(for schedule(static))
     for (int64_t k = 0; k < e->g.k; k++)
-        if (F(depthwise_grad)(e, k) != FDL_OK)
-            __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+        report(&e->status, F(depthwise_grad)(e, k));
 }
 
 static int F(conv_depthwise_grad_weight)(const fdl_conv *g, const void *x, const void *dy, void *dw,

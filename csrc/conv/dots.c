@@ -118,8 +118,7 @@ static void F(dots_share)(F(dots) *e)
         const int64_t group = t / e->pieces, piece = t % e->pieces;
         OMP(for schedule(dynamic))
         for (int64_t c = 0; c < e->c; c += DOTS_CHANNELS)
-            if (F(dots_patches)(e, group, piece, c) != FDL_OK)
-                __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+            report(&e->status, F(dots_patches)(e, group, piece, c));
         OMP(for schedule(dynamic))
         for (int64_t k = 0; k < e->k; k += DOTS_FILTERS)
             F(dots_filters)(e, group, piece, k, min64(e->k, k + DOTS_FILTERS));

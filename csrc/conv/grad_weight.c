@@ -247,8 +247,7 @@ static void F(conv_grad_add)(const F(conv_grad) *e, int64_t t0, int64_t t1)
 static void F(conv_grad_share)(F(conv_grad) *e)
 {
     for (int64_t t; (t = next_task(&e->tasks, e->items)) >= 0;)
-        if (e->item(e, t) != FDL_OK)
-            __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+        report(&e->status, e->item(e, t));
     if (e->shares == 1) return;
     OMP(barrier)
     OMP(for schedule(static))

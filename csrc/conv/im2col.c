@@ -163,7 +163,7 @@ static void F(im2col_share)(F(im2col_pass) *e, int (*task)(const F(im2col_pass) 
 {
     OMP(for schedule(dynamic))
     for (int64_t t = 0; t < tasks; t++)
-        if (task(e, t) != FDL_OK) __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
+        report(&e->status, task(e, t));
 }
 
 static int F(im2col_run)(F(im2col_pass) *e, int (*task)(const F(im2col_pass) *, int64_t),

@@ -163,11 +163,6 @@ static int F(conv_phase_piece)(const F(conv_engine) *e, const F(conv_phase) *f, 
     return FDL_OK;
 }
 
-static void F(conv_check)(F(conv_engine) *e, int status)
-{
-    if (status != FDL_OK) __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
-}
-
 /* Clears the rows and columns that a piece owns, in panels q0 ... q1 - 1 of group g. */
 static void F(conv_clear)(const F(conv_engine) *e, int64_t piece, int64_t g, int64_t q0, int64_t q1)
 {
@@ -190,14 +185,15 @@ static void F(conv_task)(F(conv_engine) *e, int64_t piece, int64_t g, int64_t q0
     if (e->clear) F(conv_clear)(e, piece, g, q0, q1);
     for (const F(conv_phase) *f = e->phases; f < e->phases + e->nphases; f++) {
         const conv_piece p = conv_piece_at(&e->cut, piece, e->n, f->oh, f->ow);
-        if (p.rows > 0 && p.cols > 0) F(conv_check)(e, F(conv_phase_piece)(e, f, g, q0, q1, &p));
+        if (p.rows > 0 && p.cols > 0)
+            report(&e->status, F(conv_phase_piece)(e, f, g, q0, q1, &p));
     }
 }
 
 static void F(conv_pack_all)(F(conv_engine) *e)
 {
     void *memory = fdl_scratch(FDL_SCRATCH_CONV_5, F(conv_cursors_size)(e));
-    F(conv_check)(e, memory ? FDL_OK : FDL_NOMEM);
+    report(&e->status, memory ? FDL_OK : FDL_NOMEM);
     OMP(for schedule(dynamic))
     for (int64_t t = 0; t < e->unpacked; t++)
         if (memory) F(conv_pack)(e, t / e->panels, t % e->panels, memory);

@@ -150,11 +150,6 @@ static void F(winograd_outputs)(const F(winograd) *e, int64_t g, int64_t q0, int
  * Many chunks: U is made first, then a thread takes a chunk from end to end. Few chunks, or a U
  * too large to keep: all threads make V of a chunk, then each takes panels, whose U it makes for
  * itself. The sum over c is the same either way. */
-static void F(winograd_check)(F(winograd) *e, int status)
-{
-    if (status != FDL_OK) __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
-}
-
 /* V of channel c of group g. */
 static int F(winograd_channel)(const F(winograd) *e, int64_t g, int64_t c, const winograd_chunk *p,
                                REAL *v)
@@ -229,7 +224,7 @@ static void F(winograd_share)(F(winograd) *e)
         for (int64_t t; (t = next_task(&e->first, e->groups / phases * chunks)) >= 0;) {
             const winograd_chunk p = F(winograd_chunk_at)(e, t % chunks);
             for (int64_t g = t / chunks * phases; g < (t / chunks + 1) * phases; g++)
-                F(winograd_check)(e, F(winograd_whole_chunk)(e, g, &p));
+                report(&e->status, F(winograd_whole_chunk)(e, g, &p));
         }
         return;
     }
@@ -237,11 +232,11 @@ static void F(winograd_share)(F(winograd) *e)
         const winograd_chunk p = F(winograd_chunk_at)(e, t % chunks);
         renew(&e->second);
         for (int64_t c; (c = next_task(&e->first, e->c)) >= 0;)
-            F(winograd_check)(e, F(winograd_channel)(e, t / chunks, c, &p, e->v));
+            report(&e->status, F(winograd_channel)(e, t / chunks, c, &p, e->v));
         OMP(barrier)
         renew(&e->first);
         for (int64_t q; (q = next_task(&e->second, e->panels)) >= 0;)
-            F(winograd_check)(e, F(winograd_one_panel)(e, t / chunks, q, &p));
+            report(&e->status, F(winograd_one_panel)(e, t / chunks, q, &p));
         OMP(barrier)
     }
 }

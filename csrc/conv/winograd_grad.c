@@ -224,11 +224,6 @@ static int F(winograd_accumulate)(const F(winograd_grad) *e, int64_t g, int64_t 
     return FDL_OK;
 }
 
-static void F(winograd_grad_check)(F(winograd_grad) *e, int status)
-{
-    if (status != FDL_OK) __atomic_store_n(&e->status, FDL_NOMEM, __ATOMIC_RELAXED);
-}
-
 /* What every thread of the region runs. */
 static void F(winograd_grad_share)(F(winograd_grad) *e)
 {
@@ -239,17 +234,15 @@ static void F(winograd_grad_share)(F(winograd_grad) *e)
         const int64_t rows = min64(e->rows, e->n * e->th - row);
         renew(&e->products);
         for (int64_t q; (q = next_task(&e->results, e->panels)) >= 0;)
-            F(winograd_grad_check)(e, F(winograd_panel_of_dy)(e, g, q, row, rows));
+            report(&e->status, F(winograd_panel_of_dy)(e, g, q, row, rows));
         for (int64_t t; (t = next_task(&e->blocks, blocks * parts)) >= 0;) {
             const int64_t r0 = t % parts * rows / parts, r1 = (t % parts + 1) * rows / parts;
-            F(winograd_grad_check)(
-                e, F(winograd_block_of_x)(e, g, t / parts * VL, row, r0, r1 - r0));
+            report(&e->status, F(winograd_block_of_x)(e, g, t / parts * VL, row, r0, r1 - r0));
         }
         OMP(barrier)
         renew(&e->results), renew(&e->blocks);
         for (int64_t q; (q = next_task(&e->products, e->panels)) >= 0;)
-            F(winograd_grad_check)(
-                e, F(winograd_accumulate)(e, g, q, i % e->chunks, rows * e->tw));
+            report(&e->status, F(winograd_accumulate)(e, g, q, i % e->chunks, rows * e->tw));
         OMP(barrier)
     }
 }
