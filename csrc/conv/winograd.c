@@ -142,7 +142,7 @@ static void F(winograd_outputs)(const F(winograd) *e, int64_t g, int64_t q0, int
     const int64_t k0 = F(winograd_panel)(e, q0), k = F(winograd_panel)(e, q1) - k0;
     const int64_t plane = F(winograd_plane_of)(e, k);
     for (int64_t i = 0; i < k; i++)
-        e->output(e, g, k0 + i, p, products + i * e->ldv, plane,
+        e->steps->output(e, g, k0 + i, p, products + i * e->ldv, plane,
                   products + e->positions * plane);
 }
 
@@ -156,7 +156,7 @@ static int F(winograd_channel)(const F(winograd) *e, int64_t g, int64_t c, const
 {
     REAL *lines = fdl_scratch(FDL_SCRATCH_CONV_4, F(winograd_lines_size)(e) * sizeof(REAL));
     if (!lines) return FDL_NOMEM;
-    e->input(e, g, c, p, lines, v + c * e->ldv, F(winograd_plane_of)(e, e->c));
+    e->steps->input(e, g, c, p, lines, v + c * e->ldv, F(winograd_plane_of)(e, e->c));
     return FDL_OK;
 }
 
@@ -196,7 +196,7 @@ static int F(winograd_one_panel)(const F(winograd) *e, int64_t g, int64_t q,
                           e->positions * F(winograd_u_plane)(channels, mr) * sizeof(REAL));
     if (!u) return FDL_NOMEM;
     for (int64_t b = 0; b < e->blocks; b++) {
-        e->filters(e, g, q, F(winograd_block)(e, b), F(winograd_block)(e, b + 1), u);
+        e->steps->filters(e, g, q, F(winograd_block)(e, b), F(winograd_block)(e, b + 1), u);
         F(winograd_products)(e, q, q + 1, b, b + 1, p->rows * p->cols, e->v, u, products);
     }
     F(winograd_outputs)(e, g, q, q + 1, p, products);
@@ -206,7 +206,7 @@ static int F(winograd_one_panel)(const F(winograd) *e, int64_t g, int64_t q,
 /* U of panel q of group g, to its place among all of them. */
 static void F(winograd_make)(const F(winograd) *e, int64_t g, int64_t q, REAL *u)
 {
-    e->filters(e, g, q, 0, e->c,
+    e->steps->filters(e, g, q, 0, e->c,
                u + g * F(winograd_u_at)(e, e->c, e->panels) + F(winograd_u_at)(e, e->c, q));
 }
 
@@ -264,7 +264,7 @@ static void F(winograd_cut)(F(winograd) *e, int64_t target)
 /* The convolution that `e` describes. */
 static int F(winograd_run)(F(winograd) *e, int threads)
 {
-    e->a = e->m + e->r - 1, e->positions = e->a * e->a;
+    e->m = e->steps->m, e->a = e->m + e->steps->r - 1, e->positions = e->a * e->a;
     e->th = ceil_div(ceil_div(e->oh, e->yi), e->m), e->tw = ceil_div(ceil_div(e->ow, e->yi), e->m);
     const int64_t tiles = e->n * e->th * e->tw;
     const double fmas = (double)e->groups * e->positions *
@@ -319,65 +319,48 @@ static int F(winograd_run)(F(winograd) *e, int threads)
                                              int64_t plane, REAL *stage)                           \
     {                                                                                              \
         F(winograd_output)(m, r, e, g, k, p, products, plane, stage);                              \
-    }
-#define FILTERS(m, r)                                                                              \
+    }                                                                                              \
     static void F(winograd_filters_##m##_##r)(const F(winograd) *e, int64_t g, int64_t q,          \
-                                              int64_t c0, int64_t c1, REAL *u)                     \
-    {                                                                                              \
-        F(winograd_filters)(m, r, e, g, q, c0, c1, u);                                             \
-    }
-STEPS(2, 3, 1)
-STEPS(4, 2, e->step)
-STEPS(4, 3, 1)
-FILTERS(2, 3)
-FILTERS(4, 3)
-#if TAILORED
-STEPS(2, 5, 1)
-FILTERS(2, 5)
-#endif
-#undef STEPS
-#undef FILTERS
+                                              int64_t c0, int64_t c1, REAL *u);                    \
+    static const F(winograd_steps) F(winograd_##m##_##r) = {                                       \
+        m, r, F(winograd_input_##m##_##r), F(winograd_filters_##m##_##r),                          \
+        F(winograd_output_##m##_##r)};
+STEPS(4, 2, e->step)                    /* with filters of its own: winograd_strided.c            */
 
 /* What filters of r x r taps, stride 1, on tiles of m x m outputs have in common. */
-INLINE F(winograd) F(winograd_tiled)(const int m, const int r, const fdl_conv *g, const void *w)
+static F(winograd) F(winograd_tiled)(const F(winograd_steps) *by, const fdl_conv *g, const void *w)
 {
-    return (F(winograd)){
-        .groups = g->groups, .n = g->n, .step = 1, .yi = 1, .filter = w,
-        .fg = g->k / g->groups * (g->c / g->groups) * r * r, .m = m, .r = r,
-        .input = r == 5 ? TAILORED_ONLY(F(winograd_input_2_5))
-                 : m == 2 ? F(winograd_input_2_3) : F(winograd_input_4_3),
-        .filters = r == 5 ? TAILORED_ONLY(F(winograd_filters_2_5))
-                   : m == 2 ? F(winograd_filters_2_3) : F(winograd_filters_4_3),
-        .output = r == 5 ? TAILORED_ONLY(F(winograd_output_2_5))
-                  : m == 2 ? F(winograd_output_2_3) : F(winograd_output_4_3)};
+    return (F(winograd)){.steps = by, .groups = g->groups, .n = g->n, .step = 1, .yi = 1,
+                         .filter = w,
+                         .fg = g->k / g->groups * (g->c / g->groups) * by->r * by->r};
 }
 
-INLINE F(winograd) F(winograd_of)(const int m, const int r, const fdl_conv *g, const void *x,
+static F(winograd) F(winograd_of)(const F(winograd_steps) *by, const fdl_conv *g, const void *x,
                                   const void *w, const void *bias, void *y)
 {
-    F(winograd) e = F(winograd_tiled)(m, r, g, w);
+    F(winograd) e = F(winograd_tiled)(by, g, w);
     e.c = g->c / g->groups, e.k = g->k / g->groups, e.xc = g->c, e.yc = g->k;
     e.x = x, e.h = g->h, e.w = g->w, e.y = y, e.oh = g->oh, e.ow = g->ow, e.bias = bias;
-    e.pad_h[0] = g->pad_h, e.pad_w[0] = g->pad_w, e.fk = e.c * r * r, e.fc = r * r;
+    e.pad_h[0] = g->pad_h, e.pad_w[0] = g->pad_w, e.fc = by->r * by->r, e.fk = e.c * e.fc;
     e.ready = g->ready;
     return e;
 }
 
-INLINE int F(winograd_forward)(const int m, const int r, const fdl_conv *g, const void *x,
+static int F(winograd_forward)(const F(winograd_steps) *by, const fdl_conv *g, const void *x,
                                const void *w, const void *bias, void *y, int threads)
 {
     if (!g->n || !g->k || !g->oh || !g->ow) return FDL_OK;
     if (!g->c) return F(conv_naive_forward)(g, x, w, bias, y, threads);      /* the bias alone */
-    F(winograd) e = F(winograd_of)(m, r, g, x, w, bias, y);
+    F(winograd) e = F(winograd_of)(by, g, x, w, bias, y);
     return F(winograd_run)(&e, threads);
 }
 
 /* U of all groups and panels, as winograd_run deals them for a `ready` one. */
-INLINE int64_t F(winograd_ready)(const int m, const int r, const fdl_conv *g, const void *w,
+static int64_t F(winograd_ready)(const F(winograd_steps) *by, const fdl_conv *g, const void *w,
                                  REAL *u)
 {
-    F(winograd) e = F(winograd_of)(m, r, g, NULL, w, NULL, NULL);
-    e.positions = (m + r - 1) * (m + r - 1);
+    F(winograd) e = F(winograd_of)(by, g, NULL, w, NULL, NULL);
+    e.positions = (by->m + by->r - 1) * (by->m + by->r - 1);
     e.panels = ceil_div(e.k, CONV_MR);
     for (int64_t t = 0; u && t < e.groups * e.panels; t++)
         F(winograd_make)(&e, t / e.panels, t % e.panels, u);
@@ -385,7 +368,7 @@ INLINE int64_t F(winograd_ready)(const int m, const int r, const fdl_conv *g, co
 }
 
 /* A convolution of dy, channels exchanged and the filter flipped. */
-INLINE int F(winograd_grad_input)(const int m, const int r, const fdl_conv *g, const void *dy,
+static int F(winograd_grad_input)(const F(winograd_steps) *by, const fdl_conv *g, const void *dy,
                                   const void *w, void *dx, int threads)
 {
     if (!g->n || !g->c || !g->h || !g->w) return FDL_OK;
@@ -393,28 +376,34 @@ INLINE int F(winograd_grad_input)(const int m, const int r, const fdl_conv *g, c
         F(conv_zero)(dx, g->n * g->c * g->h * g->w);
         return FDL_OK;
     }
-    F(winograd) e = F(winograd_tiled)(m, r, g, w);
+    F(winograd) e = F(winograd_tiled)(by, g, w);
     e.c = g->k / g->groups, e.k = g->c / g->groups, e.xc = g->k, e.yc = g->c;
     e.x = dy, e.h = g->oh, e.w = g->ow, e.y = dx, e.oh = g->h, e.ow = g->w;
-    e.pad_h[0] = r - 1 - g->pad_h, e.pad_w[0] = r - 1 - g->pad_w;
-    e.fk = r * r, e.fc = e.k * r * r, e.flip = 1;
+    e.pad_h[0] = by->r - 1 - g->pad_h, e.pad_w[0] = by->r - 1 - g->pad_w;
+    e.fk = by->r * by->r, e.fc = e.k * e.fk, e.flip = 1;
     return F(winograd_run)(&e, threads);
 }
 
 #define PASSES(name, m, r)                                                                         \
+    STEPS(m, r, 1)                                                                                 \
+    static void F(winograd_filters_##m##_##r)(const F(winograd) *e, int64_t g, int64_t q,          \
+                                              int64_t c0, int64_t c1, REAL *u)                     \
+    {                                                                                              \
+        F(winograd_filters)(m, r, e, g, q, c0, c1, u);                                             \
+    }                                                                                              \
     static int64_t F(conv_winograd_##name##_ready)(const fdl_conv *g, const void *w, void *u)      \
     {                                                                                              \
-        return F(winograd_ready)(m, r, g, w, u);                                                   \
+        return F(winograd_ready)(&F(winograd_##m##_##r), g, w, u);                                 \
     }                                                                                              \
     static int F(conv_winograd_##name##_forward)(const fdl_conv *g, const void *x, const void *w,  \
                                                  const void *bias, void *y, int threads)           \
     {                                                                                              \
-        return F(winograd_forward)(m, r, g, x, w, bias, y, threads);                               \
+        return F(winograd_forward)(&F(winograd_##m##_##r), g, x, w, bias, y, threads);             \
     }                                                                                              \
     static int F(conv_winograd_##name##_grad_input)(const fdl_conv *g, const void *dy,             \
                                                     const void *w, void *dx, int threads)          \
     {                                                                                              \
-        return F(winograd_grad_input)(m, r, g, dy, w, dx, threads);                                \
+        return F(winograd_grad_input)(&F(winograd_##m##_##r), g, dy, w, dx, threads);              \
     }
 PASSES(2x2, 2, 3)
 PASSES(4x4, 4, 3)
@@ -422,3 +411,4 @@ PASSES(4x4, 4, 3)
 PASSES(5x5, 2, 5)
 #endif
 #undef PASSES
+#undef STEPS

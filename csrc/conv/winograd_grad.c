@@ -27,10 +27,22 @@ typedef struct F(winograd_plane) {     /* x, or dy                              
     int64_t channels, h, w, pad_h, pad_w;
 } F(winograd_plane);
 
-typedef struct F(winograd_grad) {
+typedef struct F(winograd_grad) F(winograd_grad);
+typedef struct F(winograd_grad_steps) {  /* compiled for m outputs and r taps along an axis       */
+    int m, r;
+    void (*data)(const F(winograd_grad) *e, int64_t c, int64_t count, int64_t row, int64_t rows,
+                 REAL *lines, REAL *out);
+    void (*result)(const F(winograd_grad) *e, int64_t k, int64_t count, int64_t row, int64_t rows,
+                   REAL *lines, REAL *out, int64_t step);
+    void (*filters)(const F(winograd_grad) *e, int64_t k, int64_t mr, int64_t c, int64_t count,
+                    const REAL *u, int64_t ldu);
+} F(winograd_grad_steps);
+
+struct F(winograd_grad) {
+    const F(winograd_grad_steps) *steps;
     F(winograd_plane) x, dy;
     REAL *dw;                          /* (groups * k, c, r, r)                                   */
-    int m, r, a, positions;            /* of a tile, along one axis: outputs, taps, inputs; a^2   */
+    int m, a, positions;               /* of a tile, along one axis: outputs, inputs; a^2         */
     int64_t n, groups, c, k;           /* channels of a group                                     */
     int64_t th, tw;                    /* rows and columns of tiles of an image                   */
     int64_t rows, chunks;              /* rows of tiles of a chunk, counted through all images    */
@@ -39,16 +51,9 @@ typedef struct F(winograd_grad) {
     REAL *v, *s, *u;                   /* V[p][t][c]; S[p][panel][t][mr]; U[panel][p][mr][c]      */
     const REAL *zeros;                 /* a row outside the image                                 */
     int64_t *koff;                     /* t * ldv                                                 */
-    /* the steps, compiled for this m and r */
-    void (*data)(const struct F(winograd_grad) *e, int64_t c, int64_t count, int64_t row,
-                 int64_t rows, REAL *lines, REAL *out);
-    void (*result)(const struct F(winograd_grad) *e, int64_t k, int64_t count, int64_t row,
-                   int64_t rows, REAL *lines, REAL *out, int64_t step);
-    void (*filters)(const struct F(winograd_grad) *e, int64_t k, int64_t mr, int64_t c,
-                    int64_t count, const REAL *u, int64_t ldu);
     tasks results, blocks, products;   /* of a chunk: panels of S, channels of V, panels of U     */
     int status;                        /* a task that fails stores FDL_NOMEM                      */
-} F(winograd_grad);
+};
 
 INLINE int64_t F(winograd_grad_panel)(const F(winograd_grad) *e, int64_t q)
 {
@@ -71,7 +76,7 @@ INLINE int64_t F(winograd_s_plane)(const F(winograd_grad) *e)
 
 INLINE int64_t F(winograd_grad_line)(const F(winograd_grad) *e)
 {
-    return ((ceil_div(e->m * e->tw + e->r - 1, VL) + 1) | 1) * VL;
+    return ((ceil_div(e->m * e->tw + e->a - e->m, VL) + 1) | 1) * VL;
 }
 
 /* ---- tiles --------------------------------------------------------------------------------------
@@ -135,7 +140,7 @@ static int F(winograd_panel_of_dy)(const F(winograd_grad) *e, int64_t g, int64_t
     const int64_t k = F(winograd_grad_panel)(e, q), mr = F(winograd_grad_panel)(e, q + 1) - k;
     REAL *s = e->s + k * F(winograd_tiles)(e) + q * VL;
     for (int64_t i = (mr - 1) / VL * VL; i >= 0; i -= VL)   /* what runs over is written again    */
-        e->result(e, g * e->k + k + i, min64(VL, mr - i), row, rows, lines, s + i, mr);
+        e->steps->result(e, g * e->k + k + i, min64(VL, mr - i), row, rows, lines, s + i, mr);
     return FDL_OK;
 }
 
@@ -146,8 +151,8 @@ static int F(winograd_block_of_x)(const F(winograd_grad) *e, int64_t g, int64_t 
 {
     REAL *lines = F(winograd_grad_scratch)(e);
     if (!lines) return FDL_NOMEM;
-    e->data(e, g * e->c + c, min64(VL, e->c - c), row + before, rows, lines,
-            e->v + c + before * e->tw * e->ldv);
+    e->steps->data(e, g * e->c + c, min64(VL, e->c - c), row + before, rows, lines,
+                   e->v + c + before * e->tw * e->ldv);
     return FDL_OK;
 }
 
@@ -219,7 +224,7 @@ static int F(winograd_accumulate)(const F(winograd_grad) *e, int64_t g, int64_t 
                                       chunk == 0);
             }
         }
-        if (chunk == e->chunks - 1) e->filters(e, g * e->k + k, mr, c0, count, u, block);
+        if (chunk == e->chunks - 1) e->steps->filters(e, g * e->k + k, mr, c0, count, u, block);
     }
     return FDL_OK;
 }
@@ -273,42 +278,16 @@ static void F(winograd_weights_4_2)(const F(winograd_grad) *e, int64_t k, int64_
         F(winograd_channels)(a, e->m, 0, e, &e->x, c, count, row, rows, lines, out,                \
                              F(winograd_v_plane)(e), e->ldv);                                      \
     }
-#define RESULT(m, r)                                                                               \
-    static void F(winograd_result_##m##_##r)(const F(winograd_grad) *e, int64_t k, int64_t count,  \
-                                             int64_t row, int64_t rows, REAL *lines, REAL *out,    \
-                                             int64_t step)                                         \
-    {                                                                                              \
-        F(winograd_channels)((m) + (r) - 1, m, 1, e, &e->dy, k, count, row, rows, lines, out,      \
-                             F(winograd_s_plane)(e), step);                                        \
-    }
-#define WEIGHTS(m, r)                                                                              \
-    static void F(winograd_weights_##m##_##r)(const F(winograd_grad) *e, int64_t k, int64_t mr,    \
-                                              int64_t c, int64_t count, const REAL *u,             \
-                                              int64_t ldu)                                         \
-    {                                                                                              \
-        F(winograd_weights)(m, r, e, k, mr, c, count, u, ldu);                                     \
-    }
 DATA(4)
 DATA(5)
 DATA(6)
-RESULT(2, 3)
-RESULT(4, 2)
-RESULT(4, 3)
-WEIGHTS(2, 3)
-WEIGHTS(4, 3)
-#if TAILORED
-RESULT(2, 5)
-WEIGHTS(2, 5)
-#endif
 #undef DATA
-#undef RESULT
-#undef WEIGHTS
 
 /* dw of a convolution of c channels a group, those of x or its phases, as the steps make it. */
 static int F(winograd_grad_run)(const fdl_conv *g, F(winograd_grad) *e, int threads)
 {
     const int64_t C = e->c, K = e->k;
-    e->a = e->m + e->r - 1, e->positions = e->a * e->a;
+    e->m = e->steps->m, e->a = e->m + e->steps->r - 1, e->positions = e->a * e->a;
     e->th = ceil_div(g->oh, e->m), e->tw = ceil_div(g->ow, e->m);
     const int64_t all_rows = e->n * e->th, tiles = all_rows * e->tw;
     const double fmas = (double)e->groups * e->positions * ((double)K * C + 4.0 * (K + C)) * tiles;
@@ -340,12 +319,8 @@ static int F(winograd_grad_run)(const fdl_conv *g, F(winograd_grad) *e, int thre
     return e->status;
 }
 
-#define STEP(name, m, r)                                                                           \
-    ((r) == 5 ? TAILORED_ONLY(F(winograd_##name##_2_5))                                            \
-              : (r) == 2 ? F(winograd_##name##_4_2)                                                \
-                         : (m) == 2 ? F(winograd_##name##_2_3) : F(winograd_##name##_4_3))
-INLINE int F(winograd_grad_weight)(const int m, const int r, const fdl_conv *g, const void *x,
-                                   const void *dy, void *dw, int threads)
+static int F(winograd_grad_weight)(const F(winograd_grad_steps) *by, const fdl_conv *g,
+                                   const void *x, const void *dy, void *dw, int threads)
 {
     const int64_t C = g->c / g->groups, K = g->k / g->groups;
     if (!C || !K) return FDL_OK;
@@ -354,26 +329,42 @@ INLINE int F(winograd_grad_weight)(const int m, const int r, const fdl_conv *g, 
         return FDL_OK;
     }
     F(winograd_grad) e = {
-        .x = {x, g->c, g->h, g->w, g->pad_h, g->pad_w}, .dy = {dy, g->k, g->oh, g->ow, 0, 0},
-        .dw = dw, .n = g->n, .groups = g->groups, .c = r == 2 ? 4 * C : C, .k = K, .m = m, .r = r,
-        .data = r == 2   ? F(winograd_data_5)
-                : m + r == 5 ? F(winograd_data_4)
-                             : F(winograd_data_6),
-        .result = STEP(result, m, r), .filters = STEP(weights, m, r)};
+        .steps = by, .x = {x, g->c, g->h, g->w, g->pad_h, g->pad_w},
+        .dy = {dy, g->k, g->oh, g->ow, 0, 0}, .dw = dw, .n = g->n, .groups = g->groups,
+        .c = g->stride_h * g->stride_w * C, .k = K};                   /* a channel has phases   */
     return F(winograd_grad_run)(g, &e, threads);
 }
-#undef STEP
 
-#define PASS(name, m, r)                                                                           \
+#define PASS(name, m, r, a)                                                                        \
+    static void F(winograd_result_##m##_##r)(const F(winograd_grad) *e, int64_t k, int64_t count,  \
+                                             int64_t row, int64_t rows, REAL *lines, REAL *out,    \
+                                             int64_t step)                                         \
+    {                                                                                              \
+        F(winograd_channels)(a, m, 1, e, &e->dy, k, count, row, rows, lines, out,                  \
+                             F(winograd_s_plane)(e), step);                                        \
+    }                                                                                              \
+    static const F(winograd_grad_steps) F(winograd_grad_##m##_##r) = {                             \
+        m, r, F(winograd_data_##a), F(winograd_result_##m##_##r), F(winograd_weights_##m##_##r)};  \
     static int F(conv_winograd_##name##_grad_weight)(const fdl_conv *g, const void *x,             \
                                                      const void *dy, void *dw, int threads)        \
     {                                                                                              \
-        return F(winograd_grad_weight)(m, r, g, x, dy, dw, threads);                               \
+        return F(winograd_grad_weight)(&F(winograd_grad_##m##_##r), g, x, dy, dw, threads);        \
     }
-PASS(2x2, 2, 3)
-PASS(4x4, 4, 3)
-PASS(strided, 4, 2)
+#define WEIGHTS(m, r)                                                                              \
+    static void F(winograd_weights_##m##_##r)(const F(winograd_grad) *e, int64_t k, int64_t mr,    \
+                                              int64_t c, int64_t count, const REAL *u,             \
+                                              int64_t ldu)                                         \
+    {                                                                                              \
+        F(winograd_weights)(m, r, e, k, mr, c, count, u, ldu);                                     \
+    }
+WEIGHTS(2, 3)
+WEIGHTS(4, 3)
+PASS(2x2, 2, 3, 4)
+PASS(4x4, 4, 3, 6)
+PASS(strided, 4, 2, 5)
 #if TAILORED
-PASS(5x5, 2, 5)
+WEIGHTS(2, 5)
+PASS(5x5, 2, 5, 6)
 #endif
 #undef PASS
+#undef WEIGHTS

@@ -50,8 +50,7 @@ static int F(conv_winograd_strided_forward)(const fdl_conv *g, const void *x, co
         .groups = g->groups, .n = g->n, .c = 4 * C, .h = g->h, .w = g->w, .k = K, .oh = g->oh,
         .ow = g->ow, .xc = g->c, .yc = g->k, .step = 2, .yi = 1, .pad_h = {g->pad_h},
         .pad_w = {g->pad_w}, .x = x, .filter = w, .bias = bias, .y = y, .fg = K * C * 16,
-        .fk = C * 16, .fc = 16, .m = 4, .r = 2, .input = F(winograd_input_4_2),
-        .filters = F(winograd_filters_4_2), .output = F(winograd_output_4_2)};
+        .fk = C * 16, .fc = 16, .steps = &F(winograd_4_2)};
     return F(winograd_run)(&e, threads);
 }
 
@@ -72,7 +71,6 @@ static int F(conv_winograd_strided_grad_input)(const fdl_conv *g, const void *dy
         .pad_h = {1 - g->pad_h / 2, 1 - (1 + g->pad_h) / 2},
         .pad_w = {1 - g->pad_w / 2, 1 - (1 + g->pad_w) / 2}, .x = dy, .filter = w, .y = dx,
         .odd_h = g->pad_h % 2, .odd_w = g->pad_w % 2, .fg = K * C * 16, .fk = 16,
-        .fc = C * 16, .flip = 1, .m = 4, .r = 2, .input = F(winograd_input_4_2),
-        .filters = F(winograd_filters_4_2), .output = F(winograd_output_4_2)};
+        .fc = C * 16, .flip = 1, .steps = &F(winograd_4_2)};
     return F(winograd_run)(&e, threads);
 }

@@ -24,7 +24,17 @@ typedef struct winograd_chunk {
 #endif
 
 typedef struct F(winograd) F(winograd);
+typedef struct F(winograd_steps) {      /* compiled for m outputs and r taps along an axis        */
+    int m, r;
+    void (*input)(const F(winograd) *e, int64_t g, int64_t c, const winograd_chunk *p, REAL *lines,
+                  REAL *out, int64_t plane);
+    void (*filters)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0, int64_t c1, REAL *u);
+    void (*output)(const F(winograd) *e, int64_t g, int64_t k, const winograd_chunk *p,
+                   const REAL *products, int64_t plane, REAL *stage);
+} F(winograd_steps);
+
 struct F(winograd) {
+    const F(winograd_steps) *steps;
     int64_t groups, n, c, h, w;         /* x (n, xc, h, w); products of c channels each group     */
     int64_t k, oh, ow;                  /* y (n, yc, oh, ow); of k rows                           */
     int64_t xc, yc;
@@ -35,7 +45,7 @@ struct F(winograd) {
     int64_t fg, fk, fc;                 /* strides of the filter: group, output, input channel    */
     int flip;                           /* its taps run backwards                                 */
     int odd_h, odd_w;                   /* of stride 2: whether the padding is odd                */
-    int m, r, a, positions;             /* of a tile, along one axis: outputs, taps, inputs; a^2  */
+    int m, a, positions;                /* of a tile, along one axis: outputs, inputs; a^2        */
     int64_t th, tw;                     /* rows and columns of tiles of an image                  */
     int64_t rows, cols, nrows, ncols;   /* tiles of a chunk; chunks along n * th and tw           */
     int64_t panels, blocks;             /* of k, and of c                                         */
@@ -44,12 +54,6 @@ struct F(winograd) {
     REAL *u, *v;                        /* shared by all threads, or NULL                         */
     const REAL *zeros;                  /* a row outside the image                                */
     int64_t *koff;                      /* c * ldv                                                */
-    /* the steps, compiled for this m and r */
-    void (*input)(const F(winograd) *e, int64_t g, int64_t c, const winograd_chunk *p, REAL *lines,
-                  REAL *out, int64_t plane);
-    void (*filters)(const F(winograd) *e, int64_t g, int64_t q, int64_t c0, int64_t c1, REAL *u);
-    void (*output)(const F(winograd) *e, int64_t g, int64_t k, const winograd_chunk *p,
-                   const REAL *products, int64_t plane, REAL *stage);
     tasks first, second;                /* chunks; or channels of a chunk, and then its panels    */
     int status;                         /* a task that fails stores FDL_NOMEM                     */
 };
