@@ -398,6 +398,8 @@ const char *fdl_conv_name(int variant);
 const char *fdl_conv_requires(int variant);                  /* of a geometry, in words       */
 int fdl_conv_exists(const fdl_kernels *t, int pass, int variant);
 int fdl_conv_fits(int variant, const fdl_conv *g);           /* can it compute this geometry? */
+fdl_conv fdl_conv_flattened(const fdl_conv *g);              /* 1x1: an image as one long row */
+int fdl_conv_by_columns(const fdl_conv *g);                  /* see conv/grad_input.c         */
 /* The algorithm for a pass; *why, unless NULL: the reason. Depends on shape and table alone. */
 int fdl_conv_choose(const fdl_kernels *t, int pass, const fdl_conv *g, const char **why);
 void fdl_forbid_winograd(int forbid);                        /* to fdl_conv_choose            */

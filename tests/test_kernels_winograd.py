@@ -359,14 +359,17 @@ def test_what_it_cannot_compute_is_refused(variant, size, options):
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_it_is_chosen_where_it_pays(isa):
-    """The rules of csrc/conv/select.c, at shapes far from their thresholds."""
+    """By the estimates of csrc/conv/select.c, at shapes where one is far ahead."""
 
     def chosen(x_shape, w_shape, **options):
         choices = kernels.explain_conv(x_shape, w_shape, **options, isa=isa)
         return tuple(choice.variant for choice in choices[:3])
 
     assert chosen((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == ("winograd",) * 3
-    assert chosen((1, 256, 8, 8), (256, 256, 3, 3), padding=1) == ("winograd_2x2",) * 3
+    few = chosen((1, 256, 8, 8), (256, 256, 3, 3), padding=1)
+    assert few == ("winograd_2x2", "winograd_2x2", "winograd")
+    assert chosen((32, 26, 5, 5), (494, 26, 3, 3), padding=1)[0] == "implicit"
+    assert chosen((1, 191, 8, 8), (43, 191, 3, 3), stride=2, padding=1)[2] == "outer"
     assert chosen((1, 256, 2, 2), (256, 256, 3, 3), padding=1)[0] == "dots"
     if ("winograd_5x5", isa) in [case.values for case in FLOATS]:
         assert chosen((16, 64, 27, 27), (192, 64, 5, 5), padding=2) == ("winograd_5x5",) * 3

@@ -22,20 +22,10 @@ static conv_taps F(conv_phase_taps)(int64_t a, int64_t taps, int64_t stride, int
     return t;
 }
 
-/* Whether to make the filter's columns rows of the product. The costs, of FMAs with their loads and
- * of the sums afterwards, are fitted to timings. */
-static int F(conv_few_channels)(const fdl_conv *g)
-{
-    const double c = (double)g->c / g->groups, k = (double)g->k / g->groups;
-    const double plain = (1 + 2 / c) * g->w / g->stride_w;
-    const double columns = (1 + 2 / (c * g->s)) * (1 + 4 / (k * g->r)) * g->ow;
-    return 1.15 * columns < plain;
-}
-
 static int F(conv_implicit_grad_input)(const fdl_conv *shape, const void *dy, const void *w,
                                        void *dx, int threads)
 {
-    const fdl_conv flat = conv_flattened(shape), *g = &flat;
+    const fdl_conv flat = fdl_conv_flattened(shape), *g = &flat;
     if (!g->n || !g->c || !g->h || !g->w) return FDL_OK;
     /* phases beyond the image have no outputs */
     const int64_t sh = min64(g->stride_h, g->h), sw = min64(g->stride_w, g->w);
@@ -61,7 +51,7 @@ static int F(conv_implicit_grad_input)(const fdl_conv *shape, const void *dy, co
                         .phases = phases};
     int64_t n = 0, oh = ceil_div(g->h, g->stride_h), ow = ceil_div(g->w, g->stride_w);
     const int64_t zero = 0;
-    if (g->k && g->ow && g->ow < CONV_PIXELS && F(conv_few_channels)(g)) {
+    if (g->k && g->ow && g->ow < CONV_PIXELS && fdl_conv_by_columns(g)) {
         const conv_taps one = {1, 1, &zero, &zero};
         for (int64_t a = 0; a < sh; a++)
             if (rows[a].n)

@@ -261,7 +261,7 @@ static int F(conv_grad_run)(const fdl_conv *shape, const void *x, const void *dy
                             int64_t pixels, int64_t planes, int64_t some, F(conv_grad_fn) *item,
                             int threads)
 {
-    const fdl_conv flat = conv_flattened(shape), *g = &flat;
+    const fdl_conv flat = fdl_conv_flattened(shape), *g = &flat;
     const int64_t C = g->c / g->groups, size = g->k * C * g->r * g->s;
     if (!size) return FDL_OK;
     if (!g->n || !g->oh || !g->ow) {

@@ -281,7 +281,7 @@ static int F(conv_run)(F(conv_engine) *e, int64_t oh, int64_t ow, REAL *a, int t
 static int F(conv_implicit_forward)(const fdl_conv *shape, const void *x, const void *w,
                                     const void *bias, void *y, int threads)
 {
-    const fdl_conv flat = conv_flattened(shape), *g = &flat;
+    const fdl_conv flat = fdl_conv_flattened(shape), *g = &flat;
     if (!g->n || !g->k || !g->oh || !g->ow) return FDL_OK;
     if (!g->c) return F(conv_naive_forward)(g, x, w, bias, y, threads);      /* the bias alone */
     const int64_t lists = (g->r + g->s) * 2, C = g->c / g->groups, K = g->k / g->groups;

@@ -43,17 +43,6 @@ typedef struct conv_block {
     int64_t c0, c1, r0, r1;
 } conv_block;
 
-/* To a 1x1 filter of stride 1 an image is one long row, which is copied, cut and stored faster. */
-static fdl_conv conv_flattened(const fdl_conv *g)
-{
-    fdl_conv flat = *g;
-    if (g->r == 1 && g->s == 1 && g->oh == g->h && g->ow == g->w && !g->pad_h && !g->pad_w) {
-        flat.h = flat.oh = flat.stride_h = flat.stride_w = 1;
-        flat.w = flat.ow = g->h * g->w;
-    }
-    return flat;
-}
-
 /* About `target` pixels a piece, dealt evenly. Depends on the shape alone, never on threads. */
 static conv_cut conv_cut_output(int64_t n, int64_t oh, int64_t ow, int64_t target)
 {

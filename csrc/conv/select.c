@@ -1,11 +1,13 @@
 /* select.c: which algorithm a convolution runs on. Baseline code, no kernels: one table says what
- * each algorithm can compute, one which of them is chosen.
+ * each algorithm can compute, one what it is estimated to take.
  *
- * `auto` takes, for each pass by itself, the first rule of `rules` whose condition holds for the
- * shape and whose algorithm exists for that pass and can compute it. Nothing else decides: not the
- * number of threads, so that the bits do not depend on it, and no timing at run time, so that they
- * do not depend on the neighbours. The thresholds are measured (python bench/versus.py conv).
+ * `auto` takes, for each pass by itself, the algorithm of the lowest estimate among those that
+ * exist for that pass and can compute the shape. Nothing else decides: not the number of threads,
+ * so that the bits do not depend on it, and no timing at run time, so that they do not depend on
+ * the neighbours.
  */
+#include <math.h>
+
 #include "fastdl.h"
 
 /* ---- what each algorithm can compute --------------------------------------------------------- */
@@ -72,6 +74,194 @@ int fdl_conv_exists(const fdl_kernels *t, int pass, int variant)
 
 int fdl_conv_fits(int variant, const fdl_conv *g) { return algorithms[variant].fits(g); }
 
+/* ---- choices within one ---------------------------------------------------------------------- */
+
+/* To a 1x1 filter of stride 1 an image is one long row, which is copied, cut and stored faster. */
+fdl_conv fdl_conv_flattened(const fdl_conv *g)
+{
+    fdl_conv flat = *g;
+    if (g->r == 1 && g->s == 1 && g->oh == g->h && g->ow == g->w && !g->pad_h && !g->pad_w) {
+        flat.h = flat.oh = flat.stride_h = flat.stride_w = 1;
+        flat.w = flat.ow = g->h * g->w;
+    }
+    return flat;
+}
+
+/* The costs, of FMAs with their loads and of the sums afterwards, are fitted to timings. */
+int fdl_conv_by_columns(const fdl_conv *g)
+{
+    const double c = (double)g->c / g->groups, k = (double)g->k / g->groups;
+    const double plain = (1 + 2 / c) * g->w / g->stride_w;
+    const double columns = (1 + 2 / (c * g->s)) * (1 + 4 / (k * g->r)) * g->ow;
+    return 1.15 * columns < plain;
+}
+
+/* ---- what each of them takes -------------------------------------------------------------------
+ * In the time of a multiplication and addition in one lane, for one group. Each term is work that
+ * the algorithm does; its factor is fitted to timings, on one thread and 16 lanes, of 950 shapes of
+ * 1x1 to 5x5 filters, strides 1 and 2, 3 to 512 channels, 8 to 512 filters, images of 4 to 60
+ * pixels and batches of 1 to 32: of these, the choice takes 1.00 to 1.01 times as long as the best
+ * for each kind and pass in the geometric mean. */
+
+static double whole(double n, double of) { return (double)(int64_t)((n + of - 1) / of); }
+
+static double whole_vectors(double n, int lanes) { return whole(n, lanes) * lanes; }
+
+/* Of the filter rows of oh outputs of an image of h rows: the share that lies inside, for one of
+ * the outputs up to `near` rows away at least. */
+static double rows_inside(int64_t oh, int64_t h, int64_t rows, int64_t stride, int64_t dil,
+                          int64_t pad, int64_t near)
+{
+    int64_t outside = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t at = r * dil - pad, above = at < 0 ? (-at + stride - 1) / stride : 0;
+        const int64_t below = at < h ? oh - (h - at + stride - 1) / stride : oh;
+        outside += (above > near ? (above < oh ? above : oh) - near : 0) +
+                   (below > near ? below - near : 0);
+    }
+    return outside < oh * rows ? 1 - (double)outside / (double)(oh * rows) : 0;
+}
+
+/* Products, which leave out filter rows outside the image; their loads of each pixel for every 14
+ * outputs; lowering; packing, for which the input gradient gathers the filter from afar. */
+static double cost_of_product(const fdl_conv *shape, int pass, int lanes)
+{
+    const fdl_conv flat = fdl_conv_flattened(shape), *g = &flat;
+    const int dx = pass == FDL_CONV_GRAD_INPUT, columns = dx && fdl_conv_by_columns(g);
+    const double c = (double)g->c / g->groups, k = (double)g->k / g->groups;
+    const double filter = (double)g->r * g->s * c * k, from = dx ? k : c, to = dx ? c : k;
+    const int64_t step = dx ? g->stride_h : 1, oh = dx ? (g->h + step - 1) / step : g->oh;
+    const int64_t wide = dx ? (g->w + g->stride_w - 1) / g->stride_w : g->ow;
+    const int64_t ow = columns ? g->ow : wide, image = oh * ow;
+    const int one_by_one = g->r * g->s == 1 && g->stride_h == 1 && g->stride_w == 1;
+    const double s = columns ? 1 : (double)g->s;
+
+    double inside = 1;                  /* a tile is 32 pixels of a piece of 800, side by side    */
+    if (step == 1 && image > 0) {
+        const int64_t images = 800 / image < 1 ? 1 : 800 / image < g->n ? 800 / image : g->n;
+        const int64_t near = (2 * lanes - 1) / (images * ow);
+        inside = dx ? rows_inside(oh, g->oh, g->r, 1, g->dil_h,
+                                  (g->r - 1) * g->dil_h - g->pad_h, near)
+                    : rows_inside(oh, g->h, g->r, g->stride_h, g->dil_h, g->pad_h, near);
+    }
+    const double pixels = whole_vectors((double)g->n * image, lanes), rows = (double)g->n * oh;
+    double cost = (dx ? 34 : 17) * filter + 0.95 * inside * filter * pixels +
+                  1.7 * g->r * s * from * whole(to * g->s / s, 14) * pixels;
+    if (!one_by_one)
+        cost += 7 * (double)(dx ? step : g->stride_w) * s * from * rows *
+                whole_vectors((double)wide, lanes);
+    if (columns) cost += 10 * c * g->s * g->n * g->h * whole_vectors((double)g->w, lanes);
+    return cost;
+}
+
+/* The weight gradient: products, horizontal sums for each piece, and lowering, of x and of dy. */
+static double cost_of_dot_gradient(const fdl_conv *g, int lanes)
+{
+    const double c = (double)g->c / g->groups, k = (double)g->k / g->groups, n = (double)g->n;
+    const double image = (double)g->oh * g->ow;
+    const double pixels = image < 24.0 * lanes ? whole_vectors(n * image, lanes)
+                                               : n * whole_vectors(image, lanes);
+    return (1.04 * pixels + 135 * whole(n * image, 3072)) * g->r * g->s * c * k +
+           6 * (g->stride_w * g->s * c + k) * n * g->oh * whole_vectors((double)g->ow, lanes);
+}
+
+static double cost_of_implicit(const fdl_conv *g, int pass, int lanes)
+{
+    const fdl_conv flat = fdl_conv_flattened(g);
+    return pass == FDL_CONV_GRAD_WEIGHT ? cost_of_dot_gradient(&flat, lanes)
+                                        : cost_of_product(&flat, pass, lanes);
+}
+
+/* Products, tiles read and written again for each piece, lowering, transposition. */
+static double cost_of_outer(const fdl_conv *shape, int pass, int lanes)
+{
+    (void)pass;
+    const fdl_conv flat = fdl_conv_flattened(shape), *g = &flat;
+    const double c = (double)g->c / g->groups, k = (double)g->k / g->groups;
+    const double rows = (double)g->n * g->oh, pixels = rows * g->ow;
+    const double planes = c * g->s, full = whole_vectors(planes, lanes);
+    const double inside = rows_inside(g->oh, g->h, g->r, g->stride_h, g->dil_h, g->pad_h, 0);
+    return (1.04 * inside * pixels + 30 * whole(pixels, 400)) * g->r * full * k +
+           7 * (g->stride_w * planes + k) * rows * whole_vectors((double)g->ow, lanes) +
+           16 * full * pixels;
+}
+
+/* Products, the longer the less of a filter L1 holds; sums of lanes; patches, and what they are cut
+ * from. Of several groups, threads would share one after the other. */
+static double cost_of_dots(const fdl_conv *g, int pass, int lanes)
+{
+    (void)pass, (void)lanes;
+    const double pixels = (double)g->n * g->oh * g->ow, c = (double)g->c;
+    const double taps = (double)g->r * g->s * c, rows = (double)g->n * g->oh * g->stride_h;
+    if (g->groups > 1) return INFINITY;
+    return ((1.02 + taps / 20e3) * taps + 140) * g->k * pixels + 30 * taps * pixels +
+           430 * c * rows;
+}
+
+/* m x m outputs of r x r taps. Transforms of a channel's tile, to lanes of tiles; of a pair's
+ * filter; in the weight gradient, whose lanes are channels, of a vector of a row of tiles. */
+typedef struct {
+    int64_t m, r, stride;
+    double in, out, filter, row;
+} tiling;
+
+static const tiling small_tiles = {2, 3, 1, 140, 80, 160, 840};
+static const tiling large_tiles = {4, 3, 1, 540, 310, 245, 1250};
+static const tiling tiles_of_5x5 = {2, 5, 1, 450, 170, 470, 1350};
+static const tiling strided_tiles = {4, 2, 2, 320, 240, 200, 1250};
+
+/* A stride has phases: channels of their own, or, in the input gradient, convolutions. */
+static double cost_of_tiles(const tiling *by, const fdl_conv *g, int pass, int lanes)
+{
+    const int dx = pass == FDL_CONV_GRAD_INPUT, dw = pass == FDL_CONV_GRAD_WEIGHT;
+    const int64_t m = by->m, a = m + by->r - 1, phases = by->stride * by->stride;
+    const int64_t h = dx ? (g->h + by->stride - 1) / by->stride : g->oh;
+    const int64_t w = dx ? (g->w + by->stride - 1) / by->stride : g->ow;
+    const int64_t th = (h + m - 1) / m, tw = (w + m - 1) / m, wide = 2 * tw > lanes;
+    const double rows = (double)g->n * th, tiles = rows * tw, positions = (double)(a * a);
+    const double c = (double)g->c / g->groups * (dx ? 1 : phases), k = (double)g->k / g->groups;
+    const double row = whole((double)(m * tw + a - m), lanes);      /* vectors of it              */
+    if (dw) {
+        const double full = whole_vectors(c, lanes);
+        return (1.2 * positions * tiles + by->filter) * full * k +
+               by->row * rows * row * (full + whole_vectors(k, lanes));
+    }
+    const double from = dx ? k : c, to = dx ? c : k;
+    const double reads = wide ? row : whole((double)(m * tw), lanes) * whole((double)a, (double)m);
+    return (dx ? phases : 1) *
+           ((1.1 * positions * from * to + by->in * from + by->out * to) *
+                whole_vectors(tiles, lanes) +
+            (25 * reads * from + 62 * to) * lanes * rows +
+            by->filter * from * whole_vectors(to, lanes));
+}
+
+static double cost_of_small_tiles(const fdl_conv *g, int pass, int lanes)
+{
+    return cost_of_tiles(&small_tiles, g, pass, lanes);
+}
+
+static double cost_of_large_tiles(const fdl_conv *g, int pass, int lanes)
+{
+    return cost_of_tiles(&large_tiles, g, pass, lanes);
+}
+
+static double cost_of_5x5(const fdl_conv *g, int pass, int lanes)
+{
+    return cost_of_tiles(&tiles_of_5x5, g, pass, lanes);
+}
+
+static double cost_of_strided_tiles(const fdl_conv *g, int pass, int lanes)
+{
+    return cost_of_tiles(&strided_tiles, g, pass, lanes);
+}
+
+/* Nothing to sum over, so nothing that others do better; but of one channel they may. */
+static double cost_of_depthwise(const fdl_conv *g, int pass, int lanes)
+{
+    (void)pass, (void)lanes;
+    return g->groups > 1 ? 0 : INFINITY;
+}
+
 /* ---- which of them is chosen ----------------------------------------------------------------- */
 
 static int winograd_forbidden;
@@ -83,180 +273,45 @@ void fdl_forbid_winograd(int forbid)
 
 int fdl_winograd_forbidden(void) { return __atomic_load_n(&winograd_forbidden, __ATOMIC_RELAXED); }
 
-/* Conditions of the rules; lanes: of a vector. */
-static int always(const fdl_conv *g, int pass, int lanes)
-{
-    (void)g, (void)pass, (void)lanes;
-    return 1;
-}
-
-static int several_groups(const fdl_conv *g, int pass, int lanes)
-{
-    (void)pass, (void)lanes;
-    return g->groups > 1;
-}
-
-static double whole_vectors(double n, int lanes)
-{
-    return n < 1e6 ? (double)(((int64_t)n + lanes - 1) / lanes * lanes) : n;
-}
-
-/* Where transposing the input costs less than dot products lose (fitted to timings of 90 shapes, 24
- * to 2048 channels, 3 to 56 pixels): on images too small for long runs of pixels, and where many
- * filters or taps share what is transposed. Of 1x1, fewer do: tiles of dot products, few pixels
- * long, read every image again and again. */
-static int outer_products_pay(const fdl_conv *g, int pass, int lanes)
-{
-    (void)pass, (void)lanes;
-    const int64_t k = g->k / g->groups, taps = g->c / g->groups * g->r * g->s;
-    const int64_t planes = g->c / g->groups * g->s;
-    const int64_t pixels = g->oh * g->ow, one = g->r * g->s == 1;
-    return (pixels <= 64 && k >= 48 && taps >= 64) ||
-           (one && pixels <= 324 && k >= 96 && taps >= 96 && k * taps >= 50000) ||
-           (k * g->r >= 576 && taps >= 288 && planes >= 96);
-}
-
-/* Estimates of a convolution's time, in the time of one multiplication and addition (fitted to
- * timings of some 500 shapes of 3x3, 3 to 512 channels, 3 to 45 pixels, batches of 1 to 16). */
-static double cost_of_implicit(const fdl_conv *g, int pass, int lanes)
-{
-    const int dx = pass == FDL_CONV_GRAD_INPUT;
-    const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
-    const double rows = (double)g->n * (dx ? g->h : g->oh), w = (double)(dx ? g->w : g->ow);
-    const double s = (double)g->s, taps = (double)g->r * s * c;
-    return 1.02 * taps * k * whole_vectors(rows * w, lanes) +
-           4.7 * s * (dx ? k : c) * rows * whole_vectors(w, lanes) + 12.2 * taps * k;
-}
-
-/* The same of dot products, which need no whole vectors of pixels and no packing, but patches, and
- * read the filters again for each piece of pixels, the smaller the more taps a patch has (fitted to
- * timings of some 800 shapes of 1x1 to 7x7, 8 to 640 channels, 1 to 500 pixels). */
-static double cost_of_dots(const fdl_conv *g)
-{
-    const double pixels = (double)g->n * g->oh * g->ow, c = (double)g->c;
-    const double taps = (double)g->r * g->s * c, rows = (double)g->n * g->oh * g->stride_h;
-    return ((1.02 + taps / 20e3) * taps + 70) * g->k * pixels + 25 * taps * pixels + 250 * c * rows;
-}
-
-/* Lanes are tiles, but channels in the weight gradient: what does not fill a vector is wasted. (For
- * 5x5 fitted to timings of 600 shapes, 1 to 180 channels, 5 to 45 pixels, batches of 1 to 16.) */
 typedef struct {
-    int64_t m, r;
-    double in, out, tile, filter;       /* transforms of a channel's tile; of a pair's filter     */
-} tiling;
-
-static const tiling small_tiles = {2, 3, 245, 150, 190, 150};
-static const tiling large_tiles = {4, 3, 680, 420, 600, 350};
-static const tiling tiles_of_5x5 = {2, 5, 640, 300, 490, 800};
-
-static double cost_of_winograd(const fdl_conv *g, int pass, const tiling *by, int lanes)
-{
-    const int64_t h = pass == FDL_CONV_GRAD_INPUT ? g->h : g->oh, m = by->m;
-    const int64_t w = pass == FDL_CONV_GRAD_INPUT ? g->w : g->ow, a = m + by->r - 1;
-    const double rows = (double)g->n * ((h + m - 1) / m), tiles = rows * ((w + m - 1) / m);
-    const double k = (double)g->k / g->groups, c = (double)g->c / g->groups;
-    const double filters = by->filter * c * k, positions = (double)(a * a);
-    if (pass == FDL_CONV_GRAD_WEIGHT)
-        return positions * whole_vectors(c, lanes) * k * tiles +
-               (by->tile * tiles + 750 * rows) * (c + k) + filters;
-    const double transforms =
-        pass == FDL_CONV_FORWARD ? by->in * c + by->out * k : by->in * k + by->out * c;
-    return (positions * c * k + transforms) * whole_vectors(tiles, lanes) + filters;
-}
-
-/* The same for 4x4 filters of stride 2 (fitted to timings of some 900 shapes, 3 to 512 channels, 4
- * to 64 pixels, batches of 1 to 64). The estimates are rough: it must win clearly. */
-static int strided_tiles_pay(const fdl_conv *g, int pass, int lanes)
-{
-    const int dx = pass == FDL_CONV_GRAD_INPUT;
-    const double k = (double)g->k / g->groups, c = (double)g->c / g->groups, n = (double)g->n;
-    const int64_t h = dx ? (g->h + 1) / 2 : g->oh, w = dx ? (g->w + 1) / 2 : g->ow;
-    const double rows = n * ((h + 3) / 4), tiles = rows * ((w + 3) / 4), pixels = n * h * w;
-    const double full = whole_vectors(tiles, lanes), taps = 16 * whole_vectors(pixels, lanes);
-    if (k < 32 || (dx && c < 32)) return 0;
-    if (pass == FDL_CONV_GRAD_WEIGHT)
-        return 30 * whole_vectors(4 * c, lanes) * k * tiles +
-                   (650 * tiles + 950 * rows) * (4 * c + k) + 500 * c * k <
-               (16.3 * c * k + 220 * c + 15 * k) * pixels;
-    if (dx) {                           /* of c k; a large transformed filter comes from memory   */
-        const double filter = 1000 + (c * k < 210e3 ? c * k / 60 : 3500);
-        return 1.05 * ((250 + 1000 / c) * full + filter) < 1.7 * taps + 660;
-    }
-    return (170 * k + 2700) * c * full + 170 * c * k <
-           (taps * k + 70 * n * h * whole_vectors((double)w, lanes)) * c;
-}
-
-static int large_tiles_pay(const fdl_conv *g, int pass, int lanes)
-{
-    const double cost = cost_of_winograd(g, pass, &large_tiles, lanes);
-    return cost < cost_of_implicit(g, pass, lanes) &&
-           cost < cost_of_winograd(g, pass, &small_tiles, lanes);
-}
-
-static int small_tiles_pay(const fdl_conv *g, int pass, int lanes)
-{
-    return cost_of_winograd(g, pass, &small_tiles, lanes) < cost_of_implicit(g, pass, lanes);
-}
-
-static double cost_of_5x5(const fdl_conv *g, int pass, int lanes)
-{
-    const double waiting = 4e6;         /* of threads for each other's transforms, a chunk or two */
-    return cost_of_winograd(g, pass, &tiles_of_5x5, lanes) + waiting;
-}
-
-static int tiles_of_5x5_pay(const fdl_conv *g, int pass, int lanes)
-{
-    return cost_of_5x5(g, pass, lanes) < cost_of_implicit(g, pass, lanes);
-}
-
-static int dots_pay(const fdl_conv *g, int pass, int lanes)
-{
-    const double cost = cost_of_dots(g);
-    if (g->groups > 1 || cost > cost_of_implicit(g, pass, lanes)) return 0;
-    if (three_by_three(g))
-        return cost < cost_of_winograd(g, pass, &small_tiles, lanes) &&
-               cost < cost_of_winograd(g, pass, &large_tiles, lanes);
-    return !five_by_five(g) || cost < cost_of_5x5(g, pass, lanes);
-}
-
-typedef struct {
-    int passes;                        /* a bit for each it holds for */
     int algorithm;
-    int (*when)(const fdl_conv *g, int pass, int lanes);
+    double (*cost)(const fdl_conv *g, int pass, int lanes);
     const char *why;
-} rule;
+} candidate;
 
-enum { Y = 1 << FDL_CONV_FORWARD, DX = 1 << FDL_CONV_GRAD_INPUT, DW = 1 << FDL_CONV_GRAD_WEIGHT };
-
-static const rule rules[] = {
-    {Y | DX | DW, FDL_CONV_DEPTHWISE, several_groups,
-     "a channel a group: nothing to sum over, so taps are read where they lie"},
-    {Y, FDL_CONV_DOTS, dots_pay,
-     "few outputs: dot products of filters, where they lie, with what each output's window holds"},
-    {Y | DX | DW, FDL_CONV_WINOGRAD, large_tiles_pay,
-     "3x3, stride 1: 2.25 multiplications an output, not 9, outweigh the transforms"},
-    {Y | DX | DW, FDL_CONV_WINOGRAD_2X2, small_tiles_pay,
-     "3x3, stride 1, few outputs: 4 multiplications each, not 9; fewer transforms than 4x4 tiles"},
-    {Y | DX | DW, FDL_CONV_WINOGRAD_5X5, tiles_of_5x5_pay,
-     "5x5, stride 1: 9 multiplications an output, not 25, outweigh the transforms"},
-    {Y | DX | DW, FDL_CONV_WINOGRAD_STRIDED, strided_tiles_pay,
-     "4x4, stride 2: four convolutions of 2x2, with 1.56 multiplications an output each, not 4"},
-    {DW, FDL_CONV_OUTER, outer_products_pay,
-     "a small image, or many filters: a sum of outer products, for which the input is transposed"},
-    {Y | DX | DW, FDL_CONV_IMPLICIT, always,
+static const candidate candidates[] = {
+    {FDL_CONV_IMPLICIT, cost_of_implicit,
      "any other: a matrix product that reads the input in place"},
+    {FDL_CONV_DEPTHWISE, cost_of_depthwise,
+     "a channel a group: nothing to sum over, so taps are read where they lie"},
+    {FDL_CONV_DOTS, cost_of_dots,
+     "few outputs: dot products of filters, where they lie, with what each output's window holds"},
+    {FDL_CONV_WINOGRAD, cost_of_large_tiles,
+     "3x3, stride 1: 2.25 multiplications an output, not 9, outweigh the transforms"},
+    {FDL_CONV_WINOGRAD_2X2, cost_of_small_tiles,
+     "3x3, stride 1, few outputs: 4 multiplications each, not 9; fewer transforms than 4x4 tiles"},
+    {FDL_CONV_WINOGRAD_5X5, cost_of_5x5,
+     "5x5, stride 1: 9 multiplications an output, not 25, outweigh the transforms"},
+    {FDL_CONV_WINOGRAD_STRIDED, cost_of_strided_tiles,
+     "4x4, stride 2: four convolutions of 2x2, with 1.56 multiplications an output each, not 4"},
+    {FDL_CONV_OUTER, cost_of_outer,
+     "a small image, or many filters: a sum of outer products, for which the input is transposed"},
 };
 
 int fdl_conv_choose(const fdl_kernels *t, int pass, const fdl_conv *g, const char **why)
 {
     const int forbidden = fdl_winograd_forbidden(), lanes = t->vector_bytes / t->itemsize;
-    for (const rule *r = rules;; r++) {
+    const int n = (int)(sizeof candidates / sizeof *candidates);
+    const candidate *best = candidates;                     /* computes any geometry, any pass    */
+    double least = best->cost(g, pass, lanes);
+    for (const candidate *a = candidates + 1; a < candidates + n; a++) {
         const int winograd =
-            r->algorithm >= FDL_CONV_WINOGRAD && r->algorithm <= FDL_CONV_WINOGRAD_STRIDED;
-        if (!(r->passes >> pass & 1) || (winograd && forbidden)) continue;
-        if (!fdl_conv_exists(t, pass, r->algorithm) || !algorithms[r->algorithm].fits(g)) continue;
-        if (!r->when(g, pass, lanes)) continue;
-        if (why) *why = r->why;
-        return r->algorithm;
+            a->algorithm >= FDL_CONV_WINOGRAD && a->algorithm <= FDL_CONV_WINOGRAD_STRIDED;
+        if (winograd && forbidden) continue;
+        if (!fdl_conv_exists(t, pass, a->algorithm) || !algorithms[a->algorithm].fits(g)) continue;
+        const double cost = a->cost(g, pass, lanes);
+        if (cost < least) best = a, least = cost;
     }
+    if (why) *why = best->why;
+    return best->algorithm;
 }
