@@ -46,7 +46,14 @@ def gelu_tanh(x):
 erf, erfc = by_element(math.erf), by_element(math.erfc)
 softplus = lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
-# name -> reference in float64, largest error in ulp of float32, and where that holds
+
+def gelu_bound(x):
+    """The exponent of e^(-x^2/2) takes a factor that is off by 0.22 of half an ulp, and two
+    roundings: 2.22 / 2 x^2 ulp of the result."""
+    return 5 + 1.11 * np.fmin(x, 0) ** 2
+
+
+# name -> reference in float64, largest error in ulp of float32 (of x), and where that holds
 ACCURATE = {
     "exp": (np.exp, 1.2, None),
     "expm1": (np.expm1, 1.6, None),
@@ -58,7 +65,7 @@ ACCURATE = {
     "erfc": (erfc, 6.5, (-np.inf, 9.1)),
     "softplus": (softplus, 1.8, (-87, np.inf)),
     "silu": (lambda x: x * sigmoid(x), 3.0, (-87, np.inf)),
-    "gelu": (lambda x: x * normal_cdf(x), 9.7, (-13, np.inf)),
+    "gelu": (lambda x: x * normal_cdf(x), gelu_bound, (-13, np.inf)),
     "gelu_tanh": (gelu_tanh, 20, (-4, np.inf)),
     "sin": (np.sin, 2.3, None),
     "cos": (np.cos, 2.3, None),
@@ -99,14 +106,16 @@ def test_error_over_all_of_float32(name, isa):
     low, high = span or (-np.inf, np.inf)
     for x in sweep():
         with np.errstate(all="ignore"):
-            true = reference_of(name, reference, x.astype(np.float64))
+            wide = x.astype(np.float64)
+            true = reference_of(name, reference, wide)
         found = MAPS[name](x, isa=isa, **PARAMETERS.get(name, {}))
         assert found.dtype == np.float32
         np.testing.assert_array_equal(np.isnan(found), np.isnan(true))
         within = ~((x < low) | (x > high))
         error = np.where(within, ulps(found, true), 0)
-        worst = int(error.argmax())
-        assert error[worst] <= bound, f"{name}({x[worst]!r}): {error[worst]} ulp"
+        limit = np.where(within, bound(wide) if callable(bound) else bound, 0)
+        worst = int((error - limit).argmax())
+        assert error[worst] <= limit[worst], f"{name}({x[worst]!r}): {error[worst]} ulp"
         # outside the span results are tiny, and at least absolutely right
         outside = ~within & np.isfinite(x)
         assert (np.abs(found[outside] - true[outside]) < 1e-36).all() or name == "gelu_tanh"
