@@ -17,6 +17,7 @@
  *   EVEN ODD        of (a, b): lanes 0, 2, 4, ... or 1, 3, 5, ... of the 2 VL lanes a, b
  *   LOW HIGH        of (a, b): the halves of a0 b0 a1 b1 a2 b2 ...
  *   transpose       of v[VL]: rows and lanes exchanged
+ *   lane_sums       lane i: HSUM of v[i], to the bit; lane_maxima: HMAX of it
  *   load_lanes      of up to VL matrices: element e of all of them is vector e; store_lanes inverts
  *   LDN(p, n, x)    the first n lanes from p, x in the others; n may be <= 0 or >= VL
  *   STN(p, v, n)    stores the first n lanes of v, and nothing else
@@ -212,6 +213,23 @@ INLINE void F(transpose)(V v[VL])
         }
         UNROLL(16) for (int i = 0; i < VL; i++) v[i] = t[i];
     }
+}
+
+/* Sums over the lanes of VL vectors cost little more than over those of two: vectors are added in
+ * pairs, halves interleaved as above, until one is left. v is used up. */
+NOINLINE V F(lane_sums)(V v[VL])
+{
+    UNROLL(4) for (int w = VL / 2; w > 0; w /= 2)
+        UNROLL(8) for (int i = 0; i < w; i++) v[i] = LOW(v[i], v[i + w]) + HIGH(v[i], v[i + w]);
+    return v[0];
+}
+
+NOINLINE V F(lane_maxima)(V v[VL])
+{
+    UNROLL(4) for (int w = VL / 2; w > 0; w /= 2)
+        UNROLL(8) for (int i = 0; i < w; i++)
+            v[i] = VMAX(LOW(v[i], v[i + w]), HIGH(v[i], v[i + w]));
+    return v[0];
 }
 
 /* Part of a vector, 0 < n < VL: by the tier's masks, or in pieces of constant size, VL/2 lanes,

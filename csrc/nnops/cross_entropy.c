@@ -42,6 +42,7 @@ INLINE REAL F(row_weighted)(int64_t n, const REAL *x, REAL max, const REAL *w)
 NOINLINE void F(cross_entropy_rows)(const F(ce) *s, int64_t begin, int64_t end)
 {
     const int64_t c = s->c;
+    V rest = SPLAT(0);
     for (int64_t i = begin; i < end; i++) {
         const REAL *row = s->x + i * c, *w = s->weight;
         REAL *g = s->grad ? s->grad + i * c : NULL;
@@ -51,7 +52,7 @@ NOINLINE void F(cross_entropy_rows)(const F(ce) *s, int64_t begin, int64_t end)
             if (g) memset(g, 0, c * sizeof(REAL));
             continue;
         }
-        const REAL max = F(row_max)(c, row), sum = F(row_exp_sum)(c, row, max, g);
+        const REAL max = F(row_max)(c, row), sum = F(row_exp_sum)(c, row, max, g, &rest);
         const REAL log_sum = (REAL)log(sum), hit = w ? s->hit * w[t] : s->hit;
         const REAL all = (hit + s->spread * s->total) / sum;
         s->loss[i] = hit * (log_sum - (row[t] - max));
@@ -60,11 +61,11 @@ NOINLINE void F(cross_entropy_rows)(const F(ce) *s, int64_t begin, int64_t end)
             s->loss[i] += s->spread * (s->total * log_sum - dot);
             for (int64_t j = 0; g && j < c; j += VL) {
                 V share = w ? LDN(w + j, c - j, 0) * SPLAT(s->spread) : SPLAT(s->spread);
-                STN(g + j, LDN(g + j, c - j, 0) * SPLAT(all) - share, c - j);
+                STN(g + j, F(row_exp_at)(g, j, c, &rest) * SPLAT(all) - share, c - j);
             }
         } else {
             for (int64_t j = 0; g && j < c; j += VL)
-                STN(g + j, LDN(g + j, c - j, 0) * SPLAT(all), c - j);
+                STN(g + j, F(row_exp_at)(g, j, c, &rest) * SPLAT(all), c - j);
         }
         if (g) g[t] -= hit;
     }
@@ -88,11 +89,11 @@ INLINE V F(soft_target)(const F(soft_ce) *s, const REAL *q, int64_t j, V *given)
 NOINLINE void F(soft_cross_entropy_rows)(const F(soft_ce) *s, int64_t begin, int64_t end)
 {
     const int64_t c = s->c;
-    V given;
+    V given, rest = SPLAT(0);
     for (int64_t i = begin; i < end; i++) {
         const REAL *row = s->x + i * c, *q = s->target + i * c;
         REAL *g = s->grad ? s->grad + i * c : NULL, mass = 0, dot = 0;
-        const REAL max = F(row_max)(c, row), sum = F(row_exp_sum)(c, row, max, g);
+        const REAL max = F(row_max)(c, row), sum = F(row_exp_sum)(c, row, max, g, &rest);
         for (int64_t from = 0, to; from < c; from = to) {
             V all = SPLAT(0), products = all;
             to = min64(c, from + ROW_BLOCK);
@@ -108,7 +109,7 @@ NOINLINE void F(soft_cross_entropy_rows)(const F(soft_ce) *s, int64_t begin, int
         s->loss[i] = s->scale * (mass * (REAL)log(sum) - dot);
         s->mass[i] = s->scale * mass;
         for (int64_t j = 0; g && j < c; j += VL) {
-            V slope = LDN(g + j, c - j, 0) * SPLAT(mass / sum);
+            V slope = F(row_exp_at)(g, j, c, &rest) * SPLAT(mass / sum);
             STN(g + j, (slope - F(soft_target)(s, q, j, &given)) * SPLAT(s->scale), c - j);
         }
     }
@@ -157,11 +158,12 @@ NOINLINE void F(lanes_cross_entropy)(const F(ce) *s, int64_t stride, int64_t liv
 
 NOINLINE void F(cross_entropy_few)(const F(ce) *s, int64_t begin, int64_t end)
 {
-    REAL t[FEW_COLUMNS * VL];
+    V v[FEW_COLUMNS];
+    REAL *t = (REAL *)v;
     for (int64_t i = begin; i < end; i += VL) {
-        F(load_columns)(end - i, s->c, s->x + i * s->c, t);
+        F(load_lanes)(min64(VL, end - i), s->c, s->x + i * s->c, s->c, v);
         F(lanes_cross_entropy)(s, VL, end - i, t, s->target + i, s->loss + i, s->grad ? t : NULL);
-        if (s->grad) F(store_columns)(end - i, s->c, t, s->grad + i * s->c);
+        if (s->grad) F(store_lanes)(min64(VL, end - i), s->c, v, s->grad + i * s->c, s->c);
     }
 }
 

@@ -15,32 +15,49 @@
  * so that rounding errors grow with the number of blocks, not of elements.
  */
 #define ROW_BLOCK 2048
+#define ROWS_BYTES (16 << 10) /* of rows that go through each step together */
 
-INLINE REAL F(row_max)(int64_t n, const REAL *x)
+/* The maximum, in lanes */
+INLINE V F(row_max_lanes)(int64_t n, const REAL *x)
 {
     V a = SPLAT(-INFINITY), b = a;
     for (int64_t j = 0; j < n; j += 2 * VL) {
         a = VMAX(LDN(x + j, n - j, -INFINITY), a);
         b = VMAX(LDN(x + j + VL, n - j - VL, -INFINITY), b);
     }
-    return HMAX(VMAX(a, b));
+    return VMAX(a, b);
 }
 
-/* The sum over the row of exp(x - max), which also goes to y unless that is NULL; y may be x. */
-INLINE REAL F(row_exp_sum)(int64_t n, const REAL *x, REAL max, REAL *y)
+/* The sum over the row, in lanes, of exp(x - max). Unless y is NULL, these go to y, which may be x,
+ * but where they end within a vector that goes to *rest: what is stored in part is slow to read
+ * again at once. row_exp_at reads them. */
+INLINE V F(row_exp_lanes)(int64_t n, const REAL *x, REAL max, REAL *y, V *rest)
 {
-    REAL total = 0;
+    V total = SPLAT(0);
     for (int64_t from = 0, to; from < n; from = to) {
         V sum = SPLAT(0);
         to = min64(n, from + ROW_BLOCK);
         for (int64_t j = from; j < to; j += VL) {
             V e = F(exp_below)(LDN(x + j, to - j, -INFINITY) - SPLAT(max));
-            if (y) STN(y + j, e, to - j);
+            if (y && j + VL <= to) ST(y + j, e);
+            else if (y) *rest = e;
             sum += e;
         }
-        total += HSUM(sum);
+        total += sum;
     }
     return total;
+}
+
+INLINE V F(row_exp_at)(const REAL *y, int64_t j, int64_t n, const V *rest)
+{
+    return j + VL <= n ? LD(y + j) : *rest;
+}
+
+INLINE REAL F(row_max)(int64_t n, const REAL *x) { return HMAX(F(row_max_lanes)(n, x)); }
+
+INLINE REAL F(row_exp_sum)(int64_t n, const REAL *x, REAL max, REAL *y, V *rest)
+{
+    return HSUM(F(row_exp_lanes)(n, x, max, y, rest));
 }
 
 /* sum of u v; of u alone where v is NULL */
@@ -63,9 +80,9 @@ INLINE REAL F(row_dot)(int64_t n, const REAL *u, const REAL *v)
 /* ---- a row in every lane ----------------------------------------------------------------------
  *
  * VL rows at a time, column k of all of them in one vector: x[k stride ...]. No lane needs another.
- * So lie the pixels of (n, c, p); and rows of few columns, which would leave lanes idle and add up
- * across them, which is slow, are transposed to lie so. */
-#define FEW_COLUMNS 24
+ * So lie the pixels of (n, c, p); and rows of few columns, which would leave lanes idle, are
+ * transposed to lie so. */
+#define FEW_COLUMNS 16 /* a multiple of VL */
 
 /* The first `live` lanes of column k */
 #define COLUMN(x, k) LDN((x) + (k)*stride, live, 0)
@@ -109,40 +126,32 @@ INLINE void F(lanes_softmax_backward)(int64_t c, int64_t stride, int64_t live, c
     }
 }
 
-NOINLINE void F(load_columns)(int64_t rows, int64_t cols, const REAL *x, REAL *t)
-{
-    for (int64_t i = 0; i < VL; i++) /* lanes without a row repeat the first */
-        for (int64_t c = 0; c < cols; c++) t[c * VL + i] = x[(i < rows ? i : 0) * cols + c];
-}
-
-NOINLINE void F(store_columns)(int64_t rows, int64_t cols, const REAL *t, REAL *y)
-{
-    for (int64_t i = 0; i < min64(rows, VL); i++)
-        for (int64_t c = 0; c < cols; c++) y[i * cols + c] = t[c * VL + i];
-}
-
 NOINLINE void F(softmax_few)(int64_t cols, const REAL *x, REAL *y, int log, int64_t begin,
                              int64_t end)
 {
-    REAL t[FEW_COLUMNS * VL];
+    V v[FEW_COLUMNS];
+    REAL *t = (REAL *)v;
     for (int64_t i = begin; i < end; i += VL) {
-        F(load_columns)(end - i, cols, x + i * cols, t);
+        const int64_t rows = min64(VL, end - i);
+        F(load_lanes)(rows, cols, x + i * cols, cols, v);
         if (log) F(lanes_softmax)(cols, VL, VL, t, t, 1);
         else F(lanes_softmax)(cols, VL, VL, t, t, 0);
-        F(store_columns)(end - i, cols, t, y + i * cols);
+        F(store_lanes)(rows, cols, v, y + i * cols, cols);
     }
 }
 
 NOINLINE void F(softmax_backward_few)(int64_t cols, const REAL *dy, const REAL *y, REAL *dx,
                                       int log, int64_t begin, int64_t end)
 {
-    REAL g[FEW_COLUMNS * VL], t[FEW_COLUMNS * VL];
+    V u[FEW_COLUMNS], v[FEW_COLUMNS];
+    REAL *g = (REAL *)u, *t = (REAL *)v;
     for (int64_t i = begin; i < end; i += VL) {
-        F(load_columns)(end - i, cols, dy + i * cols, g);
-        F(load_columns)(end - i, cols, y + i * cols, t);
+        const int64_t rows = min64(VL, end - i);
+        F(load_lanes)(rows, cols, dy + i * cols, cols, u);
+        F(load_lanes)(rows, cols, y + i * cols, cols, v);
         if (log) F(lanes_softmax_backward)(cols, VL, VL, g, t, g, 1);
         else F(lanes_softmax_backward)(cols, VL, VL, g, t, g, 0);
-        F(store_columns)(end - i, cols, g, dx + i * cols);
+        F(store_lanes)(rows, cols, u, dx + i * cols, cols);
     }
 }
 
@@ -205,27 +214,44 @@ NOINLINE void F(softmax_backward_planes)(int64_t c, int64_t p, const REAL *dy, c
 
 /* ---- any number of columns ------------------------------------------------------------------- */
 
+/* Up to VL rows go through each step together, so that sums over lanes are made together, too */
+INLINE void F(softmax_each)(int64_t cols, const REAL *x, REAL *y, const int log, int64_t begin,
+                            int64_t end)
+{
+    const int64_t step = max64(1, min64(VL, ROWS_BYTES / (cols * (int64_t)sizeof(REAL))));
+    V lanes[VL], rest[VL];
+    REAL max[VL], scale[VL];
+    memset(lanes, 0, sizeof lanes);
+    for (int64_t i = begin, rows; i < end; i += rows) {
+        const REAL *from = x + i * cols;
+        REAL *to = y + i * cols;
+        rows = min64(step, end - i);
+        for (int64_t r = 0; r < rows; r++) lanes[r] = F(row_max_lanes)(cols, from + r * cols);
+        ST(max, F(lane_maxima)(lanes));
+        for (int64_t r = 0; r < rows; r++)
+            lanes[r] = F(row_exp_lanes)(cols, from + r * cols, max[r], log ? NULL : to + r * cols,
+                                        rest + r);
+        const V sum = F(lane_sums)(lanes);
+        ST(scale, log ? F(vlog)(sum) : SPLAT(1) / sum);
+        for (int64_t r = rows - 1; r >= 0; r--) /* the next row's loads wait for a partial store */
+            for (int64_t j = 0; j < cols; j += VL) {
+                const int64_t at = r * cols + j;
+                V v; /* max + log would lose what x - max keeps */
+                if (log) v = LDN(from + at, cols - j, 0) - SPLAT(max[r]) - SPLAT(scale[r]);
+                else v = F(row_exp_at)(to + r * cols, j, cols, rest + r) * SPLAT(scale[r]);
+                STN(to + at, v, cols - j);
+            }
+    }
+}
+
 NOINLINE void F(softmax_rows)(int64_t cols, const REAL *x, REAL *y, int64_t begin, int64_t end)
 {
-    for (int64_t i = begin; i < end; i++) {
-        REAL *row = y + i * cols;
-        REAL scale = 1 / F(row_exp_sum)(cols, x + i * cols, F(row_max)(cols, x + i * cols), row);
-        for (int64_t j = 0; j < cols; j += VL)
-            STN(row + j, LDN(row + j, cols - j, 0) * SPLAT(scale), cols - j);
-    }
+    F(softmax_each)(cols, x, y, 0, begin, end);
 }
 
 NOINLINE void F(log_softmax_rows)(int64_t cols, const REAL *x, REAL *y, int64_t begin, int64_t end)
 {
-    for (int64_t i = begin; i < end; i++) {
-        const REAL *row = x + i * cols;
-        REAL max = F(row_max)(cols, row);
-        REAL log_sum = (REAL)log(F(row_exp_sum)(cols, row, max, NULL));
-        for (int64_t j = 0; j < cols;
-             j += VL) /* max + log_sum would round away what x - max keeps */
-            STN(y + i * cols + j, LDN(row + j, cols - j, 0) - SPLAT(max) - SPLAT(log_sum),
-                cols - j);
-    }
+    F(softmax_each)(cols, x, y, 1, begin, end);
 }
 
 NOINLINE void F(softmax_backward_rows)(int64_t cols, const REAL *dy, const REAL *y, REAL *dx,

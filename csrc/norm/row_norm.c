@@ -16,12 +16,12 @@
  * Timed     python bench/versus.py norm
  *
  * Few pixels (p < FEW_PIXELS): weights are spread to one per column of a row. Else a channel's
- * pixels are a run with one weight. Rows of few columns are turned, so that every lane has a row of
- * its own (softmax.c): sums over lanes would be most of the work.
+ * pixels are a run with one weight. Short rows go through each step VL at a time (fewer where they
+ * would leave L1): their sums over lanes are made together (simd.h), as are roots and quotients.
  */
 #define NORM_BLOCKS 64   /* of samples, each with sums of its own: the shape decides, not threads */
 #define NORM_BLOCK_ROWS 8
-#define NORM_COLUMNS 48  /* of rows that are turned: beyond, two sums over lanes cost less        */
+#define NORM_ROWS_BYTES (16 << 10) /* of the rows that go through each step together */
 
 typedef struct {
     int64_t n, g, c, p;
@@ -56,18 +56,6 @@ INLINE F(moments) F(row_moments)(const F(rn) *s, const REAL *x)
 }
 
 /* ---- few pixels: a weight for each column ---------------------------------------------------- */
-
-/* y = (x - mean) rstd w + b over n columns; w, b may be NULL */
-INLINE void F(row_apply)(int64_t n, const REAL *x, REAL mean, REAL rstd, const REAL *w,
-                         const REAL *b, REAL *y)
-{
-    for (int64_t j = 0; j < n; j += VL) {
-        V v = (LDN(x + j, n - j, 0) - SPLAT(mean)) * SPLAT(rstd);
-        if (w) v *= LDN(w + j, n - j, 0);
-        if (b) v += LDN(b + j, n - j, 0);
-        STN(y + j, v, n - j);
-    }
-}
 
 /* *a = sum u, *b = sum u xhat; dweight += dy xhat, dbias += dy */
 INLINE void F(row_sums)(int64_t n, const REAL *x, const REAL *dy, REAL mean, REAL rstd,
@@ -110,16 +98,20 @@ INLINE void F(row_gradient)(int64_t n, const REAL *x, const REAL *dy, REAL mean,
     }
 }
 
-NOINLINE void F(columns_forward)(const F(rn) *s, int64_t i, REAL rstd)
+/* Row i, of group k: y = (x - mean) rstd w + b. Without weights: times 1, without biases: plus 0 */
+INLINE void F(columns_forward)(const F(rn) *s, int64_t i, int64_t k, REAL mean, REAL rstd)
 {
-    const int64_t size = s->c * s->p, group = i % s->g * size;
+    const int64_t size = s->c * s->p;
+    const V m = SPLAT(mean), slope = SPLAT(rstd), one = SPLAT(1), zero = SPLAT(0);
     const REAL *x = s->x + i * size;
-    const REAL *w = s->weight ? s->weight + group : NULL, *b = s->bias ? s->bias + group : NULL;
+    const REAL *w = s->weight ? s->weight + k * size : (const REAL *)&one;
+    const REAL *b = s->bias ? s->bias + k * size : (const REAL *)&zero;
+    const int64_t w_step = s->weight ? VL : 0, b_step = s->bias ? VL : 0;
     REAL *y = s->out + i * size;
-    if (w && b) F(row_apply)(size, x, s->mean[i], rstd, w, b, y);
-    else if (w) F(row_apply)(size, x, s->mean[i], rstd, w, NULL, y);
-    else if (b) F(row_apply)(size, x, s->mean[i], rstd, NULL, b, y);
-    else F(row_apply)(size, x, s->mean[i], rstd, NULL, NULL, y);
+    int64_t left = size;
+    for (; left >= VL; left -= VL, x += VL, y += VL, w += w_step, b += b_step)
+        ST(y, (LD(x) - m) * slope * LD(w) + LD(b));
+    STN(y, (LDN(x, left, 0) - m) * slope * LDN(w, left, 0) + LDN(b, left, 0), left);
 }
 
 NOINLINE void F(columns_backward)(const F(rn) *s, int64_t i, REAL *sums)
@@ -188,46 +180,84 @@ NOINLINE void F(rows_forward)(const F(rn) *s, int64_t begin, int64_t end)
         s->mean[i] = (REAL)m.mean;
         s->var[i] = (REAL)(m.squares / m.count);
         const double rstd = 1 / sqrt(s->var[i] + s->eps);
-        if (s->p < FEW_PIXELS) F(columns_forward)(s, i, (REAL)rstd);
+        if (s->p < FEW_PIXELS) F(columns_forward)(s, i, i % s->g, s->mean[i], (REAL)rstd);
         else F(planes_forward)(s, i, rstd);
     }
 }
 
-/* g = 1, at most NORM_COLUMNS columns: VL rows at a time */
-NOINLINE void F(rows_forward_few)(const F(rn) *s, int64_t begin, int64_t end)
+/* At most VL columns of one group: VL rows at a time */
+NOINLINE void F(few_columns_forward)(const F(rn) *s, int64_t begin, int64_t end)
 {
     const int64_t size = s->c * s->p;
     const V count = SPLAT(size);
-    REAL t[NORM_COLUMNS * VL];
+    V t[VL];
     for (int64_t i = begin; i < end; i += VL) {
+        const int64_t rows = min64(VL, end - i);
         V mean = SPLAT(0), sum = mean, squares = mean;
-        F(load_columns)(end - i, size, s->x + i * size, t);
-        V more = mean;
-        for (int64_t k = 0; k < size && s->centred; k += 2) {
-            mean += LD(t + k * VL);
-            if (k + 1 < size) more += LD(t + (k + 1) * VL);
-        }
-        mean = (mean + more) / count;
+        F(load_lanes)(rows, size, s->x + i * size, size, t);
+        for (int64_t k = 0; k < size && s->centred; k++) mean += t[k];
+        mean /= count;
         for (int64_t k = 0; k < size; k++) {
-            V d = LD(t + k * VL) - mean;
-            sum += d;
-            squares += d * d;
+            t[k] -= mean;
+            sum += t[k];
+            squares += t[k] * t[k];
         }
+        if (s->centred) { /* as in runs_moments */
+            const V rest = sum / count;
+            squares -= sum * rest;
+            sum = rest;
+        } else {
+            sum = SPLAT(0);
+        }
+        const V var = squares / count, rstd = SPLAT(1) / VSQRT(var + SPLAT(s->eps));
+        STN(s->mean + i, mean + sum, rows);
+        STN(s->var + i, var, rows);
+        for (int64_t k = 0; k < size; k++) {
+            t[k] = (t[k] - sum) * rstd;
+            if (s->weight) t[k] *= SPLAT(s->weight[k]);
+            if (s->bias) t[k] += SPLAT(s->bias[k]);
+        }
+        F(store_lanes)(rows, size, t, s->out + i * size, size);
+    }
+}
+
+/* Rows of which at least four stay in L1, of few pixels: up to VL at a time */
+NOINLINE void F(short_rows_forward)(const F(rn) *s, int64_t begin, int64_t end)
+{
+    const int64_t size = s->c * s->p;
+    const int64_t step = min64(VL, NORM_ROWS_BYTES / (size * (int64_t)sizeof(REAL)));
+    const V count = SPLAT(size);
+    V a[VL], b[VL];
+    REAL mean[VL], rstd[VL];
+    int64_t group = begin % s->g;
+    memset(a, 0, sizeof a);
+    memset(b, 0, sizeof b);
+    for (int64_t i = begin, rows; i < end; i += rows) {
+        const REAL *x = s->x + i * size;
+        V centre = SPLAT(0);
+        rows = min64(step, end - i);
+        if (s->centred) {
+            for (int64_t r = 0; r < rows; r++) a[r] = F(runs_sum)(1, size, 0, x + r * size);
+            centre = F(lane_sums)(a) / count;
+        }
+        ST(mean, centre);
+        for (int64_t r = 0; r < rows; r++)
+            F(runs_dots_lanes)(1, size, 0, x + r * size, NULL, mean[r], a + r, b + r);
+        V squares = F(lane_sums)(b);
         if (s->centred) { /* what the rounded mean left out, as in runs_moments */
-            more = sum / count;
-            squares -= sum * more;
-            mean += more;
+            V sum = F(lane_sums)(a), rest = sum / count;
+            squares -= sum * rest;
+            centre += rest;
         }
-        V var = squares / count, rstd = SPLAT(1) / VSQRT(var + SPLAT(s->eps));
-        STN(s->mean + i, mean, end - i);
-        STN(s->var + i, var, end - i);
-        for (int64_t k = 0; k < size; k++) {
-            V v = (LD(t + k * VL) - mean) * rstd;
-            if (s->weight) v *= SPLAT(s->weight[k]);
-            if (s->bias) v += SPLAT(s->bias[k]);
-            ST(t + k * VL, v);
+        const V var = squares / count;
+        ST(mean, centre);
+        ST(rstd, SPLAT(1) / VSQRT(var + SPLAT(s->eps)));
+        STN(s->mean + i, centre, rows);
+        STN(s->var + i, var, rows);
+        for (int64_t r = 0; r < rows; r++) {
+            F(columns_forward)(s, i + r, group, mean[r], rstd[r]);
+            group = group + 1 < s->g ? group + 1 : 0;
         }
-        F(store_columns)(end - i, size, t, s->out + i * size);
     }
 }
 
@@ -273,9 +303,11 @@ static int F(row_norm)(int64_t n, int64_t g, int64_t c, int64_t p, const void *x
         s.weight = F(spread_to)(channels, p, weight, &scratch);
         s.bias = F(spread_to)(channels, p, bias, &scratch);
     }
-    const int parts = fdl_plan(threads, n * g * (20 + 0.06 * sizeof(REAL) * c * p));
-    if (g == 1 && c * p <= NORM_COLUMNS && p < FEW_PIXELS)
-        SPLIT(parts, n, VL, F(rows_forward_few)(&s, begin, end));
+    const int parts = fdl_plan(threads, n * g * (13 + 0.05 * sizeof(REAL) * c * p));
+    if (g == 1 && c * p <= VL)
+        SPLIT(parts, n, VL, F(few_columns_forward)(&s, begin, end));
+    else if (c * p * (int64_t)sizeof(REAL) <= NORM_ROWS_BYTES / 4 && p < FEW_PIXELS)
+        SPLIT(parts, n * g, 1, F(short_rows_forward)(&s, begin, end));
     else
         SPLIT(parts, n * g, 1, F(rows_forward)(&s, begin, end));
     return FDL_OK;

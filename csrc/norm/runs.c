@@ -12,8 +12,8 @@
  */
 #define RUN_BLOCK 4096 /* values summed in REAL; such sums are then added in double */
 
-/* sum of x */
-INLINE REAL F(runs_sum)(int64_t runs, int64_t q, int64_t pitch, const REAL *x)
+/* sum of x: in lanes */
+INLINE V F(runs_sum)(int64_t runs, int64_t q, int64_t pitch, const REAL *x)
 {
     V a[4] = {SPLAT(0), SPLAT(0), SPLAT(0), SPLAT(0)};
     for (int64_t i = 0; i < runs; i++, x += pitch) {
@@ -22,12 +22,13 @@ INLINE REAL F(runs_sum)(int64_t runs, int64_t q, int64_t pitch, const REAL *x)
             UNROLL(4) for (int u = 0; u < 4; u++) a[u] += LD(x + j + u * VL);
         for (; j < q; j += VL) a[0] += LDN(x + j, q - j, 0);
     }
-    return HSUM((a[0] + a[1]) + (a[2] + a[3]));
+    return (a[0] + a[1]) + (a[2] + a[3]);
 }
 
-/* *a = sum u and *b = sum u (x - centre), where u is dy or, if that is NULL, x - centre */
-INLINE void F(runs_dots)(int64_t runs, int64_t q, int64_t pitch, const REAL *x, const REAL *dy,
-                         REAL centre, double *a, double *b)
+/* *a = sum u and *b = sum u (x - centre), in lanes, where u is dy or, if that is NULL,
+ * x - centre */
+INLINE void F(runs_dots_lanes)(int64_t runs, int64_t q, int64_t pitch, const REAL *x,
+                               const REAL *dy, REAL centre, V *a, V *b)
 {
     const V m = SPLAT(centre);
     V s[4] = {SPLAT(0), SPLAT(0), SPLAT(0), SPLAT(0)}, t[4] = {s[0], s[0], s[0], s[0]};
@@ -46,8 +47,17 @@ INLINE void F(runs_dots)(int64_t runs, int64_t q, int64_t pitch, const REAL *x, 
             t[0] += v * d;
         }
     }
-    *a = HSUM((s[0] + s[1]) + (s[2] + s[3]));
-    *b = HSUM((t[0] + t[1]) + (t[2] + t[3]));
+    *a = (s[0] + s[1]) + (s[2] + s[3]);
+    *b = (t[0] + t[1]) + (t[2] + t[3]);
+}
+
+INLINE void F(runs_dots)(int64_t runs, int64_t q, int64_t pitch, const REAL *x, const REAL *dy,
+                         REAL centre, double *a, double *b)
+{
+    V sum, dots;
+    F(runs_dots_lanes)(runs, q, pitch, x, dy, centre, &sum, &dots);
+    *a = HSUM(sum);
+    *b = HSUM(dots);
 }
 
 /* out = (x - centre) slope + shift, + dy scale unless dy is NULL */
@@ -77,7 +87,7 @@ typedef struct {
 INLINE F(moments) F(runs_moments)(int64_t runs, int64_t q, int64_t pitch, const REAL *x)
 {
     double count = (double)runs * (double)q, a, b;
-    REAL centre = (REAL)(F(runs_sum)(runs, q, pitch, x) / count);
+    REAL centre = (REAL)(HSUM(F(runs_sum)(runs, q, pitch, x)) / count);
     F(runs_dots)(runs, q, pitch, x, NULL, centre, &a, &b);
     return (F(moments)){count, centre + a / count, b - a * a / count};
 }

@@ -14,16 +14,6 @@ INLINE int F(pool_is_whole)(const fdl_pool *g)
            g->kh - g->pad_h >= g->h && g->kw - g->pad_w >= g->w;
 }
 
-/* Lane k: the sum over the lanes of v[k]. Neighbours are added, which halves the lanes that a plane
- * takes and the number of vectors: VL planes' sums cost about as much as two planes' one by one. */
-INLINE V F(lane_sums)(V *v)
-{
-    UNROLL(8) for (int m = VL / 2; m > 0; m /= 2)
-        UNROLL(16) for (int k = 0; k < m; k++)
-            v[k] = EVEN(v[2 * k], v[2 * k + 1]) + ODD(v[2 * k], v[2 * k + 1]);
-    return v[0];
-}
-
 /* Four sums in flight, since each addition waits for the one before. */
 INLINE V F(run_sum)(const REAL *v, int64_t n)
 {
@@ -51,15 +41,6 @@ NOINLINE void F(avg_whole_planes)(const fdl_pool *g, const REAL *x, REAL *y, int
             sums[k] = p + k < end ? F(run_sum)(x + (p + k) * n, n) : SPLAT(0);
         STN(y + p, F(lane_sums)(sums) / count, end - p);
     }
-}
-
-/* Lane k: the maximum over the lanes of v[k]; none is NaN */
-INLINE V F(lane_maxima)(V *v)
-{
-    UNROLL(8) for (int m = VL / 2; m > 0; m /= 2)
-        UNROLL(16) for (int k = 0; k < m; k++)
-            v[k] = VMAX(EVEN(v[2 * k], v[2 * k + 1]), ODD(v[2 * k], v[2 * k + 1]));
-    return v[0];
 }
 
 /* In every lane the greatest element of a plane, and 1 if the plane holds a NaN */
