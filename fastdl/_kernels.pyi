@@ -401,6 +401,9 @@ def put_at(
     view: object = ...,
     out: ndarray | None = None,
 ) -> object: ...
+def sum_at(
+    x: ndarray, value: ndarray, *, index: tuple[object, ...], out: ndarray | None = None
+) -> object: ...
 def scatter_values(
     x: ndarray, index: ndarray, src: ndarray, *, dim: int, out: ndarray | None = None
 ) -> object: ...

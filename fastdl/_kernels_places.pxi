@@ -5,6 +5,8 @@
 # many elements, which NumPy moves as fast.
 
 cdef cnp.npy_intp FEW = 1 << 16             # elements
+cdef enum:
+    BLOCK = 256                             # places whose offsets are found at a time
 cdef object OTHERWISE = NotImplemented
 
 
@@ -24,7 +26,6 @@ cdef bint as_places(cnp.ndarray x, tuple index, Places *p) except -1:
     cdef cnp.ndarray array
     cdef int ndim = cnp.PyArray_NDIM(x), i
     cdef bint closed = False
-    cdef int64_t k, place
     p.first = p.count = 0
     if not cnp.PyArray_ISCARRAY_RO(x):
         return False
@@ -64,10 +65,8 @@ cdef bint as_places(cnp.ndarray x, tuple index, Places *p) except -1:
         p.outer *= cnp.PyArray_DIM(x, i)
     p.row = p.row // p.outer if p.outer else 0
     for i in range(p.count):
-        for k in range(p.n):
-            place = p.of[i][k]
-            if place < -p.length[i] or place >= p.length[i]:
-                return False
+        if fdl_outside(p.of[i], p.n, -p.length[i], p.length[i]):
+            return False
     return p.inner * p.n * p.outer <= 8 * FEW
 
 
@@ -76,14 +75,18 @@ cdef bint is_full(item):
     return item.start is None and item.stop is None and item.step is None
 
 
-cdef inline int64_t offset_at(const Places *p, int64_t k) noexcept nogil:
-    """Bytes from the start of a row to place k."""
-    cdef int64_t offset = 0, place
+cdef int64_t offsets_of(const Places *p, int64_t first, int64_t *at) noexcept nogil:
+    """Bytes from the start of a row to the places from number `first` on; how many those are."""
+    cdef int64_t n = p.n - first if p.n - first < BLOCK else BLOCK, k, place, length, step
+    cdef const int64_t *of
     cdef int i
+    memset(at, 0, n * sizeof(int64_t))
     for i in range(p.count):
-        place = p.of[i][k]
-        offset += (place + p.length[i] if place < 0 else place) * p.step[i]
-    return offset
+        of, length, step = p.of[i] + first, p.length[i], p.step[i]
+        for k in range(n):
+            place = of[k]
+            at[k] += (place + length if place < 0 else place) * step
+    return n
 
 
 cdef inline void move(char *dst, const char *src, int64_t n) noexcept nogil:
@@ -93,6 +96,27 @@ cdef inline void move(char *dst, const char *src, int64_t n) noexcept nogil:
         (<int64_t *> dst)[0] = (<const int64_t *> src)[0]
     else:
         memcpy(dst, src, n)
+
+
+cdef void read(
+    char *dst, const char *src, const int64_t *at, int64_t count, int64_t n
+) noexcept nogil:
+    """What lies at `at` from src, n bytes each, one after another."""
+    cdef int64_t k
+    if n == 4:
+        for k in range(count):
+            (<int *> dst)[k] = (<const int *> (src + at[k]))[0]
+    else:
+        for k in range(count):
+            move(dst + k * n, src + at[k], n)
+
+
+cdef inline void add(char *dst, const char *src, int64_t n) noexcept nogil:
+    """Of a float, or of a double."""
+    if n == 4:
+        (<float *> dst)[0] += (<const float *> src)[0]
+    else:
+        (<double *> dst)[0] += (<const double *> src)[0]
 
 
 cdef const uint8_t *as_mask(cnp.ndarray x, tuple index, int *ndim) except? NULL:
@@ -118,7 +142,8 @@ def take_at(cnp.ndarray x not None, *, tuple index):
     cdef Places p
     cdef cnp.npy_intp shape[64]
     cdef int ndim = cnp.PyArray_NDIM(x), i, n = 0
-    cdef int64_t k, row, count = 0, inner = cnp.PyArray_ITEMSIZE(x), size = 1
+    cdef int64_t at[BLOCK]
+    cdef int64_t k, row, some, first = 0, count = 0, inner = cnp.PyArray_ITEMSIZE(x), size = 1
     cdef const uint8_t *mask = as_mask(x, index, &n)
     cdef const char *src = <const char *> cnp.PyArray_DATA(x)
     cdef char *dst
@@ -152,11 +177,11 @@ def take_at(cnp.ndarray x not None, *, tuple index):
         shape[i - p.count + p.ndim] = cnp.PyArray_DIM(x, i)
     y = cnp.PyArray_EMPTY(n, shape, cnp.PyArray_TYPE(x), 0)
     dst = <char *> cnp.PyArray_DATA(y)
-    if cnp.PyArray_SIZE(y):
+    while first < p.n:
+        some = offsets_of(&p, first, at)
         for row in range(p.outer):
-            for k in range(p.n):
-                move(dst, src + row * p.row + offset_at(&p, k), p.inner)
-                dst += p.inner
+            read(dst + (row * p.n + first) * p.inner, src + row * p.row, at, some, p.inner)
+        first += some
     return y
 
 
@@ -168,14 +193,13 @@ def put_at(
     cdef Places p
     cdef cnp.ndarray y = x if out is None else out
     cdef int n = 0, i, ndim = cnp.PyArray_NDIM(x)
-    cdef int64_t k, row, inner = cnp.PyArray_ITEMSIZE(x), step
+    cdef int64_t k, inner = cnp.PyArray_ITEMSIZE(x), step
     cdef const uint8_t *mask = NULL
     cdef char *dst
     cdef const char *src = <const char *> cnp.PyArray_DATA(value)
-    cdef bint alone = cnp.PyArray_NDIM(value) == 0
-    if view is not Ellipsis or not cnp.PyArray_ISCARRAY_RO(value):
+    if view is not Ellipsis:
         return OTHERWISE
-    if alone:
+    if cnp.PyArray_NDIM(value) == 0 and cnp.PyArray_ISCARRAY_RO(value):
         mask = as_mask(y, index, &n)
     if mask != NULL:
         y = x.copy() if out is None else out
@@ -187,29 +211,74 @@ def put_at(
             if mask[k if step == 1 else k // step]:
                 move(dst + k * inner, src, inner)
         return y
-    if not as_places(y, index, &p) or cnp.PyArray_DATA(y) == cnp.PyArray_DATA(value):
+    if not as_places(y, index, &p) or not fit(&p, y, value):
         return OTHERWISE
-    if not alone:
-        if cnp.PyArray_NDIM(value) != ndim - p.count + p.ndim:
-            return OTHERWISE
-        for i in range(cnp.PyArray_NDIM(value)):
-            k = (cnp.PyArray_DIM(y, i) if i < p.first else p.shape[i - p.first]
-                 if i < p.first + p.ndim else cnp.PyArray_DIM(y, i - p.ndim + p.count))
-            if cnp.PyArray_DIM(value, i) != k:
-                return OTHERWISE
-        if out is not None and apart_from(y, value) is not value:
-            return OTHERWISE
     y = x.copy() if out is None else out
-    dst = <char *> cnp.PyArray_DATA(y)
-    for row in range(p.outer):
-        for k in range(p.n):
-            if alone:
-                for step in range(0, p.inner, inner):
-                    move(dst + row * p.row + offset_at(&p, k) + step, src, inner)
-            else:
-                move(dst + row * p.row + offset_at(&p, k), src, p.inner)
-                src += p.inner
+    write(&p, y, value, False)
     return y
+
+
+def sum_at(
+    cnp.ndarray x not None, cnp.ndarray value not None, *, tuple index, cnp.ndarray out=None
+):
+    """`out`, or a copy of x, with `value` added at [index], floats; repeated places add up."""
+    cdef Places p
+    if not as_places(x if out is None else out, index, &p) or (
+            not fit(&p, x if out is None else out, value)):
+        return OTHERWISE
+    out = x.copy() if out is None else out
+    write(&p, out, value, True)
+    return out
+
+
+cdef bint fit(const Places *p, cnp.ndarray y, cnp.ndarray value) except -1:
+    """Is `value` a number, or has it the shape of what p names in y, and memory of its own?"""
+    cdef int ndim = cnp.PyArray_NDIM(value), i
+    cdef cnp.npy_intp n
+    if not cnp.PyArray_ISCARRAY_RO(value) or cnp.PyArray_DATA(y) == cnp.PyArray_DATA(value):
+        return False
+    if ndim == 0:
+        return True
+    if ndim != cnp.PyArray_NDIM(y) - p.count + p.ndim:
+        return False
+    for i in range(ndim):
+        n = (cnp.PyArray_DIM(y, i) if i < p.first else p.shape[i - p.first]
+             if i < p.first + p.ndim else cnp.PyArray_DIM(y, i - p.ndim + p.count))
+        if cnp.PyArray_DIM(value, i) != n:
+            return False
+    return apart_from(y, value) is value
+
+
+cdef void write(const Places *p, cnp.ndarray y, cnp.ndarray value, bint adds) noexcept:
+    """Puts what fits at the places of y, or adds it there."""
+    cdef int64_t at[BLOCK]
+    cdef int64_t item = cnp.PyArray_ITEMSIZE(y), first = 0, some, row, k, i
+    cdef int64_t width = item if adds or cnp.PyArray_NDIM(value) == 0 else p.inner
+    cdef int64_t step = 0 if cnp.PyArray_NDIM(value) == 0 else width
+    cdef int64_t times = p.inner // width if width else 0
+    cdef int64_t whole = step * times
+    cdef const char *src
+    cdef char *dst
+    while first < p.n:
+        some = offsets_of(p, first, at)
+        for row in range(p.outer):
+            dst = <char *> cnp.PyArray_DATA(y) + row * p.row
+            src = <const char *> cnp.PyArray_DATA(value) + (row * p.n + first) * whole
+            if adds:
+                for k in range(some):
+                    for i in range(times):
+                        add(dst + at[k] + i * width, src + k * whole + i * step, item)
+            elif times > 1:
+                for k in range(some):
+                    for i in range(times):
+                        move(dst + at[k] + i * width, src, width)
+            elif width == 4:
+                for k in range(some):
+                    (<int *> (dst + at[k]))[0] = (<const int *> (src + k * step))[0]
+            else:
+                for k in range(some):
+                    move(dst + at[k], src + k * step, width)
+        first += some
 
 
 cdef bint scattered(
@@ -220,7 +289,7 @@ cdef bint scattered(
     cdef int ndim = cnp.PyArray_NDIM(y), i
     cdef int64_t at[64]
     cdef int64_t k, n, base = 0, last, walk, item = cnp.PyArray_ITEMSIZE(y), length
-    cdef bint alone = cnp.PyArray_NDIM(src) == 0, single = cnp.PyArray_TYPE(y) == cnp.NPY_FLOAT
+    cdef bint alone = cnp.PyArray_NDIM(src) == 0
     cdef const int64_t *place = <const int64_t *> cnp.PyArray_DATA(index)
     cdef const char *s = <const char *> cnp.PyArray_DATA(src)
     cdef char *d
@@ -245,12 +314,10 @@ cdef bint scattered(
     while True:
         d = <char *> cnp.PyArray_DATA(y) + base
         for k in range(n):
-            if not adds:
-                move(d + k * last + place[k] * walk, s, item)
-            elif single:
-                (<float *> (d + k * last + place[k] * walk))[0] += (<const float *> s)[0]
+            if adds:
+                add(d + k * last + place[k] * walk, s, item)
             else:
-                (<double *> (d + k * last + place[k] * walk))[0] += (<const double *> s)[0]
+                move(d + k * last + place[k] * walk, s, item)
             if not alone:
                 s += item
         place += n

@@ -294,6 +294,7 @@ KERNELS = {  # what primitives may name as their kernel
     "gather": _kernels.gather_along,
     "take": _kernels.take_at,
     "put": _kernels.put_at,
+    "put_sum": _kernels.sum_at,
     "scatter": _kernels.scatter_values,
     "scatter_sum": _kernels.scatter_sum,
     "tril": _kernels.tril,

@@ -74,6 +74,12 @@ def take_at(x, *, index):
     return np.asarray(x[index], order="C")
 
 
+def _add_into(out, x, source, *, index):
+    sum_at = backends.cpu.KERNELS["put_sum"]
+    if out.dtype.char not in "fd" or sum_at(out, source, index=index, out=out) is NotImplemented:
+        np.add.at(out, index, source)
+
+
 @primitive(node_name="IndexPut")
 def add_at(x, *, shape, index):
     """Zeros of `shape` with x added at [index]; repeated places add up."""
@@ -81,7 +87,7 @@ def add_at(x, *, shape, index):
     if all(not hasattr(i, "dtype") or i.dtype.kind == "b" for i in index):
         result[index] = x  # no place repeats
     else:
-        np.add.at(result, index, x)
+        _add_into(result, None, x, index=index)
     return result
 
 
@@ -239,17 +245,17 @@ def _along_index(function, input, dim, index, least=0):
     dim = normal_dim(dim, input.array.ndim)
     if index.array.ndim > 1:
         raise IndexError(f"{function}(): Index is supposed to be a vector")
-    if index.array.dtype not in (np.int64, np.int32):
+    if index.array.dtype.kind != "i" or index.array.dtype.itemsize < 4:
         raise RuntimeError(f"{function}(): Expected dtype int32 or int64 for index")
     n = input.array.shape[dim] if input.array.ndim else 1
-    where = index.array.reshape(-1)
-    if where.size and (where.min() < least * n or where.max() >= n):
+    where = index.array.reshape(-1).astype(np.int64, copy=False)
+    if not backends.of(where).within(where, least * n, n):
         wrong = where[(where < least * n) | (where >= n)][0]
         error = RuntimeError if function in ("index_add", "index_reduce") else IndexError
         raise error(
             f"{function}(): index {wrong} is out of bounds for dimension {dim} with size {n}"
         )
-    return (*(slice(None),) * dim, where, Ellipsis), dim
+    return (*(slice(None),) * dim, where), dim
 
 
 def _vector(input):
@@ -273,11 +279,7 @@ def index_select(input, dim, index):
     return S.reshape_to(input, shape=())
 
 
-def _index_add_into(out, x, source, *, index):
-    np.add.at(out, index, source)
-
-
-@primitive(node_name="IndexAdd", into=_index_add_into)
+@primitive(node_name="IndexAdd", into=_add_into, kernel="put_sum")
 def index_sum(x, source, *, index):
     """x with source added at [index]; repeated places add up."""
     result = x.copy()

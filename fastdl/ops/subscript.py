@@ -43,7 +43,7 @@ def plan(x, index):
         raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
     if len(items) == 1 and arrays and not ints:
         _check_mask(x, items[0], 0)
-        return ..., (items[0], ...)
+        return ..., (items[0],)
     spare = [ALL] * (x.ndim - taken)
     if open_at < 0:
         items = [*items, *spare]
