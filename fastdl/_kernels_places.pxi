@@ -375,10 +375,15 @@ def cast_to(cnp.ndarray x not None, *, cnp.dtype dtype, out=None):
     return y
 
 
+cdef int64_t bounded(number) except? -1:
+    """The number of a diagonal, no further than beyond any."""
+    return max(min(number, 1 << 32), -(1 << 32))
+
+
 cdef object triangle(cnp.ndarray x, number, bint lower):
     """x with 0 above (below) a diagonal of its last two dimensions."""
     cdef cnp.ndarray y
-    cdef int64_t diagonal = max(min(number, 1 << 32), -(1 << 32))   # beyond any
+    cdef int64_t diagonal = bounded(number)
     cdef int ndim = cnp.PyArray_NDIM(x)
     cdef int64_t rows, columns, item = cnp.PyArray_ITEMSIZE(x), i, k, kept, left
     cdef const char *src
@@ -409,6 +414,29 @@ def tril(cnp.ndarray x not None, *, diagonal, out=None):
 def triu(cnp.ndarray x not None, *, diagonal, out=None):
     """x with 0 below its diagonal number `diagonal`."""
     return triangle(x, diagonal, False) if out is None else OTHERWISE
+
+
+def triangle_places(int64_t rows, int64_t columns, offset, bint lower):
+    """Where `tril` of a matrix, or `triu`, leaves elements: (2, count) of int64."""
+    cdef int64_t diagonal = bounded(offset) + lower, count = 0, i, k
+    cdef cnp.npy_intp shape[2]
+    cdef cnp.ndarray y
+    cdef int64_t *row
+    cdef int64_t *column
+    for i in range(rows):
+        k = min(max(i + diagonal, 0), columns)
+        count += k if lower else columns - k
+    shape[0], shape[1] = 2, count
+    y = cnp.PyArray_EMPTY(2, shape, cnp.NPY_INT64, 0)
+    row = <int64_t *> cnp.PyArray_DATA(y)
+    column = row + count
+    for i in range(rows):
+        k = min(max(i + diagonal, 0), columns)
+        for k in range(0 if lower else k, k if lower else columns):
+            row[0], column[0] = i, k
+            row += 1
+            column += 1
+    return y
 
 
 def product(cnp.ndarray x not None, cnp.ndarray y not None):

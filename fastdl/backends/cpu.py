@@ -299,6 +299,7 @@ KERNELS = {  # what primitives may name as their kernel
     "scatter_sum": _kernels.scatter_sum,
     "tril": _kernels.tril,
     "triu": _kernels.triu,
+    "triangle": _kernels.triangle_places,
     "matmul": _kernels.product,
     "log_gamma": _kernels.log_gamma,
     "digamma": _kernels.digamma,

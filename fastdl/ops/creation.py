@@ -760,33 +760,21 @@ def result_type(tensor1, tensor2):
     return result_type_of(operands)
 
 
-def _triangle(function, row, col, offset, upper, dtype, device, keywords):
-    """Rows and columns of the places (r, c) with c <= r + offset, or with `upper` >= it."""
+def _triangle(function, row, col, offset, lower, dtype, device, keywords):
     for name, length in (("row", row), ("col", col)):
         if length < 0:
             raise RuntimeError(f"{name} must be non-negative, got {length}")
-    first = np.arange(row) + (offset if upper else offset + 1)
-    np.minimum(np.maximum(first, 0, out=first), col, out=first)  # of the upper triangle in each row
-    counts = col - first if upper else first
-    ends = counts.cumsum()
-    total = int(ends[-1]) if row else 0
-
-    def make(shape, d):
-        found = np.empty(shape, d)
-        found[0] = np.arange(row).repeat(counts)
-        ends[:] -= counts + first if upper else counts
-        found[1] = np.arange(total) - ends.repeat(counts)
-        return found
-
+    places = backends.cpu.KERNELS["triangle"](row, col, offset, lower)
+    make = lambda shape, d: places.astype(d, copy=False)
     dtype = _dtype.int64 if dtype is None else dtype
-    return filled(function, make, ((2, total),), dtype, device, False, keywords)
+    return filled(function, make, (places.shape,), dtype, device, False, keywords)
 
 
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, **keywords):
     """Rows and columns of the lower triangle of a (row, col) matrix: (2, count) int64."""
-    return _triangle("tril_indices", row, col, offset, False, dtype, device, keywords)
+    return _triangle("tril_indices", row, col, offset, True, dtype, device, keywords)
 
 
 def triu_indices(row, col, offset=0, *, dtype=None, device=None, **keywords):
     """Rows and columns of the upper triangle of a (row, col) matrix: (2, count) int64."""
-    return _triangle("triu_indices", row, col, offset, True, dtype, device, keywords)
+    return _triangle("triu_indices", row, col, offset, False, dtype, device, keywords)

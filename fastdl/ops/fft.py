@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 
-from fastdl import _dtype
+from fastdl import _dtype, backends
 from fastdl._engine import tensor_of
 from fastdl.ops import elementwise as E
 from fastdl.ops import shape as S
@@ -594,8 +594,10 @@ def _window(function, values, length, periodic, dtype, device, requires_grad, ke
 
 def _cosines(*factors):
     """The window sum_k (-1)**k factors[k] cos(2 pi k j / steps)."""
+    cos = backends.cpu.MAPS["cos"]
     return lambda j, steps: sum(
-        [(-1) ** k * f * np.cos(2 * np.pi * k * j / steps) for k, f in enumerate(factors)]
+        [(-1) ** k * f * cos(2 * np.pi * k * j / steps) for k, f in enumerate(factors) if k],
+        factors[0],
     )
 
 

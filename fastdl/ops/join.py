@@ -455,26 +455,45 @@ def pad(input, pad, mode="constant", value=None):
         )
     if mode == "constant":
         return pad_with(input, widths=tuple(widths), value=0 if value is None else value)
-    names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    if mode not in names:
+    if mode not in _BEYOND:
         raise NotImplementedError(
             f"pad: mode {mode!r} is not supported; expected constant, reflect, replicate or "
             "circular"
         )
     for d, (a, b) in enumerate(widths):
+        n = input.array.shape[d]
+        if mode == "reflect" and max(a, b) >= n:
+            raise RuntimeError(
+                "Padding size should be less than the corresponding input dimension, but "
+                f"got: padding ({a}, {b}) at dimension {d} of input {list(input.array.shape)}"
+            )
         if a or b:
-            n = input.array.shape[d]
-            if mode == "reflect" and max(a, b) >= n:
-                raise RuntimeError(
-                    "Padding size should be less than the corresponding input dimension, but "
-                    f"got: padding ({a}, {b}) at dimension {d} of input {list(input.array.shape)}"
-                )
-            index = np.pad(np.arange(n), (a, b), names[mode])
-            input = input.index_select(d, input.new_tensor(index, dtype=index.dtype))
+            input = _padded_along(input, d, a, b, _BEYOND[mode])
     return input
 
 
 _padded = pad
+
+
+def _padded_along(x, dim, before, after, beyond):
+    """x with so many of its own elements before and behind along `dim`; less than 0 crops."""
+    n = x.array.shape[dim]
+    low, high = max(-before, 0), n + min(after, 0)
+    parts = [narrow(x, dim, low, high - low)]
+    if before > 0:
+        places = beyond(np.arange(-before, 0), n, low, high)
+        parts.insert(0, x.index_select(dim, tensor_of(places)))
+    if after > 0:
+        places = beyond(np.arange(n, n + after), n, low, high)
+        parts.append(x.index_select(dim, tensor_of(places)))
+    return cat(parts, dim)
+
+
+_BEYOND = {  # of places outside n, from `low` to `high` of which are left: what stands there
+    "reflect": lambda at, n, low, high: n - 1 - abs(n - 1 - abs(at)),
+    "replicate": lambda at, n, low, high: (at > 0) * (n - 1),
+    "circular": lambda at, n, low, high: low + (at - low) % (high - low),
+}
 
 
 def constant_pad_nd(input, pad, value=0):

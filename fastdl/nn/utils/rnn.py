@@ -13,7 +13,7 @@ import numpy as np
 
 from fastdl._engine import tensor_of
 from fastdl.ops.creation import as_tensor, full
-from fastdl.ops.join import cat
+from fastdl.ops.join import pad_with, stack
 from fastdl.tensor import Tensor
 
 __all__ = [
@@ -274,13 +274,14 @@ def pad_sequence(
                 "pad_sequence: expected tensors alike in all but their first dimension, but got "
                 f"shapes {list(sequences[0].shape)} and {list(x.shape)}"
             )
-    lengths = [len(x) for x in sequences]
-    longest, batch = max(lengths), len(lengths)
-    starts = [longest - n if padding_side == "left" else 0 for n in lengths]
-    first, step = (longest, 1) if batch_first else (1, batch)
-    rows = [b * first + (s + np.arange(n)) * step for b, (s, n) in enumerate(zip(starts, lengths))]
-    shape = (batch, longest) if batch_first else (longest, batch)
-    return _placed(cat(sequences), np.concatenate(rows), shape, padding_value)
+    longest = max([len(x) for x in sequences])
+    still = ((0, 0),) * (sequences[0].ndim - 1)
+    padded = []
+    for x in sequences:
+        gap = longest - len(x)
+        widths = ((gap, 0) if padding_side == "left" else (0, gap), *still)
+        padded.append(pad_with(x, widths=widths, value=padding_value) if gap else x)
+    return stack(padded, 0 if batch_first else 1)
 
 
 def unpad_sequence(

@@ -149,17 +149,19 @@ def atanh(x):
 atanh.vjp(x=lambda g, x: g / (1 - x * x))
 
 
-@elementwise(ufunc=np.deg2rad, floating=True)
+@elementwise(floating=True)
 def deg2rad(x):
     """Degrees in radians."""
+    return x * x.dtype.type(math.pi / 180)
 
 
 deg2rad.vjp(x=lambda g: g * (math.pi / 180))
 
 
-@elementwise(ufunc=np.rad2deg, floating=True)
+@elementwise(floating=True)
 def rad2deg(x):
     """Radians in degrees."""
+    return x * x.dtype.type(180 / math.pi)
 
 
 rad2deg.vjp(x=lambda g: g * (180 / math.pi))
