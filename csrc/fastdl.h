@@ -160,7 +160,9 @@ typedef struct fdl_recurrence {
     const void *gy;                 /* backward: the gradient of y, or NULL                      */
     void *dh, *dc;                  /* of the states after, in, and before, out                  */
     void *da, *dr;                  /* (rows, G, size), of a and r: one array but of a GRU      */
+    void *db;                       /* (G, size): the sum of dr over all rows                    */
     void *before;                   /* (rows, size): h_{t-1}                                     */
+    int states;                     /* whether dh before the first step is wanted                */
 } fdl_recurrence;
 typedef int fdl_recurrence_fn(const fdl_recurrence *g, int threads);
 

@@ -87,7 +87,9 @@ cdef extern from "fastdl.h" nogil:
         void *dc
         void *da
         void *dr
+        void *db
         void *before
+        int states
     ctypedef int fdl_recurrence_fn(const fdl_recurrence *g, int threads) noexcept nogil
     enum:
         FDL_COPY_AXES

@@ -122,6 +122,7 @@ def recurrence_backward(
     cell: str,
     sizes: ndarray,
     reverse: bool = False,
+    states: bool = True,
     *,
     isa: str | None = None,
     threads: int = 0,

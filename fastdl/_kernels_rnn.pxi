@@ -100,16 +100,18 @@ def recurrence(cnp.ndarray a not None, cnp.ndarray w not None, b, cnp.ndarray h 
 
 def recurrence_backward(gy, gh, gc, cnp.ndarray w not None, cnp.ndarray h not None, c,
                         cnp.ndarray y not None, cnp.ndarray gates not None, cell, sizes,
-                        bint reverse=False, *, isa=None, int threads=0):
+                        bint reverse=False, bint states=True, *, isa=None, int threads=0):
     """The gradients of `recurrence` for gy (rows, H), gh and gc (n, H), those of all states, of the
     last ones and of the last c; each may be None.
 
     w, h, c, cell, sizes, reverse: what `recurrence` took; y and gates: what it returned.
+    states: whether dh is wanted. Default: True.
 
     Returns:
         da, dr: (rows, G H), the gradients of a and of what the states contribute, h w^T + b: one
-        array, but of a GRU; dh (n, H); before: (rows, H), the state from which each step began, so
-        that dr^T before is the gradient of w; and of an LSTM dc (n, H).
+        array, but of a GRU; db (G H,); dh (n, H), or (0, H) if not wanted; before: (rows, H), the
+        state from which each step began, so that dr^T before is the gradient of w; and of an LSTM
+        dc (n, H).
     """
     cdef const fdl_kernels *kernels = table_of(h, isa, "recurrence_backward", "h")
     cdef int n = threads_of(threads), status
@@ -117,25 +119,28 @@ def recurrence_backward(gy, gh, gc, cnp.ndarray w not None, cnp.ndarray h not No
     cdef cnp.ndarray starts = recurrence_of(
         w, h, c, cell, sizes, reverse, &g, "recurrence_backward"
     )
-    cdef cnp.ndarray da, dr, dh, before
+    cdef cnp.ndarray da, dr, db, dh, before
     where = "recurrence_backward"
-    rows, states = int(starts[g.steps]), (g.n, g.size)
+    rows = int(starts[g.steps])
     g.y = rnn_operand(h, y, (rows, g.size), where, "y")
     g.gates = rnn_operand(h, gates, (rows, CELL_KEPT[g.cell], g.size), where, "gates")
     g.gy = NULL if gy is None else rnn_operand(h, gy, (rows, g.size), where, "gy")
     for name, x in (("gh", gh), ("gc", gc)):
         if x is not None:
-            rnn_operand(h, x, states, where, name)
-    dh = np.zeros(states, h.dtype) if gh is None else gh.copy()
+            rnn_operand(h, x, (g.n, g.size), where, name)
+    dh = np.zeros((g.n, g.size), h.dtype) if gh is None else gh.copy()
     da = np.empty((rows, CELL_GATES[g.cell] * g.size), h.dtype)
     dr = np.empty_like(da) if g.cell == FDL_GRU else da
+    db = np.empty(da.shape[1], h.dtype)
     before = np.empty((rows, g.size), h.dtype)
     g.h, g.dh = cnp.PyArray_DATA(h), cnp.PyArray_DATA(dh)
     g.da, g.dr, g.before = cnp.PyArray_DATA(da), cnp.PyArray_DATA(dr), cnp.PyArray_DATA(before)
+    g.db, g.states = cnp.PyArray_DATA(db), states
     if g.cell == FDL_LSTM:
-        gc = np.zeros(states, h.dtype) if gc is None else gc.copy()
+        gc = np.zeros((g.n, g.size), h.dtype) if gc is None else gc.copy()
         g.dc = cnp.PyArray_DATA(gc)
     with nogil:
         status = kernels.recurrence_backward(&g, n)
     finish(status, where)
-    return (da, dr, dh, before, gc) if g.cell == FDL_LSTM else (da, dr, dh, before)
+    dh = dh if states else dh[:0]
+    return (da, dr, db, dh, before, gc) if g.cell == FDL_LSTM else (da, dr, db, dh, before)

@@ -166,6 +166,7 @@ ROWS = {
             "lstm",
             recurrent(10),
             False,
+            True,
         ),
         (
             x(700, 192),
@@ -179,6 +180,7 @@ ROWS = {
             "gru",
             recurrent(10),
             True,
+            False,
         ),
     ],
     "conv2d": lambda x: [(x(*a), x(*w), x(w[0]), g) for a, w, _, g in CONVS],

@@ -106,10 +106,10 @@ def check_slopes(rng, operands, found, cell, sizes, reverse, isa):
     y, _, gates, *_ = found
     gy, gh, gc = (rng.standard_normal(x.shape) for x in (y, h, h))
     gc = gc if cell == "lstm" else None
-    da, dr, dh, before, *dc = recurrence_backward(
+    da, dr, db, dh, before, *dc = recurrence_backward(
         gy, gh, gc, w, h, c, y, gates, cell, sizes, reverse, isa=isa
     )
-    slopes = [da, dr.T @ before, dr.sum(0), dh, *dc]
+    slopes = [da, dr.T @ before, db, dh, *dc]
     given = [x for x in operands if x is not None]
     step = [rng.standard_normal(x.shape) for x in given]
 
@@ -147,6 +147,18 @@ def test_missing_gradients_count_as_zeros():
     some = recurrence_backward(None, h, None, *args)
     same = recurrence_backward(np.zeros_like(y), h, zeros, *args)
     assert all(np.array_equal(p, q) for p, q in zip(some, same, strict=True))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("cell", RECURRENT_CELLS)
+def test_without_the_gradient_of_the_states_the_others_keep_their_bits(cell, reverse):
+    a, w, b, h, c = problem(cell, 20, [18, 18, 7], "f4")
+    y, last, gates, *_ = recurrence(a, w, b, h, c, cell, [18, 18, 7], reverse)
+    args = (y, last, None, w, h, c, y, gates, cell, [18, 18, 7], reverse)
+    whole, rest = recurrence_backward(*args), recurrence_backward(*args, False)
+    assert rest[3].shape == (0, 20)
+    for i in {*range(len(whole))} - {3}:
+        assert whole[i].tobytes() == rest[i].tobytes()
 
 
 @pytest.mark.parametrize(

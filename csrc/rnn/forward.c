@@ -9,10 +9,17 @@
  * Checked   against PyTorch in float64; the same bits for 1, 2, 3 and 7 threads
  * Timed     python bench/versus.py lm
  */
-INLINE void F(step_unit)(const int cell, int64_t size, int64_t n, const REAL *a, const REAL *r,
+INLINE void F(put_state)(REAL *h, REAL *y, V state, int64_t n)
+{
+    F(put_part)(h, state, n);
+    F(put_part)(y, state, n);
+}
+
+/* The gates of a unit and its state; of an LSTM, c and, into r, the gate o: see put_states */
+INLINE void F(step_unit)(const int cell, int64_t size, int64_t n, const REAL *a, REAL *r,
                          REAL *h, REAL *c, REAL *y, REAL *kept)
 {
-    V state, gate[5];
+    V gate[5];
 #define A(i) F(part_of)(a + (i) * size, n)
 #define R(i) F(part_of)(r + (i) * size, n)
     if (cell == FDL_LSTM) {
@@ -22,28 +29,34 @@ INLINE void F(step_unit)(const int cell, int64_t size, int64_t n, const REAL *a,
         gate[3] = F(vsigmoid)(A(3) + R(3));
         gate[4] = gate[1] * F(part_of)(c, n) + gate[0] * gate[2];
         F(put_part)(c, gate[4], n);
-        state = gate[3] * F(vtanh)(gate[4]);
+        F(put_part)(r + 3 * size, gate[3], n);
     } else if (cell == FDL_GRU) {
         gate[0] = F(vsigmoid)(A(0) + R(0));
         gate[1] = F(vsigmoid)(A(1) + R(1));
         gate[3] = R(2);
         gate[2] = F(vtanh)(A(2) + gate[0] * gate[3]);
-        state = gate[2] + gate[1] * (F(part_of)(h, n) - gate[2]);
+        F(put_state)(h, y, gate[2] + gate[1] * (F(part_of)(h, n) - gate[2]), n);
     } else {
         V x = A(0) + R(0);
-        state = cell == FDL_RELU_CELL ? SEL(x < SPLAT(0), SPLAT(0), x) : F(vtanh)(x);
+        F(put_state)(h, y, cell == FDL_RELU_CELL ? SEL(x < SPLAT(0), SPLAT(0), x) : F(vtanh)(x), n);
     }
 #undef A
 #undef R
-    F(put_part)(h, state, n);
-    F(put_part)(y, state, n);
     const int keeps = cell == FDL_LSTM ? 5 : cell == FDL_GRU ? 4 : 0;
     if (keeps && kept)
         UNROLL(5) for (int i = 0; i < keeps; i++) F(put_part)(kept + i * size, gate[i], n);
 }
 
-/* r (k->count, gates size): what the states contribute */
-INLINE void F(step_rows)(const int cell, const fdl_recurrence *g, const F(block) *k, const REAL *r)
+/* The states of an LSTM: a pass of its own, since while a unit waits for the tanh of its c the
+ * processor does not reach the gates of the next (2 % of the way forward) */
+INLINE void F(put_states)(int64_t size, const REAL *o, const REAL *c, REAL *h, REAL *y)
+{
+    for (int64_t j = 0, n = size; j < size; j += VL, n -= VL)
+        F(put_state)(h + j, y + j, F(part_of)(o + j, n) * F(vtanh)(F(part_of)(c + j, n)), n);
+}
+
+/* r (k->count, gates size): what the states contribute; overwritten */
+INLINE void F(step_rows)(const int cell, const fdl_recurrence *g, const F(block) *k, REAL *r)
 {
     const int64_t size = g->size, gates = F(cell_gates)[cell], keeps = F(cell_kept)[cell];
     for (int64_t i = 0; i < k->count; i++, r += gates * size) {
@@ -54,6 +67,7 @@ INLINE void F(step_rows)(const int cell, const fdl_recurrence *g, const F(block)
         for (int64_t j = 0; j < size; j += VL)
             F(step_unit)(cell, size, size - j, a + j, r + j, h + j, c + j, y + j,
                          kept ? kept + j : NULL);
+        if (cell == FDL_LSTM) F(put_states)(size, r + 3 * size, c, h, y);
     }
 }
 
@@ -83,6 +97,6 @@ static int F(forward_in_time)(const F(recurrence) *all, F(block) *k)
 
 static int F(recurrence_forward)(const fdl_recurrence *g, int threads)
 {
-    return F(over_blocks)(g, F(cell_gates)[g->cell] * g->size, g->size, 1, g->size,
+    return F(over_blocks)(g, F(cell_gates)[g->cell] * g->size, g->size, 1, g->size, NULL,
                           F(forward_in_time), threads);
 }

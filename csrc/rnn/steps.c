@@ -19,7 +19,7 @@ static const int F(cell_kept)[FDL_CELLS] = {0, 0, 5, 4}; /* values a unit for th
 
 /* The sequences of a block, and at a step those that take part */
 typedef struct F(block) {
-    int64_t from, to;                       /* sequences of the block                      */
+    int64_t index, from, to;                /* sequences of the block                      */
     int64_t row, count;                     /* the first's row at this step; how many      */
     int64_t before, known;                  /* at the step before; `known` of them existed */
 } F(block);
@@ -57,6 +57,7 @@ INLINE void F(put_part)(REAL *p, V v, int64_t n)
 typedef struct F(recurrence) {
     const fdl_recurrence *g;
     const REAL *panels;                     /* of the weights, or NULL               */
+    REAL *sums;                             /* backward: a row of gates for each block */
     int64_t blocks, next;
     int threads;                            /* of a step: > 1 for a single block     */
     int failed;
@@ -66,7 +67,8 @@ typedef struct F(recurrence) {
  * The weights are packed once, into panels in the order in which the micro-kernel reads them, one
  * after the other: as they lie their rows are a power of two apart as a rule, and few sets of L1
  * would hold all of a panel. So few rows as do not pay for the copy read them as they lie. */
-#define RNN_FEW 16 /* so few rows in all do not pay for a copy: measured for 1 to 16 sequences */
+#define RNN_PACK 0.3 /* nanoseconds in which one thread packs a weight                            */
+#define RNN_FEW 16   /* so few rows in all do not pay for a copy: measured for 1 to 16 sequences */
 
 INLINE int64_t F(rnn_panels)(int64_t n) { return ceil_div(ceil_div(n, VL), NV); }
 
@@ -134,18 +136,28 @@ INLINE void F(rnn_member)(F(recurrence) *all, F(through_time) *run)
 {
     int64_t i;
     while ((i = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED)) < all->blocks) {
-        F(block) k = {.from = F(cut)(all->g->n, all->blocks, i)};
+        F(block) k = {.index = i, .from = F(cut)(all->g->n, all->blocks, i)};
         k.to = F(cut)(all->g->n, all->blocks, i + 1);
         if (run(all, &k) != FDL_OK) __atomic_store_n(&all->failed, 1, __ATOMIC_RELAXED);
+    }
+}
+
+/* Panels [begin, end) of the weights, n columns of k */
+static void F(pack_panels)(const fdl_recurrence *g, int64_t n, int64_t k, int64_t w_row,
+                           int64_t w_col, REAL *panels, int64_t begin, int64_t end)
+{
+    for (int64_t q = begin; q < end; q++) {
+        int64_t j = F(rnn_panel)(n, q), count = F(rnn_panel)(n, q + 1) - j;
+        F(pack_b)(k, count, (const REAL *)g->w + j * w_col, w_row, w_col, panels + j * k);
     }
 }
 
 /* All blocks, whose products take the weights as n columns of k; the work is that of products, and
  * of gates at 10 ns a vector */
 static int F(over_blocks)(const fdl_recurrence *g, int64_t n, int64_t k, int64_t w_row,
-                          int64_t w_col, F(through_time) *run, int threads)
+                          int64_t w_col, REAL *sums, F(through_time) *run, int threads)
 {
-    F(recurrence) all = {g, .blocks = F(rnn_blocks)(g), .threads = threads};
+    F(recurrence) all = {g, .sums = sums, .blocks = F(rnn_blocks)(g), .threads = threads};
     double gates = F(cell_gates)[g->cell], units = (double)g->starts[g->steps] * (double)g->size;
     double work = units * gates * ((double)g->size / (3 * VL) + 10.0 / VL);
     if (g->n * g->size == 0) return FDL_OK;
@@ -153,10 +165,8 @@ static int F(over_blocks)(const fdl_recurrence *g, int64_t n, int64_t k, int64_t
         size_t room = (size_t)(ceil_div(n, VL) * VL * k) * sizeof(REAL);
         REAL *panels = fdl_scratch(FDL_SCRATCH_RNN, room);
         if (!panels) return FDL_NOMEM;
-        for (int64_t q = 0; q < F(rnn_panels)(n); q++) {
-            int64_t j = F(rnn_panel)(n, q), count = F(rnn_panel)(n, q + 1) - j;
-            F(pack_b)(k, count, (const REAL *)g->w + j * w_col, w_row, w_col, panels + j * k);
-        }
+        SPLIT(fdl_plan(threads, (double)(n * k) * RNN_PACK), F(rnn_panels)(n), 1,
+              F(pack_panels)(g, n, k, w_row, w_col, panels, begin, end));
         all.panels = panels;
     }
     if (all.blocks > 1) all.threads = 1;

@@ -172,11 +172,11 @@ def recurrence(a, w, b, h, c, cell, sizes, reverse, recorded):
     return _kernels.recurrence(*operands, cell, sizes, reverse, recorded)
 
 
-def recurrence_backward(gy, gh, gc, w, h, c, y, gates, cell, sizes, reverse):
-    """The gradients of a, of h w^T + b, of h, the states (rows, H) from which the steps
+def recurrence_backward(gy, gh, gc, w, h, c, y, gates, cell, sizes, reverse, states):
+    """The gradients of a, of h w^T + b, of b, of h, the states (rows, H) from which the steps
     began, and of an LSTM the gradient of c; see `fastdl.ops.rnn.recurrence_backward`."""
     operands = [None if x is None else _ordered(x) for x in (gy, gh, gc, w, h, c, y, gates)]
-    return _kernels.recurrence_backward(*operands, cell, sizes, reverse)
+    return _kernels.recurrence_backward(*operands, cell, sizes, reverse, states)
 
 
 # ----------------------------------------------------------------------------------- convolution

@@ -50,11 +50,13 @@ def recurrence(a, w, b, h, c, *, cell, sizes, reverse, recorded):
 
 
 @primitive
-def recurrence_backward(gy, gh, gc, w, h, c, y, gates, *, cell, sizes, reverse):
-    """The gradients of a, the recurrent part r (rows, G H), h and, of an LSTM, c, and the states
-    (rows, H) that each step began from, for gy (rows, H), gh and gc (N, H), any of them None;
-    y and gates are what `recurrence` returned."""
-    return backends.of(w).recurrence_backward(gy, gh, gc, w, h, c, y, gates, cell, sizes, reverse)
+def recurrence_backward(gy, gh, gc, w, h, c, y, gates, *, cell, sizes, reverse, states):
+    """The gradients of a, the recurrent part r (rows, G H), b, h (empty unless `states`) and, of an
+    LSTM, c, and the states (rows, H) that each step began from, for gy (rows, H), gh and gc (N, H),
+    any of them None; y and gates are what `recurrence` returned."""
+    return backends.of(w).recurrence_backward(
+        gy, gh, gc, w, h, c, y, gates, cell, sizes, reverse, states
+    )
 
 
 @recurrence.vjp_joint
@@ -63,12 +65,14 @@ def _(g, a, w, b, h, c, out0, out2, cell, sizes, reverse, needs):
     g_states = (g[0], g[1], g[3] if cell == "lstm" else None)
     if is_grad_enabled():
         return _slopes_by_definition(g_states, (a, w, b, h, c), needs, how)
-    ga, gr, gh, before, *gc = recurrence_backward(*g_states, w, h, c, out0, out2, **how)
+    ga, gr, gb, gh, before, *gc = recurrence_backward(
+        *g_states, w, h, c, out0, out2, **how, states=needs[3]
+    )
     return (
         ga,
         gr.transpose(0, 1) @ before if needs[1] else None,
-        gr.sum(0) if needs[2] else None,
-        gh,
+        gb if needs[2] else None,
+        gh if needs[3] else None,
         gc[0] if gc else None,
     )
 
@@ -135,7 +139,7 @@ def recurrent(x, h, c, weights, cell, sizes, reverse=False):
     """
     w_ih, w_hh, b_ih, b_hh, w_hr = weights
     if cell != "gru" and b_ih is not None and b_hh is not None:  # they are only ever added
-        b_ih, b_hh = b_ih + b_hh, None
+        b_ih, b_hh = None, b_ih + b_hh
     a = linear(x, w_ih, b_ih)
     how = {"cell": cell, "sizes": sizes, "reverse": reverse}
     if w_hr is not None:
