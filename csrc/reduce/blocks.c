@@ -4,7 +4,7 @@
  *           which are joined pairwise; 16 blocks make a chunk; chunks write partial results, which
  *           are reduced the same way. Along rows the lanes are elements of one row, across rows
  *           they are columns: either way loads are contiguous
- * Removes   the latency of one chain of additions; the error of one: at most 70 additions stand
+ * Removes   the latency of one chain of additions; the error of one: at most 90 additions stand
  *           between an element and the result of its chunk, so errors grow with log n, not n;
  *           NumPy's and the transposing passes for axes in the middle
  * Leaves    memory traffic: one read
@@ -14,9 +14,9 @@
  */
 #define CHUNK_ROWS 1024            /* rows of a chunk; 64 of them are a block                  */
 #define CHUNK_STRIP 1024           /* columns of a task: their results stay in L1              */
+#define FEW_ELEMENTS 16            /* rows so short that lanes are rows                        */
 #define BLOCK_VECTORS 256          /* vectors of a row in a block; 16 blocks are a chunk       */
 #define CHUNK_ELEMENTS (16 * BLOCK_VECTORS * VL)
-#define FEW_ELEMENTS 16            /* rows so short that lanes are rows                        */
 
 /* ---- what an operation is -------------------------------------------------------------------- */
 
@@ -35,8 +35,8 @@ INLINE V F(lifted)(const int op, V x)
 /* NaN if either is */
 INLINE V F(joined)(const int op, V a, V b)
 {
-    if (op == FDL_MAX) return SEL((a > b) | (a != a), a, b);
-    if (op == FDL_MIN) return SEL((a < b) | (a != a), a, b);
+    if (op == FDL_MAX) return SEL(b != b, b, VMAX(b, a));
+    if (op == FDL_MIN) return SEL(b != b, b, VMIN(b, a));
     return op == FDL_PROD ? a * b : a + b;
 }
 
@@ -56,33 +56,46 @@ INLINE REAL F(joined_lanes)(const int op, V v)
     return t[0];
 }
 
-/* ---- along a row ----------------------------------------------------------------------------- */
-
-/* n <= 256 VL elements */
-INLINE V F(row_block)(const int op, int64_t n, const REAL *x)
+/* Lane i: v[i]'s lanes joined (simd.h: lane_sums) */
+NOINLINE V F(joined_rows)(int op, V v[VL])
 {
-    V r[8];
-    int64_t i = 0;
-    UNROLL(8) for (int k = 0; k < 8; k++) r[k] = SPLAT(F(identity)(op));
-    for (; i + 8 * VL <= n; i += 8 * VL)
-        UNROLL(8) for (int k = 0; k < 8; k++)
-            r[k] = F(joined)(op, r[k], F(lifted)(op, LD(x + i + k * VL)));
-    for (; i < n; i += VL)
-        r[0] = F(joined)(op, r[0], F(lifted)(op, LDN(x + i, n - i, F(identity)(op))));
-    UNROLL(4) for (int w = 4; w > 0; w /= 2)
-        UNROLL(4) for (int k = 0; k < w; k++) r[k] = F(joined)(op, r[k], r[k + w]);
-    return r[0];
+    if (op != FDL_MAX && op != FDL_MIN && op != FDL_PROD) return F(lane_sums)(v);
+    for (int w = VL / 2; w > 0; w /= 2)
+        for (int i = 0; i < w; i++) {
+            const V a = LOW(v[i], v[i + w]), b = HIGH(v[i], v[i + w]);
+            v[i] = op == FDL_MAX   ? F(joined)(FDL_MAX, a, b)
+                   : op == FDL_MIN ? F(joined)(FDL_MIN, a, b)
+                                   : a * b;
+        }
+    return v[0];
 }
 
-/* n <= CHUNK_ELEMENTS */
-INLINE REAL F(row_chunk)(const int op, int64_t n, const REAL *x)
+/* ---- along a row ----------------------------------------------------------------------------- */
+
+/* n <= BLOCK_VECTORS VL elements */
+INLINE V F(row_block)(const int op, int64_t n, const REAL *x)
+{
+    V r[4];
+    UNROLL(4) for (int k = 0; k < 4; k++) r[k] = SPLAT(F(identity)(op));
+    for (; n >= 4 * VL; n -= 4 * VL, x += 4 * VL)
+        UNROLL(4) for (int k = 0; k < 4; k++)
+            r[k] = F(joined)(op, r[k], F(lifted)(op, LD(x + k * VL)));
+    UNROLL(4) for (int k = 0; k < 4; k++) {
+        if (n <= k * VL) break;
+        r[k] = F(joined)(op, r[k], F(lifted)(op, LDN(x + k * VL, n - k * VL, F(identity)(op))));
+    }
+    return F(joined)(op, F(joined)(op, r[0], r[2]), F(joined)(op, r[1], r[3]));
+}
+
+/* n <= CHUNK_ELEMENTS; in lanes */
+INLINE V F(row_chunk)(const int op, int64_t n, const REAL *x)
 {
     V sum = SPLAT(0);
     for (int64_t i = 0; i == 0 || i < n; i += BLOCK_VECTORS * VL) {
         V block = F(row_block)(op, min64(n - i, BLOCK_VECTORS * VL), x + i);
         sum = i ? F(joined)(op, sum, block) : block;
     }
-    return F(joined_lanes)(op, sum);
+    return sum;
 }
 
 /* VL rows of n <= FEW_ELEMENTS at once, of which `live` exist */
@@ -151,29 +164,45 @@ INLINE F(reduce_cut) F(reduce_cut_of)(const fdl_reduce *g)
     return (F(reduce_cut)){chunk, ceil_div(g->n, chunk), ceil_div(g->inner, CHUNK_STRIP)};
 }
 
+/* Rows, or chunks of them: VL at a time, whose lanes are joined together */
+INLINE void F(row_tasks)(const int op, const fdl_reduce *g, const REAL *x, REAL *y, REAL divisor,
+                         int64_t begin, int64_t end)
+{
+    const int64_t chunks = F(reduce_cut_of)(g).chunks;
+    V v[VL];
+    memset(v, 0, sizeof v);
+    for (int64_t task = begin; task < end; task += VL) {
+        const int64_t rows = min64(VL, end - task);
+        if (g->n <= FEW_ELEMENTS) {
+            v[0] = F(few_elements)(op, g->n, x + task * g->x_outer, g->x_outer, rows);
+        } else {
+            for (int64_t k = 0; k < rows; k++) {
+                const int64_t outer = chunks > 1 ? (task + k) / chunks : task + k;
+                const int64_t first = (task + k - outer * chunks) * CHUNK_ELEMENTS;
+                v[k] = F(row_chunk)(op, min64(g->n - first, CHUNK_ELEMENTS),
+                                    x + outer * g->x_outer + first);
+            }
+            v[0] = F(joined_rows)(op, v);
+        }
+        STN(y + task, v[0] / SPLAT(divisor), rows);
+    }
+}
+
 INLINE void F(reduce_tasks)(const int op, const fdl_reduce *g, const REAL *x, REAL *y,
                             REAL divisor, int64_t begin, int64_t end)
 {
     F(reduce_cut) p = F(reduce_cut_of)(g);
-    if (g->inner == 1 && g->n <= FEW_ELEMENTS) {
-        for (int64_t i = begin; i < end; i += VL)
-            STN(y + i, F(few_elements)(op, g->n, x + i * g->x_outer, g->x_outer, end - i) /
-                SPLAT(divisor), end - i);
+    if (g->inner == 1) {
+        F(row_tasks)(op, g, x, y, divisor, begin, end);
         return;
     }
-    for (int64_t task = begin; task < end; task++) {
-        int64_t outer = task, first = 0, n = g->n, j = 0;
-        if (p.chunks * p.strips > 1) { /* task: (outer, chunks, strips) */
-            outer = task / (p.chunks * p.strips);
-            first = task / p.strips % p.chunks * p.chunk, n = min64(g->n - first, p.chunk);
-            j = task % p.strips * CHUNK_STRIP;
-        }
-        const REAL *from = x + outer * g->x_outer + first * g->x_n + j;
-        if (g->inner == 1)
-            y[task] = F(row_chunk)(op, n, from) / divisor;
-        else
-            F(column_chunk)(op, n, from, g->x_n, min64(g->inner - j, CHUNK_STRIP),
-                            y + task / p.strips * g->inner + j, divisor);
+    for (int64_t task = begin; task < end; task++) { /* (outer, chunks, strips) */
+        const int64_t outer = task / (p.chunks * p.strips), j = task % p.strips * CHUNK_STRIP;
+        const int64_t first = task / p.strips % p.chunks * p.chunk;
+        F(column_chunk)(op, min64(g->n - first, p.chunk),
+                        x + outer * g->x_outer + first * g->x_n + j, g->x_n,
+                        min64(g->inner - j, CHUNK_STRIP), y + task / p.strips * g->inner + j,
+                        divisor);
     }
 }
 
@@ -201,14 +230,14 @@ static void F(reduce_with)(int op, const fdl_reduce *g, const REAL *x, REAL *y, 
         [FDL_MAX] = F(max_tasks),         [FDL_MIN] = F(min_tasks),
         [FDL_SUM_ABS] = F(sum_abs_tasks), [FDL_SUM_SQUARES] = F(sum_squares_tasks)};
     F(reduce_cut) p = F(reduce_cut_of)(g);
-    int64_t tasks = g->outer * p.chunks * p.strips, grain = g->n <= FEW_ELEMENTS ? VL : 1;
-    double work = 0.012 * sizeof(REAL) * g->outer * g->n * g->inner;
+    int64_t tasks = g->outer * p.chunks * p.strips;
+    double work = g->outer * (5 + 0.012 * sizeof(REAL) * g->n * g->inner);
     int parts = fdl_plan(threads, work);
     if (p.chunks == 1) {
-        SPLIT(parts, tasks, grain, pieces[op](g, x, y, divisor, begin, end));
+        SPLIT(parts, tasks, 1, pieces[op](g, x, y, divisor, begin, end));
         return;
     }
-    SPLIT(parts, tasks, grain, pieces[op](g, x, partial, 1, begin, end));
+    SPLIT(parts, tasks, 1, pieces[op](g, x, partial, 1, begin, end));
     fdl_reduce rest = {g->outer, p.chunks, g->inner, p.chunks * g->inner, g->inner};
     F(reduce_with)(op >= FDL_SUM_ABS ? FDL_SUM : op, &rest, partial, y, divisor,
                    partial + g->outer * p.chunks * g->inner, threads);

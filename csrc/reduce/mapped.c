@@ -29,7 +29,7 @@ NOINLINE void F(mapped_blocks)(int function, const fdl_map *m, int64_t n, REAL *
         local.out.data = (void *)((uintptr_t)block - (uintptr_t)first * sizeof(REAL));
         F(map_range)(F(maps)[function].loop, F(maps)[function].inputs, &local, 0, first,
                      first + count);
-        sums[b] = F(row_chunk)(FDL_SUM, count, block);
+        sums[b] = HSUM(F(row_chunk)(FDL_SUM, count, block));
     }
 }
 
