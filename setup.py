@@ -189,6 +189,7 @@ KERNEL_SOURCES = [
     "alloc.c",
     "conv/select.c",
     "dispatch.c",
+    "divide.c",
     "gamma.c",
     "order.c",
     "runtime.c",

@@ -445,6 +445,12 @@ int64_t fdl_leading(const char *x, int kind, int64_t n, int64_t step, int greate
 /* log |gamma(x)|, or its slope, of n floats or doubles; y may be x. */
 void fdl_gamma(int slope, int is_double, int64_t n, const void *x, void *y, int threads);
 
+/* ---- divide.c: whole quotients, and what they leave ------------------------------------------ */
+enum { FDL_FLOOR_DIVIDE, FDL_REMAINDER, FDL_FMOD };
+/* z = x by y, n floats, or `one` number y. z may be an operand. */
+void fdl_divide(int kind, int64_t n, const float *x, const float *y, int one, float *z,
+                int threads);
+
 /* ---- alloc.c: memory for arrays, kept in a pool when freed ----------------------------------- */
 void *fdl_alloc(size_t bytes);                        /* 64-byte aligned from 4 KiB; NULL: none */
 void *fdl_alloc_zeroed(size_t count, size_t size);

@@ -295,6 +295,10 @@ cdef extern from "fastdl.h" nogil:
 
     void fdl_gamma(bint slope, bint is_double, int64_t n, const void *x, void *y, int threads) nogil
 
+    int FDL_FLOOR_DIVIDE, FDL_REMAINDER, FDL_FMOD
+    void fdl_divide(int kind, int64_t n, const float *x, const float *y, bint one, float *z,
+                    int threads) nogil
+
     void *fdl_alloc(size_t bytes)
     void *fdl_alloc_zeroed(size_t count, size_t size)
     void *fdl_realloc(void *data, size_t bytes)

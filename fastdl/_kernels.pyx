@@ -37,6 +37,7 @@ include "_kernels_memory.pxi"
 include "_kernels_places.pxi"
 include "_kernels_order.pxi"
 include "_kernels_gamma.pxi"
+include "_kernels_divide.pxi"
 
 cdef tuple TIER_NAMES = ("generic", "avx2", "avx512")
 cdef int current_tier = fdl_best_tier()

@@ -274,10 +274,7 @@ def plane_scatter(x, positions, size, add):
 MAPS = _kernels.MAPS
 KERNELS = {  # what primitives may name as their kernel
     **MAPS,
-    **{
-        name: getattr(np, name)
-        for name in ("floor", "ceil", "trunc", "floor_divide", "remainder", "fmod", "hypot")
-    },
+    **{name: getattr(np, name) for name in ("floor", "ceil", "trunc", "hypot")},
     "cast": _kernels.cast_to,
     "row_norm": _kernels.rows_normed,
     "max_pool": _kernels.max_pool_windows,
@@ -301,6 +298,9 @@ KERNELS = {  # what primitives may name as their kernel
     "triu": _kernels.triu,
     "triangle": _kernels.triangle_places,
     "matmul": _kernels.product,
+    "floor_divide": _kernels.floor_divide,
+    "remainder": _kernels.remainder,
+    "fmod": _kernels.fmod,
     "log_gamma": _kernels.log_gamma,
     "digamma": _kernels.digamma,
     "median": _kernels.middle,
