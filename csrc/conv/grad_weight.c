@@ -287,7 +287,7 @@ static int F(conv_grad_run)(const fdl_conv *shape, const void *x, const void *dy
     threads = fdl_plan(threads, (double)size * g->n * g->oh * g->ow / (2.5 * VL));
     if (e.shares * each < threads && e.blocks.nr == 1) {
         const int64_t more = ceil_div(threads, e.shares * each);
-        e.blocks.c = ceil_div(ceil_div(e.blocks.c, more), some) * some;
+        e.blocks.c = ceil_div(e.blocks.c, more);
         e.blocks.nc = ceil_div(C, e.blocks.c);
     }
     e.items = e.shares * e.blocks.nc * e.blocks.nr * g->groups;

@@ -154,15 +154,19 @@ static double cost_of_product(const fdl_conv *shape, int pass, int lanes)
     return cost;
 }
 
-/* The weight gradient: products, horizontal sums for each piece, and lowering, of x and of dy. */
+/* The weight gradient: products, horizontal sums for each piece, lowering of x, and dy, copied or
+ * read again for each block of planes. */
 static double cost_of_dot_gradient(const fdl_conv *g, int lanes)
 {
     const double c = (double)g->c / g->groups, k = (double)g->k / g->groups, n = (double)g->n;
     const double image = (double)g->oh * g->ow;
     const double pixels = image < 24.0 * lanes ? whole_vectors(n * image, lanes)
                                                : n * whole_vectors(image, lanes);
+    const double piece = n * image < 3072 ? n * image : 3072;
+    const double blocks = whole((double)g->s * c * piece, 98304);
     return (1.04 * pixels + 135 * whole(n * image, 3072)) * g->r * g->s * c * k +
-           6 * (g->stride_w * g->s * c + k) * n * g->oh * whole_vectors((double)g->ow, lanes);
+           6 * (g->stride_w * g->s * c + blocks * k) * n * g->oh *
+               whole_vectors((double)g->ow, lanes);
 }
 
 static double cost_of_implicit(const fdl_conv *g, int pass, int lanes)
@@ -208,7 +212,7 @@ typedef struct {
 static const tiling small_tiles = {2, 3, 1, 140, 80, 160, 840};
 static const tiling large_tiles = {4, 3, 1, 540, 310, 245, 1250};
 static const tiling tiles_of_5x5 = {2, 5, 1, 450, 170, 470, 1350};
-static const tiling strided_tiles = {4, 2, 2, 320, 240, 200, 1250};
+static const tiling strided_tiles = {4, 2, 2, 320, 240, 250, 1250};
 
 /* A stride has phases: channels of their own, or, in the input gradient, convolutions. */
 static double cost_of_tiles(const tiling *by, const fdl_conv *g, int pass, int lanes)

@@ -21,6 +21,7 @@
 #define WINOGRAD_MOST_TILES 320        /* in a chunk that all threads work on                     */
 #define WINOGRAD_DATA (12 << 20)       /* bytes of its V, about                                   */
 #define WINOGRAD_FILTERS (16 << 20)    /* bytes of U to keep for all chunks                       */
+#define WINOGRAD_AHEAD 6               /* channels whose filters are fetched                      */
 #define WINOGRAD_PANEL (512 << 10)     /* bytes of a panel of U, about: stays in L2               */
 
 INLINE int64_t F(winograd_panel)(const F(winograd) *e, int64_t q) { return q * e->k / e->panels; }
@@ -63,6 +64,15 @@ INLINE void F(winograd_taps)(const int n, int flip, const REAL *w, const int64_t
     }
 }
 
+/* The filters that a panel of the input gradient reads for a channel of dy lie together, n values,
+ * but far from the next channel's, and come from memory: those some channels on are fetched. */
+INLINE void F(winograd_fetch)(const F(winograd) *e, const REAL *w, int64_t n)
+{
+    if (e->flip)
+        for (int64_t i = 0; i < n; i += 64 / (int)sizeof(REAL))
+            __builtin_prefetch(w + WINOGRAD_AHEAD * e->fc + i);
+}
+
 /* u[p * plane] = G g G^T of VL filters, r x r taps */
 INLINE void F(winograd_filter_tile)(const int m, const int r, const V *g, REAL *u, int64_t plane)
 {
@@ -94,6 +104,7 @@ INLINE void F(winograd_filters)(const int m, const int r, const F(winograd) *e, 
         REAL *to = u + i;
         for (int64_t c = c0; c < c1; c++, w += e->fc, to += mr) {
             V taps[WINOGRAD_REACH * WINOGRAD_REACH];
+            F(winograd_fetch)(e, w, min64(VL, mr - i) * r * r);
             F(winograd_taps)(r * r, e->flip, w, row, taps);
             F(winograd_filter_tile)(m, r, taps, to, plane);
         }

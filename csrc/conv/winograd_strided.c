@@ -29,8 +29,10 @@ static void F(winograd_filters_4_2)(const F(winograd) *e, int64_t g, int64_t q, 
         for (int l = 0; l < VL; l++) row[l] = min64(l, mr - i - 1) * e->fk;
         V tap[16], g4[4];
         for (int64_t c = c0; c < c1; c++) {
-            if (c == c0 || c % phases == 0)
+            if (c == c0 || c % phases == 0) {
+                F(winograd_fetch)(e, w + c / phases * e->fc, min64(VL, mr - i) * 16);
                 F(winograd_taps)(16, 0, w + c / phases * e->fc, row, tap);
+            }
             /* the first tap, and from there to the next along either axis */
             int64_t r = c % phases / e->step, s = c % e->step, next = 2;
             if (e->flip) r = 2 + (g / 2 + e->odd_h) % 2, s = 2 + (g + e->odd_w) % 2, next = -2;
