@@ -52,6 +52,7 @@ CONVS = [
     conv(3, 32, 29, 48, 3, stride=2, padding=1),
     conv(4, 3, 64, 32, 7, stride=2, padding=3),
     conv(64, 6, 14, 16, 5),
+    conv(16, 192, 8, 96, 1),
     conv(3, 96, 40, 96, 3, padding=1, groups=96),
     conv(3, 128, 28, 128, 3, padding=1, groups=32),
 ]

@@ -44,6 +44,7 @@ CASES = {
     "1x1": geometry(3, 17, (5, 7), 13, 1),
     "1x1, several pieces of an image": geometry(2, 19, (57, 59), 18, 1),
     "1x1, whole vectors": geometry(3, 21, 8, 20, 1),
+    "1x1, images that end inside a vector": geometry(3, 9, 11, 10, 1),
     "1x1, several channel blocks": geometry(2, 401, (5, 13), 33, 1),
     "1x1, stride 2": geometry(2, 8, (7, 8), 9, 1, stride=2),
     "1x1, stride 2 along the one pixel of a row": geometry(2, 8, (7, 1), 9, 1, stride=(1, 2)),
@@ -380,8 +381,17 @@ def test_nan_and_infinity_reach_what_depends_on_them_only(name, value, variant, 
         geometry(3, 8, 40, 12, 3, pad=1, groups=2),
         geometry(16, 96, 8, 130, 4, stride=2, pad=1),
         geometry(3, 70, (57, 59), 90, 1),
+        geometry(16, 250, 8, 96, 1),
     ],
-    ids=["lenet 2", "cifar", "stride 2", "groups", "many channels, few outputs", "1x1"],
+    ids=[
+        "lenet 2",
+        "cifar",
+        "stride 2",
+        "groups",
+        "many channels, few outputs",
+        "1x1",
+        "small images",
+    ],
 )
 def test_the_same_bits_for_any_number_of_threads(g, variant, isa):
     a = cast(arrays(g), np.float32)

@@ -21,12 +21,15 @@
  * not multiplied by zero, since they may hold NaN. A run shorter than a vector may be read past. */
 #undef DOT_MR          /* those of the other dtype */
 #undef DOT_NR
+#undef GRAD_RUN
 #if VBYTES == 64 && TAILORED
 #define DOT_MR 4       /* 32 registers: 24 sums + 4 of dy + 1 of x */
 #define DOT_NR 6
+#define GRAD_RUN 4     /* vectors of an image that make a run of it */
 #else
 #define DOT_MR 3       /* 16 registers: 12 sums + 3 of dy + 1 of x */
 #define DOT_NR 4
+#define GRAD_RUN 24
 #endif
 /* Lane i of the result: the sum over the lanes of v[i]. Interleaving two vectors and adding the
  * halves leaves half as many vectors, of half as long sums, in order: v[i] meets v[i + w]. */
@@ -150,7 +153,6 @@ struct F(conv_grad) {
 };
 
 #define GRAD_PIXELS (12288 / (int)sizeof(REAL))    /* in a piece                                  */
-#define GRAD_RUN 24                                /* vectors of an image that make a run of it   */
 #define GRAD_PLANES (384 << 10)                    /* bytes of planes in a block, to stay in L2   */
 
 /* dy of a piece, in the order of its pixels, to the rows of runs->dy. */
@@ -190,9 +192,11 @@ static int F(dot_item)(const F(conv_grad) *e, int64_t item)
     for (int64_t t = p0; t < p1; t++) {
         const conv_piece all = conv_piece_at(&e->cut, t, g->n, g->oh, g->ow);
         conv_piece p = all;
-        /* dy is read where it lies if it has long runs of pixels there: one for each image. */
-        const int in_place = (p.rows == 1 || p.cols == g->ow) &&
-                             p.rows * p.cols >= (p.g == 1 ? 1 : GRAD_RUN) * VL;
+        /* dy is read where it lies if it has long runs of pixels there, one for each image, whose
+         * last vectors leave few lanes idle. */
+        const int64_t run = p.rows * p.cols, idle = ceil_div(run, VL) * VL - run;
+        const int long_runs = p.g == 1 ? run >= VL : run >= GRAD_RUN * VL && 16 * idle <= run;
+        const int in_place = (p.rows == 1 || p.cols == g->ow) && long_runs;
         if (in_place) p.g = 1;
         const int64_t planes = (b.c1 - b.c0) * ns, runs_n = all.g / p.g;
         const int64_t plane = F(conv_plane)(conv_chain_rows(&e->rows, &b, &p, &chains), &p);
@@ -282,13 +286,17 @@ static int F(conv_grad_run)(const fdl_conv *shape, const void *x, const void *dy
     const int64_t each = e.blocks.nc * e.blocks.nr * g->groups;
     e.shares = min64(ceil_div(32, each), (4 << 20) / (int64_t)sizeof(REAL) / size);
     e.shares = max64(1, min64(e.shares, e.pieces));
-    /* Smaller blocks if there are fewer items than threads. That changes no sum, and hence no bit,
-     * but dy is packed for each block. */
+    /* Smaller blocks where threads would have uneven shares: by an eighth or more. That changes no
+     * sum, and hence no bit, but dy is packed for each block. */
     threads = fdl_plan(threads, (double)size * g->n * g->oh * g->ow / (2.5 * VL));
-    if (e.shares * each < threads && e.blocks.nr == 1) {
-        const int64_t more = ceil_div(threads, e.shares * each);
-        e.blocks.c = ceil_div(e.blocks.c, more);
-        e.blocks.nc = ceil_div(C, e.blocks.c);
+    if (e.blocks.nr == 1) {
+        const int64_t others = e.shares * g->groups;
+        int64_t nc = e.blocks.nc;
+        while (nc < C && 8 * ceil_div(others * nc, threads) * threads > 9 * others * nc) nc++;
+        if (nc > e.blocks.nc) {
+            e.blocks.c = ceil_div(C, nc);
+            e.blocks.nc = ceil_div(C, e.blocks.c);
+        }
     }
     e.items = e.shares * e.blocks.nc * e.blocks.nr * g->groups;
 

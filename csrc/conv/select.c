@@ -160,8 +160,9 @@ static double cost_of_dot_gradient(const fdl_conv *g, int lanes)
 {
     const double c = (double)g->c / g->groups, k = (double)g->k / g->groups, n = (double)g->n;
     const double image = (double)g->oh * g->ow;
-    const double pixels = image < 24.0 * lanes ? whole_vectors(n * image, lanes)
-                                               : n * whole_vectors(image, lanes);
+    const double idle = whole_vectors(image, lanes) - image;
+    const int runs = image >= (lanes == 16 ? 4.0 : 24.0) * lanes && 16 * idle <= image;
+    const double pixels = runs ? n * whole_vectors(image, lanes) : whole_vectors(n * image, lanes);
     const double piece = n * image < 3072 ? n * image : 3072;
     const double blocks = whole((double)g->s * c * piece, 98304);
     return (1.04 * pixels + 135 * whole(n * image, 3072)) * g->r * g->s * c * k +
