@@ -626,7 +626,7 @@ cdef tuple places_of(TensorBase x, object index):
         for i in range(fdl_ndim(mask.array)):
             if fdl_length(mask.array, i) != fdl_length(x.array, i):
                 return None
-        return (mask.array, Ellipsis)
+        return (mask.array,)
     if PyTuple_GET_SIZE(items) > fdl_ndim(x.array):
         return None
     for item in items:
@@ -643,7 +643,7 @@ cdef tuple places_of(TensorBase x, object index):
             found.append(item)
         else:
             return None
-    return (*found, Ellipsis) if named else None
+    return tuple(found) if named else None
 
 
 cdef bint placed(TensorBase x, object index, object value) except -1:

@@ -185,6 +185,14 @@ def take_at(cnp.ndarray x not None, *, tuple index):
     return y
 
 
+cdef bint is_fill(cnp.ndarray x, tuple index) except -1:
+    """Is `index` one mask for all elements of x, floats many enough for a kernel's call?"""
+    return cnp.PyArray_SIZE(x) > BLOCK and len(index) == 1 and (
+        isinstance(index[0], cnp.ndarray) and cnp.PyArray_TYPE(index[0]) == cnp.NPY_BOOL
+        and cnp.PyArray_SAMESHAPE(index[0], x) and cnp.PyArray_ISBEHAVED_RO(index[0])
+        and cnp.PyArray_TYPE(x) in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) and cnp.PyArray_ISBEHAVED_RO(x))
+
+
 def put_at(
     cnp.ndarray x not None, cnp.ndarray value not None, *, tuple index, view=Ellipsis,
     cnp.ndarray out=None
@@ -200,6 +208,8 @@ def put_at(
     if view is not Ellipsis:
         return OTHERWISE
     if cnp.PyArray_NDIM(value) == 0 and cnp.PyArray_ISCARRAY_RO(value):
+        if is_fill(y, index):
+            return MAPS["masked_fill"](x, index[0], value, out=out)
         mask = as_mask(y, index, &n)
     if mask != NULL:
         y = x.copy() if out is None else out

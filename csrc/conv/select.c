@@ -137,7 +137,7 @@ static double cost_of_product(const fdl_conv *shape, int pass, int lanes)
     const double s = columns ? 1 : (double)g->s;
 
     double inside = 1;                  /* a tile is 32 pixels of a piece of 800, side by side    */
-    if (step == 1 && image > 0) {
+    if (step == 1 && image > 0 && g->n > 0) {
         const int64_t images = 800 / image < 1 ? 1 : 800 / image < g->n ? 800 / image : g->n;
         const int64_t near = (2 * lanes - 1) / (images * ow);
         inside = dx ? rows_inside(oh, g->oh, g->r, 1, g->dil_h,

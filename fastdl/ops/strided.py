@@ -20,7 +20,9 @@ def memory_of(x):
     owner = x
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
-    dense = owner.transpose(sorted(range(owner.ndim), key=lambda d: -owner.strides[d]))
+    dense = owner
+    if not owner.flags.c_contiguous:
+        dense = owner.transpose(sorted(range(owner.ndim), key=lambda d: -owner.strides[d]))
     if dense.flags.c_contiguous:
         flat = dense.reshape(-1)
     else:  # a foreign array with gaps: what lies between its first and last element
@@ -142,8 +144,8 @@ def as_strided(input, size, stride, storage_offset=None):
         )
     x = input.array
     steps = tuple([s // x.itemsize for s in x.strides])
-    geometry = (x.shape, steps, offset_of(x), size, stride, offset)
-    return strided_view(input, geometry=geometry)
+    start = offset if storage_offset is None else offset_of(x)
+    return strided_view(input, geometry=(x.shape, steps, start, size, stride, offset))
 
 
 def as_strided_(input, size, stride, storage_offset=None):
