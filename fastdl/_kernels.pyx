@@ -6,7 +6,6 @@ sees them and raises TypeError (dtype) or ValueError (shape, layout, unknown var
 set) naming the function, the argument and what was expected; MemoryError when scratch memory could
 not be had. `threads=0` means `get_num_threads()`, `isa=None` the tier in force (`get_isa()`).
 """
-import math
 import os
 
 import numpy as np

@@ -111,12 +111,16 @@ def batch_norm_backward(
 cdef int norm_shape(cnp.ndarray x, shape, int64_t *d, str where) except -1:
     """d[0..3] = n, g, c, p from `shape`, which must hold as many elements as x."""
     cdef int i
-    if len(shape) != 4 or min(shape) < 0:
+    cdef double product = 1      # where it is rounded, there is no such x
+    if len(shape) != 4:
         raise ValueError(f"{where}: shape must be (n, g, c, p), got {shape}")
     for i in range(4):
         d[i] = shape[i]
+        if d[i] < 0:
+            raise ValueError(f"{where}: shape must be (n, g, c, p), got {shape}")
+        product *= d[i]
     need_c_order(x, where, "x")
-    if math.prod(shape) != cnp.PyArray_SIZE(x):
+    if product != cnp.PyArray_SIZE(x):
         raise ValueError(f"{where}: x of shape {np.shape(x)} does not fit shape={shape}")
     return 0
 
@@ -131,8 +135,18 @@ def row_norm(
     weight, bias: g * c values or None. centred=False: without subtracting the mean, which is given
     as 0; the variance is then the mean square. `stats` given is written.
     """
-    cdef const fdl_kernels *kernels = table_of(x, isa, "row_norm", "x")
-    cdef int n_threads = threads_of(threads), status
+    return rows_and_stats(
+        x, shape, weight, bias, eps, centred, stats, out, table_of(x, isa, "row_norm", "x"),
+        threads_of(threads)
+    )
+
+
+cdef tuple rows_and_stats(
+    cnp.ndarray x, shape, weight, bias, double eps, bint centred, stats, out,
+    const fdl_kernels *kernels, int n_threads
+):
+    """The results of `row_norm`."""
+    cdef int status
     cdef int64_t[4] d
     cdef void *w
     cdef void *b
@@ -161,7 +175,10 @@ def rows_normed(
     if not (cnp.PyArray_ISCARRAY_RO(x) and cnp.PyArray_ISCARRAY_RO(weight)
             and cnp.PyArray_ISCARRAY_RO(bias)):
         return NotImplemented
-    return row_norm(x, shape, weight, bias, eps, centred, stats=stats)[0]
+    return rows_and_stats(
+        x, shape, weight, bias, eps, centred, stats, None, table_of(x, None, "row_norm", "x"),
+        threads_of(0)
+    )[0]
 
 
 def row_norm_backward(

@@ -40,7 +40,8 @@ INLINE void F(copy_row)(int64_t n, const INT *x, int64_t x_step, INT *y, int64_t
         for (; i < n; i++) y[i] = x[0];
     } else if (x_step == -1 && y_step == 1) {
         for (; i + VL <= n; i += VL) ST(y + i, F(reversed)(LD(x - i - (VL - 1))));
-        for (; i < n; i++) y[i] = x[-i];
+        if (i < n && n >= VL) ST(y + n - VL, F(reversed)(LD(x - (n - 1)))); /* some twice */
+        else for (; i < n; i++) y[i] = x[-i];
     } else {
         for (; i < n; i++) y[i * y_step] = x[i * x_step];
     }

@@ -333,7 +333,8 @@ def _normalize_trailing(function, input, normalized_shape, weight, bias, eps, ce
                 f"{function}: Expected {name} to be of same shape as normalized_shape, but got "
                 f"{name} of shape {list(value.shape)} and normalized_shape={list(inner)}"
             )
-    rows, size = math.prod(x.shape[: -len(inner)]), math.prod(inner)
+    size = math.prod(inner)
+    rows = x.size // size if size else math.prod(x.shape[: -len(inner)])
     stats = _statistics(x, rows)
     shape = (rows, 1, size, 1)
     return normalize_rows(input, weight, bias, shape=shape, eps=eps, centred=centred, stats=stats)
