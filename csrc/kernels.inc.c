@@ -27,7 +27,9 @@
 #include "conv/winograd_points.c"
 #include "conv/winograd_tiles.c"
 #include "conv/winograd.c"
+#if TAILORED
 #include "conv/winograd_strided.c"
+#endif
 #include "conv/winograd_grad.c"
 #include "conv/grad_input.c"
 #include "conv/grad_weight.c"
@@ -105,7 +107,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_forward),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_forward),
         [FDL_CONV_WINOGRAD_5X5] = TAILORED_ONLY(F(conv_winograd_5x5_forward)),
-        [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_forward),
+        [FDL_CONV_WINOGRAD_STRIDED] = TAILORED_ONLY(F(conv_winograd_strided_forward)),
         [FDL_CONV_DOTS] = F(conv_dots_forward),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_forward),
     },
@@ -121,7 +123,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_input),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_input),
         [FDL_CONV_WINOGRAD_5X5] = TAILORED_ONLY(F(conv_winograd_5x5_grad_input)),
-        [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_grad_input),
+        [FDL_CONV_WINOGRAD_STRIDED] = TAILORED_ONLY(F(conv_winograd_strided_grad_input)),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_input),
     },
     .conv_grad_weight = {
@@ -131,7 +133,7 @@ const fdl_kernels CAT(CAT(fdl_, TIER), CAT(_, DTYPE)) = {
         [FDL_CONV_WINOGRAD] = F(conv_winograd_4x4_grad_weight),
         [FDL_CONV_WINOGRAD_2X2] = F(conv_winograd_2x2_grad_weight),
         [FDL_CONV_WINOGRAD_5X5] = TAILORED_ONLY(F(conv_winograd_5x5_grad_weight)),
-        [FDL_CONV_WINOGRAD_STRIDED] = F(conv_winograd_strided_grad_weight),
+        [FDL_CONV_WINOGRAD_STRIDED] = TAILORED_ONLY(F(conv_winograd_strided_grad_weight)),
         [FDL_CONV_OUTER] = F(conv_outer_grad_weight),
         [FDL_CONV_DEPTHWISE] = F(conv_depthwise_grad_weight),
     },

