@@ -139,7 +139,7 @@ def measure_threads(threads, rounds, seconds):
         say(f"threads: {case.name}")
         call = case.build()["fastdl"]
         sides = {n: partial(on_threads, n, call) for n in (1, threads)}
-        times = race(sides, rounds, seconds)
+        times = race(sides, rounds, seconds, ready=partial(_measure.whole_cores, threads))
         row = {"case": f"{case.family}: {case.name}", "one": times[1].best}
         found.append(
             {**row, "all": times[threads].best, "ratio": times[1].best / times[threads].best}

@@ -26,6 +26,7 @@ from functools import partial
 import numpy as np
 
 from fastdl import _kernels
+from fastdl._measure import whole_cores
 from fastdl._stopwatch import race
 
 SLOWER = 0.95
@@ -190,7 +191,8 @@ def compare(kernel, threads, seconds):
     """(one thread's time over that of several, threads the kernel used)."""
     used = used_threads(kernel, threads)
     many = partial(kernel, threads=threads)
-    times = race({"one": partial(kernel, threads=1), "many": many}, seconds=seconds)
+    sides = {"one": partial(kernel, threads=1), "many": many}
+    times = race(sides, seconds=seconds, ready=partial(whole_cores, threads))
     return times["one"].best / times["many"].best, used
 
 

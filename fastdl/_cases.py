@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastdl import _baselines, _kernels, kernels
-from fastdl._measure import Work, conv2d_work, gemm_work, pool2d_work
+from fastdl._measure import Work, conv2d_work, gemm_work, pool2d_work, whole_cores
 from fastdl._stopwatch import one_round, race
 from fastdl.kernels.calling import conv2d_geometry, pool2d_geometry
 
@@ -314,7 +314,10 @@ def measure(case, machine, rounds=5, seconds=0.3):
     tried = {name: one_round(call, seconds / rounds, 3) for name, call in opponents.items()}
     formulation = min(tried, key=tried.get)
     times = race(
-        {"fastdl": calls["fastdl"], "numpy": opponents[formulation]}, rounds=rounds, seconds=seconds
+        {"fastdl": calls["fastdl"], "numpy": opponents[formulation]},
+        rounds=rounds,
+        seconds=seconds,
+        ready=whole_cores,
     )
     ours, numpy = times["fastdl"], times["numpy"]
     row = {

@@ -51,13 +51,14 @@ def steady(sides):
     return all(max(times) <= UNSTEADY * min(times) for times in sides)
 
 
-def race(calls, rounds=5, seconds=0.3, repeats=7):
+def race(calls, rounds=5, seconds=0.3, repeats=7, ready=None):
     """Times contestants in turn: `{name: callable}` -> `{name: Timing}`, about `seconds` for each,
     two or three times that where the latest rounds of one differ by more than UNSTEADY.
 
     A contestant is a callable without arguments, timed here by `one_round`, or any object with a
     method `round(seconds, repeats)` that returns seconds per call: one in another process. One
-    whose call takes longer than a second has one round.
+    whose call takes longer than a second has one round. `ready`, if given, is called before each
+    round, and returns when the machine is fit for it.
     """
     times = {name: [] for name in calls}
     for done in range(3 * rounds):
@@ -67,5 +68,7 @@ def race(calls, rounds=5, seconds=0.3, repeats=7):
             if times[name] and times[name][0] > SLOW:
                 continue
             one = getattr(call, "round", None) or partial(one_round, call)
+            if ready:
+                ready()
             times[name].append(one(seconds / rounds, repeats))
     return {name: Timing(min(ts), max(ts) / min(ts) - 1, len(ts)) for name, ts in times.items()}

@@ -87,8 +87,8 @@ def test_contestants_take_turns_and_the_fastest_round_counts():
         "a": Elsewhere(order, "a", 3e-3, 2.5e-3, 3.5e-3),
         "b": Elsewhere(order, "b", 1e-3, 1e-3, 1e-3),
     }
-    times = _stopwatch.race(sides, rounds=3)
-    assert order == ["a", "b"] * 3
+    times = _stopwatch.race(sides, rounds=3, ready=lambda: order.append("ready"))
+    assert order == ["ready", "a", "ready", "b"] * 3
     assert times["a"] == (2.5e-3, pytest.approx(0.4), 3)
     assert times["b"] == (1e-3, 0.0, 3)
 
@@ -105,6 +105,36 @@ def test_unsteady_rounds_are_repeated_by_all_up_to_three_times(slow, rounds):
     assert order == ["a", "b"] * rounds
     assert times["a"] == (1e-3, pytest.approx(2.0), rounds)
     assert times["b"] == (2e-3, 0.0, rounds)
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """Two threads' rates in a row, one alone making 100; the seconds slept."""
+    found, slept = [], []
+    monkeypatch.setattr(
+        _measure, "peak", lambda threads, seconds: 100 if threads == 1 else found.pop(0)
+    )
+    monkeypatch.setattr(_measure.time, "sleep", slept.append)
+    monkeypatch.setattr(_measure.time, "perf_counter", lambda: sum(slept))
+    return found, slept
+
+
+def test_rounds_wait_until_threads_have_a_core_each(rates):
+    found, slept = rates
+    found += [101, 130, 196]
+    _measure.WholeCores()(2)
+    assert not found
+    assert slept == [0.1] * 2
+
+
+def test_rounds_do_not_wait_for_ever(rates):
+    found, slept = rates
+    found += [101] * 9
+    cores = _measure.WholeCores(patience=0.45)
+    for _ in range(3):
+        cores(2)
+    assert len(slept) == 5
+    cores(1)
 
 
 # ---- figures ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastdl import _kernels, _measure
 from fastdl._kernels import gemm
-from fastdl._measure import Work, bandwidth, peak
+from fastdl._measure import Work, bandwidth, peak, whole_cores
 from fastdl._stopwatch import SLOW, Timing, race
 from fastdl.kernels.calling import conv2d, conv2d_geometry, max_pool2d
 from fastdl.kernels.reading import LADDERS
@@ -143,7 +143,9 @@ def climb(ladder_, dtype="float32", isa=None, seconds=0.3, rounds=3, roofs=None)
         first = result if first is None else first
         scale = np.abs(first).max(initial=np.finfo(first.dtype).tiny)
         # of a rung as slow as naive can be, the call that was checked is the one that is timed
-        timing = Timing(once, 0.0, 1) if once > SLOW else race({name: call}, rounds, seconds)[name]
+        timing = Timing(once, 0.0, 1)
+        if once <= SLOW:
+            timing = race({name: call}, rounds, seconds, ready=partial(whole_cores, threads))[name]
         amount = ladder_.work.flops if ladder_.roof == "compute" else ladder_.work.bytes
         yield Rung(
             name,
