@@ -288,8 +288,15 @@ static int F(winograd_run)(F(winograd) *e, int threads)
     const int64_t channel = e->positions * CONV_MR * (int64_t)sizeof(REAL);
     e->blocks = ceil_div(e->c, WINOGRAD_PANEL / channel);
     F(winograd_cut)(e, WINOGRAD_TILES);
-    const int keep = e->groups * e->nrows * e->ncols >= 4 * threads &&
-                     (e->ready || u_size * (int64_t)sizeof(REAL) <= WINOGRAD_FILTERS);
+    int own = e->groups * e->nrows * e->ncols >= 4 * threads;
+    if (!own && e->groups * e->ncols == 1 && threads * e->k <= tiles) {
+        /* few, but every thread reads U for less than V would be exchanged: as many for each */
+        const int64_t rows = e->n * e->th;
+        e->rows = ceil_div(rows, ceil_div(e->nrows, threads) * threads);
+        e->nrows = ceil_div(rows, e->rows);
+        own = e->nrows % threads == 0 && e->rows * e->cols >= 2 * VL;
+    }
+    const int keep = own && (e->ready || u_size * (int64_t)sizeof(REAL) <= WINOGRAD_FILTERS);
     if (!keep) {
         const int64_t most = WINOGRAD_DATA / (e->positions * e->c * (int64_t)sizeof(REAL));
         F(winograd_cut)(e, max64(WINOGRAD_TILES, min64(WINOGRAD_MOST_TILES, most)));
