@@ -14,13 +14,16 @@
  * Requires  3x3 or 5x5 filters, stride 1, dilation 1, or 4x4 and stride 2 (see winograd_strided.c);
  *           any size, padding and groups
  * Checked   against float64, with a bound derived from the transforms; any thread count gives the
- *           same bits: chunks of tiles follow from the shape and are added in order
+ *           same bits: chunks and parts of the tiles follow from the shape and are added in order
  * Timed     python -m fastdl bench conv
  */
 #define WINOGRAD_GRAD_LEAST (4 << 20)  /* bytes of transformed tiles in a chunk: three times U,   */
 #define WINOGRAD_GRAD_MOST (24 << 20)  /* which each chunk reads and writes, but within these     */
 #define WINOGRAD_GRAD_BLOCK 8          /* vectors of input channels whose U stays in L2           */
 #define WINOGRAD_GRAD_TASKS 8          /* at least, to transform the input of a chunk             */
+#define WINOGRAD_GRAD_PARTS 16         /* of the tiles, where each can have a U of its own: of    */
+#define WINOGRAD_GRAD_SMALL (320 << 10) /* bytes at most, in L2 beside the transformed tiles of a */
+#define WINOGRAD_GRAD_CHUNK (384 << 10) /* chunk                                                  */
 
 typedef struct F(winograd_plane) {     /* x, or dy                                                */
     const REAL *x;                     /* (n, channels, h, w)                                     */
@@ -46,6 +49,7 @@ struct F(winograd_grad) {
     int64_t n, groups, c, k;           /* channels of a group                                     */
     int64_t th, tw;                    /* rows and columns of tiles of an image                   */
     int64_t rows, chunks;              /* rows of tiles of a chunk, counted through all images    */
+    int64_t parts;                     /* of all rows, a thread each; 0: threads share chunks     */
     int64_t panels;                    /* of k                                                    */
     int64_t ldv, ldu;                  /* elements between tiles of V, between rows of U          */
     REAL *v, *s, *u;                   /* V[p][t][c]; S[p][panel][t][mr]; U[panel][p][mr][c]      */
@@ -229,9 +233,55 @@ static int F(winograd_accumulate)(const F(winograd_grad) *e, int64_t g, int64_t 
     return FDL_OK;
 }
 
+/* U of a part of the rows, by one thread: nothing is exchanged but that. */
+static int F(winograd_grad_part)(const F(winograd_grad) *of, int64_t g, int64_t part)
+{
+    F(winograd_grad) mine = *of, *e = &mine;
+    const int64_t v = e->positions * F(winograd_v_plane)(e);
+    const int64_t s = e->positions * F(winograd_s_plane)(e), rows = e->n * e->th;
+    const int64_t begin = rows * part / e->parts, end = rows * (part + 1) / e->parts;
+    e->v = fdl_scratch(FDL_SCRATCH_CONV_3, (v + s) * sizeof(REAL));
+    if (!e->v) return FDL_NOMEM;
+    e->s = e->v + v, e->u += part * e->positions * e->k * e->ldu;
+    int status = FDL_OK;
+    for (int64_t row = begin; row < end; row += e->rows) {
+        const int64_t some = min64(e->rows, end - row);
+        for (int64_t q = 0; q < e->panels; q++)
+            report(&status, F(winograd_panel_of_dy)(e, g, q, row, some));
+        for (int64_t c = 0; c < e->c; c += VL)
+            report(&status, F(winograd_block_of_x)(e, g, c, row, 0, some));
+        for (int64_t q = 0; q < e->panels; q++)
+            report(&status, F(winograd_accumulate)(e, g, q, row - begin, some * e->tw));
+    }
+    return status;
+}
+
+/* dw of a panel from the sum of the parts' U, in their order. */
+static void F(winograd_grad_join)(const F(winograd_grad) *e, int64_t g, int64_t q)
+{
+    const int64_t k = F(winograd_grad_panel)(e, q), mr = F(winograd_grad_panel)(e, q + 1) - k;
+    const int64_t row = e->positions * e->ldu;
+    REAL *u = e->u + k * row;
+    for (int64_t part = 1; part < e->parts; part++)
+        for (int64_t i = 0; i < mr * row; i += VL)
+            ST(u + i, LD(u + i) + LD(u + part * e->k * row + i));
+    e->steps->filters(e, g * e->k + k, mr, 0, e->c, u, e->ldu);
+}
+
 /* What every thread of the region runs. */
 static void F(winograd_grad_share)(F(winograd_grad) *e)
 {
+    for (int64_t g = 0; e->parts && g < e->groups; g++) {
+        renew(&e->products);
+        for (int64_t part; (part = next_task(&e->blocks, e->parts)) >= 0;)
+            report(&e->status, F(winograd_grad_part)(e, g, part));
+        OMP(barrier)
+        renew(&e->blocks);
+        for (int64_t q; (q = next_task(&e->products, e->panels)) >= 0;)
+            F(winograd_grad_join)(e, g, q);
+        OMP(barrier)
+    }
+    if (e->parts) return;
     const int64_t blocks = ceil_div(e->c, VL);         /* some tasks even if channels are few    */
     const int64_t parts = min64(e->rows, ceil_div(WINOGRAD_GRAD_TASKS, blocks));
     for (int64_t i = 0; i < e->groups * e->chunks; i++) {
@@ -299,18 +349,25 @@ static int F(winograd_grad_run)(const fdl_conv *g, F(winograd_grad) *e, int thre
 
     e->ldv = (ceil_div(C, VL) | 1) * VL, e->ldu = ceil_div(C, VL) * VL;
     const int64_t row_bytes = e->tw * e->positions * (K + e->ldv) * (int64_t)sizeof(REAL);
-    const int64_t u_bytes = e->positions * K * e->ldu * (int64_t)sizeof(REAL);
-    const int64_t bytes = max64(WINOGRAD_GRAD_LEAST, min64(WINOGRAD_GRAD_MOST, 3 * u_bytes));
-    e->chunks = ceil_div(all_rows, max64(1, bytes / row_bytes));
-    e->rows = ceil_div(all_rows, e->chunks), e->chunks = ceil_div(all_rows, e->rows);
-    e->panels = min64(K, ceil_div(ceil_div(K, CONV_MR), threads) * threads);     /* even shares */
+    const int64_t u_size = e->positions * K * e->ldu, u_bytes = u_size * (int64_t)sizeof(REAL);
+    const int64_t worth = tiles * (K + e->ldv) / (4 * K * e->ldu); /* V and S, to U               */
+    const int64_t parts = min64(min64(WINOGRAD_GRAD_PARTS, worth), all_rows);
+    if (u_bytes <= WINOGRAD_GRAD_SMALL && parts >= 4) {
+        e->parts = parts, e->panels = ceil_div(K, CONV_MR);
+        e->rows = min64(ceil_div(all_rows, parts), max64(1, WINOGRAD_GRAD_CHUNK / row_bytes));
+    } else {
+        const int64_t bytes = max64(WINOGRAD_GRAD_LEAST, min64(WINOGRAD_GRAD_MOST, 3 * u_bytes));
+        e->chunks = ceil_div(all_rows, max64(1, bytes / row_bytes));
+        e->rows = ceil_div(all_rows, e->chunks), e->chunks = ceil_div(all_rows, e->rows);
+        e->panels = min64(K, ceil_div(ceil_div(K, CONV_MR), threads) * threads); /* even shares */
+    }
 
-    /* koff | a row of zeros | V | S | U, unless a panel's is complete at once */
+    /* koff | a row of zeros | V | S, unless each part has its own | U, unless complete at once */
     const int64_t in_chunk = F(winograd_tiles)(e);
     const int64_t zeros = ceil_div(max64(e->x.w, e->dy.w) + VL, VL) * VL;
-    const int64_t v = e->positions * F(winograd_v_plane)(e);
-    const int64_t s = e->positions * F(winograd_s_plane)(e);
-    const int64_t u = e->chunks > 1 ? e->positions * K * e->ldu : 0;
+    const int64_t v = e->parts ? 0 : e->positions * F(winograd_v_plane)(e);
+    const int64_t s = e->parts ? 0 : e->positions * F(winograd_s_plane)(e);
+    const int64_t u = e->parts ? e->parts * u_size : e->chunks > 1 ? u_size : 0;
     e->koff = fdl_scratch(FDL_SCRATCH_CONV, ceil_div(in_chunk, 8) * 8 * sizeof(int64_t) +
                                                (zeros + v + s + u) * sizeof(REAL));
     if (!e->koff) return FDL_NOMEM;
