@@ -15,7 +15,8 @@
  * so that rounding errors grow with the number of blocks, not of elements.
  */
 #define ROW_BLOCK 2048
-#define ROWS_BYTES (16 << 10) /* of rows that go through each step together */
+#define ROWS_BYTES (4 << 10) /* of rows that go through each step together: of more, the next ones
+                              * no longer arrive from memory meanwhile (measured) */
 
 /* The maximum, in lanes */
 INLINE V F(row_max_lanes)(int64_t n, const REAL *x)
@@ -214,11 +215,23 @@ NOINLINE void F(softmax_backward_planes)(int64_t c, int64_t p, const REAL *dy, c
 
 /* ---- any number of columns ------------------------------------------------------------------- */
 
-/* Up to VL rows go through each step together, so that sums over lanes are made together, too */
-INLINE void F(softmax_each)(int64_t cols, const REAL *x, REAL *y, const int log, int64_t begin,
-                            int64_t end)
+/* The last step: x - max - log, as max + log would lose what x - max keeps; or y times a scale */
+INLINE void F(row_finish)(int64_t cols, const REAL *x, REAL *y, REAL max, REAL scale,
+                          const V *rest, const int log)
 {
-    const int64_t step = max64(1, min64(VL, ROWS_BYTES / (cols * (int64_t)sizeof(REAL))));
+    for (int64_t j = 0; j < cols; j += VL) {
+        V v;
+        if (log) v = LDN(x + j, cols - j, 0) - SPLAT(max) - SPLAT(scale);
+        else v = F(row_exp_at)(y, j, cols, rest) * SPLAT(scale);
+        STN(y + j, v, cols - j);
+    }
+}
+
+/* Of short rows, up to VL go through each step together: their sums over lanes are made together */
+INLINE void F(softmax_short)(int64_t cols, const REAL *x, REAL *y, const int log, int64_t begin,
+                             int64_t end)
+{
+    const int64_t step = min64(VL, ROWS_BYTES / (cols * (int64_t)sizeof(REAL)));
     V lanes[VL], rest[VL];
     REAL max[VL], scale[VL];
     memset(lanes, 0, sizeof lanes);
@@ -234,13 +247,24 @@ INLINE void F(softmax_each)(int64_t cols, const REAL *x, REAL *y, const int log,
         const V sum = F(lane_sums)(lanes);
         ST(scale, log ? F(vlog)(sum) : SPLAT(1) / sum);
         for (int64_t r = rows - 1; r >= 0; r--) /* the next row's loads wait for a partial store */
-            for (int64_t j = 0; j < cols; j += VL) {
-                const int64_t at = r * cols + j;
-                V v; /* max + log would lose what x - max keeps */
-                if (log) v = LDN(from + at, cols - j, 0) - SPLAT(max[r]) - SPLAT(scale[r]);
-                else v = F(row_exp_at)(to + r * cols, j, cols, rest + r) * SPLAT(scale[r]);
-                STN(to + at, v, cols - j);
-            }
+            F(row_finish)(cols, from + r * cols, to + r * cols, max[r], scale[r], rest + r, log);
+    }
+}
+
+INLINE void F(softmax_each)(int64_t cols, const REAL *x, REAL *y, const int log, int64_t begin,
+                            int64_t end)
+{
+    if (cols * (int64_t)sizeof(REAL) <= ROWS_BYTES / 4) {
+        F(softmax_short)(cols, x, y, log, begin, end);
+        return;
+    }
+    for (int64_t i = begin * cols; i < end * cols; i += cols) {
+        V rest = SPLAT(0);
+        const REAL max = F(row_max)(cols, x + i);
+        const V sum = SPLAT(F(row_exp_sum)(cols, x + i, max, log ? NULL : y + i, &rest));
+        REAL scale[VL];
+        ST(scale, log ? F(vlog)(sum) : SPLAT(1) / sum);
+        F(row_finish)(cols, x + i, y + i, max, scale[0], &rest, log);
     }
 }
 

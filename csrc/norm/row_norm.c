@@ -21,7 +21,8 @@
  */
 #define NORM_BLOCKS 64   /* of samples, each with sums of its own: the shape decides, not threads */
 #define NORM_BLOCK_ROWS 8
-#define NORM_ROWS_BYTES (16 << 10) /* of the rows that go through each step together */
+#define NORM_ROWS_BYTES (4 << 10) /* of the rows that go through each step together: of more, the
+                                   * next ones no longer arrive meanwhile (measured) */
 
 typedef struct {
     int64_t n, g, c, p;
